@@ -1,0 +1,3 @@
+"""Headgate: every LLM call through one gate."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,101 @@
+"""What every dialect offers.
+
+A dialect is a value: a frozen record of functions, complete by construction. `render_*` writes wire, `parse_*` reads wire. The same
+record serves the client (render a request, parse the answer) and the gateway (parse a request, render the answer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from headgate.domain.capabilities import Capabilities
+from headgate.domain.events import StreamEvent
+from headgate.domain.request import Request
+from headgate.domain.response import Response
+from headgate.errors import ProviderError
+from headgate.wire.http import Headers
+from headgate.wire.json import JsonObject
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A field of the request that did not arrive as asked. `field` is a path in the request as the caller wrote it."""
+
+    field: str
+    action: Literal["approximated", "dropped"]
+    reason: str
+
+
+class RenderedRequest(msgspec.Struct, frozen=True):
+    """A request ready to be encoded: `path` is relative to the provider's base URL, `payload` the JSON body."""
+
+    path: str
+    payload: JsonObject
+    notes: tuple[Note, ...] = ()
+    headers: Headers = ()
+
+
+class RenderedError(msgspec.Struct, frozen=True):
+    """An error in a surface's own envelope."""
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+
+
+class StreamDecoder(Protocol):
+    """Bytes in, events out; any split of the bytes gives the same events."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Events completed by these bytes. Raises `WireError` for bytes that break the protocol."""
+        ...
+
+    def close(self) -> list[StreamEvent]:
+        """Last events at the end of the bytes. Raises `Truncated` when the terminator was not seen."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Events in, bytes out, for one answer."""
+
+    def render_event(self, event: StreamEvent) -> bytes:
+        """Wire bytes for one event; empty when it has nothing to say here."""
+        ...
+
+    def close(self) -> bytes:
+        """The terminator, after a complete answer only."""
+        ...
+
+
+class StreamContext(msgspec.Struct, frozen=True):
+    """What an encoder must know beyond the events. `created` is seconds since the epoch, `id` used when the upstream gave none."""
+
+    model: str
+    id: str
+    created: int
+    include_usage: bool = True
+
+
+class ChatDialect(msgspec.Struct, frozen=True):
+    """One chat wire format.
+
+    * `render_request(request, capabilities)`: raises `Unsupported` for what must be refused; every other loss is a `Note`.
+    * `parse_request(body, path)`: `path` is the request path without the base (Gemini keeps model and streaming there).
+      Raises `WireError` with `param` for malformed input.
+    * `render_response(response)` / `parse_response(body)`: a whole answer. A 200 with an error object raises `ProviderError`.
+    * `stream_decoder()` / `stream_encoder(context)`: one streamed answer.
+    * `render_error(error)` / `parse_error(status, headers, body)`: `headers` keys are lower-case; never raises.
+    """
+
+    name: str
+    render_request: Callable[[Request, Capabilities], RenderedRequest]
+    parse_request: Callable[[bytes, str], Request]
+    render_response: Callable[[Response], bytes]
+    parse_response: Callable[[bytes], Response]
+    stream_decoder: Callable[[], StreamDecoder]
+    stream_encoder: Callable[[StreamContext], StreamEncoder]
+    render_error: Callable[[ProviderError], RenderedError]
+    parse_error: Callable[[int, dict[str, str], bytes], ProviderError]
+    stream_type: str = "text/event-stream"

@@ -1,0 +1,1 @@
+"""Frames without sockets: HTTP values, flows, JSON, server-sent events, NDJSON, multipart. Pure."""

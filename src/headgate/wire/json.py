@@ -1,0 +1,71 @@
+"""JSON bytes to plain values and back, with the bounds hostile input needs.
+
+`Json` is any decoded JSON value. It is the one place where the type checker is told "anything"; readers narrow with `text`,
+`number`, `obj` and `arr` below, which raise `WireError` naming the path.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from headgate.errors import WireError
+
+Json: TypeAlias = Any
+JsonObject: TypeAlias = dict[str, Json]
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+encode = _encoder.encode
+Raw = msgspec.Raw
+
+
+def decode(data: bytes | bytearray | memoryview | str, *, what: str = "body", fault: str = "remote") -> Json:
+    """Decode one JSON value. Raises `WireError` for malformed or too deeply nested text."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise WireError(f"{what} is not valid JSON: {error}", fault=fault) from error
+
+
+def encode_text(value: Json) -> str:
+    """Compact JSON text of a value."""
+    return _encoder.encode(value).decode()
+
+
+def obj(value: Json, path: str) -> JsonObject:
+    """`value` as an object, or `WireError` naming `path`."""
+    if isinstance(value, dict):
+        return value
+    raise WireError(f"{path} must be an object, not {type_name(value)}", param=path)
+
+
+def arr(value: Json, path: str) -> list[Json]:
+    """`value` as an array, or `WireError` naming `path`."""
+    if isinstance(value, list):
+        return value
+    raise WireError(f"{path} must be an array, not {type_name(value)}", param=path)
+
+
+def text(value: Json, path: str) -> str:
+    """`value` as a string, or `WireError` naming `path`."""
+    if isinstance(value, str):
+        return value
+    raise WireError(f"{path} must be a string, not {type_name(value)}", param=path)
+
+
+def number(value: Json, path: str) -> float | int:
+    """`value` as a number (a bool is none), or `WireError` naming `path`."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise WireError(f"{path} must be a number, not {type_name(value)}", param=path)
+
+
+_NAMES = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
+
+
+def type_name(value: Json) -> str:
+    """The JSON name of a value's type, for messages."""
+    return _NAMES.get(type(value), type(value).__name__)
