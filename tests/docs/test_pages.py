@@ -1,0 +1,163 @@
+"""The documentation says what is: links, generated parts, commands, variables, examples."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import click
+import msgspec
+import pytest
+import yaml
+
+import headgate
+from headgate import errors
+from headgate.batch.pipeline_load import load_pipeline
+from headgate.batch.reasons import Reason
+from headgate.cli import cli
+from headgate.providers import PROVIDERS
+from headgate.sim import faults
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ROOT / "docs" / "reference" / "settings.md"
+TEMPLATE = ROOT / ".env.template"
+VARIABLE = re.compile(r"\b(?:HEADGATE|GENAI)_[A-Z][A-Z_]*[A-Z]\b")
+DEVELOPMENT = {"HEADGATE_CORPUS", "HEADGATE_REQUIRE_SERVICES", "HEADGATE_PROOFS"}
+
+
+def tool(name: str) -> ModuleType:
+    """A script of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+check_docs = tool("check_docs")
+PAGES: list[Path] = check_docs.pages()
+
+
+def blocks(*languages: str) -> list[tuple[str, str]]:
+    """Place and text of each code block in one of the languages."""
+    return [
+        (f"{page.relative_to(ROOT)}:{block.number}", block.text)
+        for page in PAGES
+        for block in check_docs.split(page.read_text(encoding="utf-8"))[1]
+        if block.language in languages
+    ]
+
+
+def sources() -> str:
+    """The product's source text."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """Every `headgate …` in the documentation's shell blocks."""
+    found = []
+    for where, text in blocks("sh"):
+        joined = text.replace("\\\n", " ")
+        found += [(where, line.partition(" #")[0]) for line in joined.splitlines() if line.startswith("headgate ")]
+    return found
+
+
+def test_links_lead_somewhere_and_pages_can_be_reached() -> None:
+    assert check_docs.problems() == []
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    command = [sys.executable, str(ROOT / "tools" / "generate_reference.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("where", "line"), command_lines())
+def test_commands_in_the_documentation_exist(where: str, line: str) -> None:
+    words = shlex.split(line)[1:]
+    context = click.Context(cli, info_name="headgate")
+    if words[0].startswith("-") or words[0] == "COMMAND":
+        return
+    command = cli.get_command(context, words[0])
+    assert command is not None, f"{where}: {line}"
+    parser = command.make_parser(click.Context(command, info_name=words[0], parent=context))
+    parser.parse_args(words[1:])
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("python"))
+def test_python_in_the_documentation_parses_and_imports_what_exists(where: str, text: str) -> None:
+    for node in ast.walk(ast.parse(text, filename=where)):
+        if isinstance(node, ast.ImportFrom) and node.module == "headgate":
+            for alias in node.names:
+                assert hasattr(headgate, alias.name), f"{where}: headgate has no {alias.name}"
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("yaml", "json"))
+def test_data_in_the_documentation_can_be_read(where: str, text: str) -> None:
+    assert yaml.safe_load(text) is not None, where
+
+
+def test_make_targets_in_the_documentation_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set()
+    for _, text in blocks("sh"):
+        for line in text.splitlines():
+            if line.startswith("make "):
+                words = shlex.split(line.partition("#")[0])[1:]
+                named.update(word for word in words if "=" not in word)
+    assert named
+    assert named <= targets
+
+
+def test_every_variable_the_code_reads_is_documented() -> None:
+    read = set(VARIABLE.findall(sources())) | {name for provider in PROVIDERS.values() for name in provider.auth.env}
+    documented = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", SETTINGS.read_text(encoding="utf-8")))
+    listed = set(re.findall(r"^([A-Z_]+)=$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert read <= documented
+    assert read <= listed
+
+
+def test_every_documented_variable_is_read() -> None:
+    documented = set(VARIABLE.findall(SETTINGS.read_text(encoding="utf-8") + TEMPLATE.read_text(encoding="utf-8")))
+    assert documented - DEVELOPMENT <= set(VARIABLE.findall(sources()))
+
+
+def test_the_template_holds_no_value() -> None:
+    lines = [line for line in TEMPLATE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Z_]+=", line) for line in lines)
+
+
+def test_every_error_and_every_reason_is_documented() -> None:
+    text = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.HeadgateError)}
+    words = set(re.findall(r"\w+", text))
+    assert classes <= words
+    assert {kind.value for kind in errors.ErrorKind} <= words
+    assert {reason.value for reason in Reason} <= words
+
+
+def test_the_example_pipeline_of_the_documentation_loads(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / "run-a-pipeline.md").read_text(encoding="utf-8")
+    for name, body in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(body, encoding="utf-8")
+    pipeline = load_pipeline(tmp_path)
+    assert [step.name for step in pipeline.steps] == ["judge"]
+    assert pipeline.unit_count() == 2
+
+
+def test_the_fault_script_of_the_documentation_is_valid() -> None:
+    text = (ROOT / "docs" / "how-to" / "use-the-simulator.md").read_text(encoding="utf-8")
+    scripts = re.findall(r"-d '(\[.*?\])'", text, re.DOTALL)
+    assert scripts
+    for script in scripts:
+        assert faults.parse(msgspec.json.decode(script))

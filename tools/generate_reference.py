@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Write the parts of the documentation that the code already says: commands and options, errors, providers.
+
+    tools/generate_reference.py            # write
+    tools/generate_reference.py --check    # exit 1 when something would change
+
+A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; the rest of a page is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from headgate import errors
+from headgate.cli import cli
+from headgate.providers import PROVIDERS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+WIDTH = 100
+
+
+def commands() -> Iterator[str]:
+    """One section for each command: its help, as it is printed."""
+    yield from help_block(cli, "headgate", None)
+    context = context_of(cli, "headgate", None)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if command is not None:
+            yield from ("", f"## headgate {name}", "")
+            yield from help_block(command, name, context)
+            yield from subcommands(command, name, context)
+
+
+def subcommands(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
+    """The commands of a group."""
+    if not isinstance(command, click.Group):
+        return
+    context = context_of(command, name, parent)
+    for child_name in command.list_commands(context):
+        child = command.get_command(context, child_name)
+        if child is not None:
+            yield from ("", f"### headgate {name} {child_name}", "")
+            yield from help_block(child, child_name, context)
+
+
+def help_block(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
+    """The help text of a command as a code block."""
+    yield "```text"
+    yield from (line.rstrip() for line in command.get_help(context_of(command, name, parent)).splitlines())
+    yield "```"
+
+
+def context_of(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    """The context a command is run in, but of a fixed width."""
+    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    return click.Context(command, info_name=name, parent=parent, **settings)
+
+
+def error_tree() -> Iterator[str]:
+    """The tree drawn in the docstring of the module."""
+    drawn = (errors.__doc__ or "").partition("::\n\n")[2].partition("\n\n")[0]
+    yield "```text"
+    yield from (line.removeprefix("    ") for line in drawn.splitlines())
+    yield "```"
+
+
+def error_kinds() -> Iterator[str]:
+    """A row for each kind of provider error."""
+    yield "| Kind | Worth another try | Stops a run |"
+    yield "|---|---|---|"
+    for kind in errors.ErrorKind:
+        yield f"| `{kind.value}` | {yes(kind in errors.TRANSIENT_KINDS)} | {yes(kind in errors.RUN_FATAL_KINDS)} |"
+
+
+def providers() -> Iterator[str]:
+    """A row for each provider."""
+    yield "| Provider | Chat wire | Batch wire | Key from | Default model |"
+    yield "|---|---|---|---|---|"
+    for provider in PROVIDERS.values():
+        batch = f"`{provider.batch.name}`" if provider.batch else "–"
+        env = ", ".join(f"`{name}`" for name in provider.auth.env)
+        model = f"`{provider.default_model}`" if provider.default_model else "–"
+        yield f"| `{provider.name}` | `{provider.chat.name}` | {batch} | {env} | {model} |"
+
+
+def yes(flag: bool) -> str:
+    """A word for a table."""
+    return "yes" if flag else "no"
+
+
+PARTS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
+    "reference/cli.md": {"commands": commands},
+    "reference/errors.md": {"tree": error_tree, "kinds": error_kinds},
+    "reference/wire-support.md": {"providers": providers},
+}
+"""Page → name of a generated part → what writes it."""
+
+
+def rendered(page: str) -> tuple[str, str]:
+    """A page as it is, and as it should be. Raises `SystemExit` when a part's marks are missing."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    wanted = text
+    for name, write in PARTS[page].items():
+        opening, closing = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        before, found, rest = wanted.partition(opening)
+        _, ended, after = rest.partition(closing)
+        if not found or not ended:
+            raise SystemExit(f"docs/{page} has no part '{opening.strip()}' … '{closing}'")
+        wanted = "".join((before, opening, "\n", "\n".join(write()), "\n\n", closing, after))
+    return text, wanted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when something would change")
+    options = parser.parse_args(argv)
+    stale = 0
+    for page in PARTS:
+        text, wanted = rendered(page)
+        if text == wanted:
+            continue
+        stale += 1
+        if options.check:
+            name = f"docs/{page}"
+            print(*difflib.unified_diff(text.splitlines(), wanted.splitlines(), name, f"{name} (generated)", lineterm=""), sep="\n")
+            print(f"{name} is not up to date; run: make reference")
+        else:
+            (DOCS / page).write_text(wanted, encoding="utf-8")
+            print(f"wrote docs/{page}")
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
