@@ -5,6 +5,7 @@
     HeadgateError
     ├── UsageError            the caller asked for something that cannot be done (exit code 2)
     │   ├── ConfigError       a setting, a pipeline or a key is missing or wrong; may carry file:line:column
+    │   │   └── MissingKey    a provider's key is set nowhere
     │   └── Unsupported       the target cannot express a field of the request (`param` names it)
     ├── WireError             bytes that are not what the protocol promises (`fault` is "remote" or "local")
     │   ├── Truncated         the stream or body ended before its terminator
@@ -72,6 +73,10 @@ class ConfigError(UsageError):
         self.where = where
 
 
+class MissingKey(ConfigError):
+    """No key for a provider was found: whoever runs Headgate must set one, a client of its gateway cannot."""
+
+
 class Unsupported(UsageError):
     """The target dialect or model cannot express `param`; raised for *refused* fields and, in strict mode, for any loss."""
 
@@ -102,6 +107,7 @@ class ProviderError(HeadgateError):
 
     `status` is the HTTP status (None when no response came), `code` the provider's own code or type, `retry_after` seconds,
     `fault` "provider", "client" or "network", `body` at most the first 4 kB of what was answered.
+    `sent` is False only when certainly no byte of the request reached the provider, so that nothing can have been billed.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class ProviderError(HeadgateError):
         fault: str = "provider",
         body: bytes = b"",
         hint: str | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
@@ -129,6 +136,7 @@ class ProviderError(HeadgateError):
         self.request_id = request_id
         self.fault = fault
         self.body = body
+        self.sent = sent
 
     @property
     def transient(self) -> bool:

@@ -48,6 +48,11 @@ class RenderedError(msgspec.Struct, frozen=True):
 class StreamDecoder(Protocol):
     """Bytes in, events out; any split of the bytes gives the same events."""
 
+    @property
+    def complete(self) -> bool:
+        """The terminator (or an error event) was seen: nothing that matters follows."""
+        ...
+
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events completed by these bytes. Raises `WireError` for bytes that break the protocol."""
         ...

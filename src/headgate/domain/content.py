@@ -44,6 +44,7 @@ class Media(msgspec.Struct, frozen=True, tag=True):
     name: str | None = None
     cache: Cache | None = None
     extra: JsonObject | None = None
+    form: str = ""
 
 
 class Thinking(msgspec.Struct, frozen=True, tag=True):

@@ -68,12 +68,13 @@ class BlockStop(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A choice ended."""
+    """A choice ended. `extra` holds further keys of the wire's last word about the choice; folding puts them into `Choice.extra`."""
 
     finish: Finish | None
     native: str | None = None
     choice: int = 0
     stop_sequence: str | None = None
+    extra: JsonObject | None = None
 
 
 class UsageSeen(msgspec.Struct, frozen=True):

@@ -67,6 +67,8 @@ class _Choice:
         extra: JsonObject | None = dict(self.annotations) or None
         if end is None:
             return Choice(index, content, logprobs=logprobs, extra=extra)
+        if end.extra:
+            extra = {**(extra or {}), **end.extra}
         return Choice(index, content, end.finish, end.native, end.stop_sequence, logprobs, extra)
 
 
