@@ -1,0 +1,189 @@
+"""From tokens to money, exactly. Pure.
+
+The rates of a request are those of its lane and of the tier its own prompt falls into. The dollars of all its buckets and fees are added
+as exact fractions and rounded to nano-dollars once, half to even. Where a provider lists no price for a bucket, this table says which price
+stands in for it; a bucket that was used and has none at all makes the whole request unpriced, never free (OCT-17, faults E13):
+
+* ``cache_read``, ``input_audio``, ``input_image``: the input price (providers that discount or surcharge these list them);
+* ``cache_write_5m``: the input price; ``cache_write_1h``: the price of ``cache_write_5m``;
+* ``output_reasoning``: the output price;
+* ``output_audio``, ``output_image``: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import lru_cache
+from math import lcm
+
+import msgspec
+
+from headgate.catalog.cards import Lane, ModelCard, Price, Rates, Tier
+from headgate.domain.cost import NANO, UNPRICED, Cost
+from headgate.domain.usage import BUCKETS, Usage
+
+MILLION = 1_000_000
+_RATE_OF = {"input_uncached": "input", "output_text": "output"}
+_STAND_IN = {
+    "cache_read": "input_uncached",
+    "cache_write_5m": "input_uncached",
+    "cache_write_1h": "cache_write_5m",
+    "input_audio": "input_uncached",
+    "input_image": "input_uncached",
+    "output_reasoning": "output_text",
+}
+_INPUTS = tuple(bucket for bucket in BUCKETS if not bucket.startswith("output"))
+
+
+class RateTable(msgspec.Struct, frozen=True):
+    """The rates of one lane and tier, ready for arithmetic: nano-dollars for one token of each of `BUCKETS`, over `denominator`.
+
+    None: that bucket has no price. `dollars` are the same rates per million tokens, as text for receipts.
+    """
+
+    numerators: tuple[int | None, ...]
+    denominator: int
+    rule: str
+    digest: str
+    fees: dict[str, Fraction]
+    dollars: dict[str, str]
+
+
+def price(record: Price | None, usage: Usage, lane: Lane = "realtime") -> Cost:
+    """What `usage` costs at `record`. Unpriced without a record, and when a used bucket or fee has no price."""
+    table = rate_table(record, usage.input_total, lane)
+    if table is None:
+        return UNPRICED
+    total = 0
+    for rate, bucket in zip(table.numerators, BUCKETS, strict=True):
+        tokens: int = getattr(usage, bucket)
+        if tokens:
+            if rate is None:
+                return UNPRICED
+            total += rate * tokens
+    if usage.fees:
+        return _with_fees(table, Fraction(total, table.denominator), usage.fees)
+    return Cost(rounded(total, table.denominator), table.rule, table.digest)
+
+
+def _with_fees(table: RateTable, tokens: Fraction, fees: dict[str, int]) -> Cost:
+    total = tokens
+    for name, count in fees.items():
+        if count and name not in table.fees:
+            return UNPRICED
+        total += table.fees.get(name, Fraction(0)) * count
+    return Cost(rounded(total.numerator, total.denominator), table.rule, table.digest)
+
+
+def upper_bound(
+    card: ModelCard | None, day: str, input_tokens: int, max_tokens: int | None = None, lane: Lane = "realtime", choices: int = 1
+) -> Cost:
+    """The most a request can cost: at most `input_tokens` in, `max_tokens` (else the card's maximum) out for each of `choices`.
+
+    Every input token is taken at the dearest input rate and every output token at the dearest output rate of any tier the prompt may fall
+    into (faults E6, E7). Unpriced when the output cannot be bounded. Fees are not included: whoever allows fee-bearing tools adds them.
+    """
+    record = None if card is None else card.price_on(day)
+    output = max_tokens if max_tokens is not None or card is None else card.capabilities.max_output
+    if record is None or output is None:
+        return UNPRICED
+    prompts = [0, *(tier.above + 1 for tier in record.tiers if tier.above < input_tokens)]
+    bounds = [_bound(rate_table(record, prompt, lane), input_tokens, output * choices) for prompt in prompts]
+    return max((cost for cost in bounds if cost.nanos is not None), key=lambda cost: cost.nanos or 0, default=UNPRICED)
+
+
+def _bound(table: RateTable | None, input_tokens: int, output_tokens: int) -> Cost:
+    if table is None:
+        return UNPRICED
+    dear = _dearest(table, _INPUTS) * input_tokens + _dearest(table, BUCKETS[len(_INPUTS) :]) * output_tokens
+    return Cost(rounded(dear, table.denominator), table.rule, table.digest)
+
+
+def _dearest(table: RateTable, buckets: Iterable[str]) -> int:
+    return max(table.numerators[BUCKETS.index(bucket)] or 0 for bucket in buckets)
+
+
+def rate_table(record: Price | None, prompt_tokens: int, lane: Lane) -> RateTable | None:
+    """The rates that apply to a prompt of so many tokens in `lane`; None when there are none."""
+    if record is None or (lane == "batch" and record.batch_factor is None):
+        return None
+    tier: Tier | None = None
+    for candidate in record.tiers:
+        if prompt_tokens > candidate.above:
+            tier = candidate
+    return _compiled(record, tier, lane)
+
+
+def unit_prices(record: Price | None, usage: Usage, lane: Lane = "realtime") -> dict[str, str]:
+    """Dollars per million tokens of every bucket `usage` touches, as decimal text, for the receipt."""
+    table = rate_table(record, usage.input_total, lane)
+    if table is None:
+        return {}
+    return {bucket: table.dollars[bucket] for bucket in BUCKETS if getattr(usage, bucket) and bucket in table.dollars}
+
+
+@lru_cache(maxsize=1024)
+def _compiled(record: Price, tier: Tier | None, lane: Lane) -> RateTable:
+    rates, special = (record.rates, record.batch) if tier is None else (tier.rates, tier.batch)
+    dollars = _batch_rates(rates, special, Fraction(record.batch_factor or 1)) if lane == "batch" else _list_rates(rates)
+    nanos = {bucket: value * NANO / MILLION for bucket, value in dollars.items()}
+    denominator = lcm(*(value.denominator for value in nanos.values()))
+    return RateTable(
+        numerators=tuple(int(nanos[bucket] * denominator) if bucket in nanos else None for bucket in BUCKETS),
+        denominator=denominator,
+        rule=record.rule + (":batch" if lane == "batch" else "") + (f":>{tier.above}" if tier else ""),
+        digest=record.digest,
+        fees={fee.name: Fraction(fee.per_thousand) * NANO / 1000 for fee in record.fees},
+        dollars={bucket: decimal_text(value) for bucket, value in dollars.items()},
+    )
+
+
+def _list_rates(rates: Rates) -> dict[str, Fraction]:
+    """Dollars per million by bucket, stand-ins filled in."""
+    return _filled({bucket: Fraction(text) for bucket in BUCKETS if (text := _listed(rates, bucket)) is not None})
+
+
+def _batch_rates(rates: Rates, special: Rates, factor: Fraction) -> dict[str, Fraction]:
+    """As `_list_rates`, for a batch: the exceptions as they are, the other listed prices times `factor`."""
+    found: dict[str, Fraction] = {}
+    for bucket in BUCKETS:
+        exception, listed = _listed(special, bucket), _listed(rates, bucket)
+        if exception is not None:
+            found[bucket] = Fraction(exception)
+        elif listed is not None:
+            found[bucket] = Fraction(listed) * factor
+    return _filled(found)
+
+
+def _listed(rates: Rates, bucket: str) -> str | None:
+    text: str | None = getattr(rates, _RATE_OF.get(bucket, bucket))
+    return text
+
+
+def _filled(found: dict[str, Fraction]) -> dict[str, Fraction]:
+    for bucket in BUCKETS:
+        stand_in = _STAND_IN.get(bucket)
+        if bucket not in found and stand_in in found:
+            found[bucket] = found[stand_in]
+    return found
+
+
+def rounded(numerator: int, denominator: int) -> int:
+    """`numerator` / `denominator` to the nearest integer, half to even; both may not be negative."""
+    whole, rest = divmod(numerator, denominator)
+    return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
+
+
+def decimal_text(value: Fraction) -> str:
+    """`value` as a plain decimal where it has one, else as a fraction ("1/3")."""
+    digits = 0
+    scaled = value
+    while scaled.denominator != 1 and digits < 18:
+        digits += 1
+        scaled *= 10
+    if scaled.denominator != 1:
+        return str(value)
+    if not digits:
+        return str(scaled.numerator)
+    return f"{scaled.numerator // 10**digits}.{scaled.numerator % 10**digits:0{digits}d}"

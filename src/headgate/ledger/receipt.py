@@ -1,0 +1,184 @@
+"""Receipts as values, and their JSON. Prompts and answers are never part of one (faults J3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from headgate.dialects.base import Note
+from headgate.domain.cost import Cost, usd_text
+from headgate.domain.usage import BUCKETS, Usage
+from headgate.wire.json import JsonObject, decode, encode
+
+Face: TypeAlias = Literal["library", "cli", "gateway", "run"]
+Status: TypeAlias = Literal["ok", "error", "cancelled"]
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+RANDOM_BYTES = 10
+
+
+def new_id(now: float, random: bytes) -> str:
+    """A 26-character identifier that sorts by time (ULID): `now` in seconds since the epoch, then ten `random` bytes."""
+    if len(random) != RANDOM_BYTES:
+        raise ValueError(f"an identifier needs {RANDOM_BYTES} random bytes, not {len(random)}")
+    number = (int(now * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(random, "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at one provider. `kind` is an `ErrorKind` when it failed; `started` seconds since the epoch, `duration` seconds."""
+
+    provider: str
+    model: str
+    status: int | None = None
+    kind: str | None = None
+    started: float = 0.0
+    duration: float | None = None
+    request_id: str | None = None
+    cost_nanos: int | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """One logical request, with every attempt it took.
+
+    `at` is when it began (seconds since the epoch), `duration` and `first_byte` are seconds. `cost_nanos` None means unpriced. `model` is
+    what was asked for, `model_answered` what the provider says answered. `unit_prices` are dollars per million tokens by bucket.
+    `submission` names the settlement this receipt is a part of, `unit` and `attempt` the unit of a run.
+    """
+
+    id: str
+    at: float
+    face: Face
+    provider: str
+    model: str
+    account: str = "default"
+    model_answered: str | None = None
+    dialect_in: str | None = None
+    dialect_out: str | None = None
+    lane: Literal["realtime", "batch"] = "realtime"
+    stream: bool = False
+    status: Status = "ok"
+    finish: str | None = None
+    error: str | None = None
+    """The `ErrorKind` it ended with."""
+    attempts: tuple[Attempt, ...] = ()
+    usage: Usage = Usage()
+    cost_nanos: int | None = None
+    price_rule: str = ""
+    price_digest: str = ""
+    unit_prices: dict[str, str] = {}
+    notes: tuple[Note, ...] = ()
+    run: str | None = None
+    step: str | None = None
+    unit: str | None = None
+    attempt: int | None = None
+    submission: str | None = None
+    request_id: str | None = None
+    duration: float | None = None
+    first_byte: float | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """The cost with its rule and digest."""
+        return Cost(self.cost_nanos, self.price_rule, self.price_digest)
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the calls of one submission consumed together. `cost_nanos` is the sum of the priced ones, `unpriced` counts the others."""
+
+    at: float
+    provider: str
+    model: str
+    calls: int
+    usage: Usage
+    cost_nanos: int
+    unpriced: int = 0
+    account: str = "default"
+    lane: Literal["realtime", "batch"] = "batch"
+    face: Face = "run"
+    run: str | None = None
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which receipts. None means any. `since` is included, `until` is not; `before` is (at, id) of the last receipt of the page before."""
+
+    since: float | None = None
+    until: float | None = None
+    provider: str | None = None
+    model: str | None = None
+    face: Face | None = None
+    lane: Literal["realtime", "batch"] | None = None
+    status: Status | None = None
+    run: str | None = None
+    submission: str | None = None
+    before: tuple[float, str] | None = None
+    limit: int = 100
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """A sum over calls. `cost_nanos` is what the priced ones cost, `unpriced` counts those whose price is unknown."""
+
+    provider: str = ""
+    account: str = ""
+    model: str = ""
+    lane: str = ""
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nanos: int = 0
+    unpriced: int = 0
+
+    @property
+    def usd(self) -> str:
+        """Exact dollars of the priced calls, as decimal text."""
+        return usd_text(self.cost_nanos)
+
+
+_SUMS = ("calls", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_nanos", "unpriced")
+
+
+def sum_totals(totals: tuple[Total, ...]) -> Total:
+    """All of them together; a label stays where it is the same everywhere."""
+    sums = {name: sum(getattr(total, name) for total in totals) for name in _SUMS}
+    labels = {name: {getattr(total, name) for total in totals} for name in ("provider", "account", "model", "lane")}
+    return Total(**{name: found.pop() for name, found in labels.items() if len(found) == 1}, **sums)
+
+
+def receipt_json(receipt: Receipt) -> JsonObject:
+    """The receipt as JSON: amounts as decimal strings of dollars (null: unpriced), times as ISO 8601 in UTC, tokens by bucket."""
+    document: JsonObject = decode(encode(receipt))
+    usage = receipt.usage
+    document["at"] = _iso(receipt.at)
+    document["usage"] = {
+        **{bucket: getattr(usage, bucket) for bucket in BUCKETS if getattr(usage, bucket)},
+        "input_total": usage.input_total,
+        "output_total": usage.output_total,
+        "total": usage.total,
+        "source": usage.source,
+        **({"fees": usage.fees} if usage.fees else {}),
+        **({"native": usage.native} if usage.native is not None else {}),
+    }
+    document["usd"] = _usd(document.pop("cost_nanos"))
+    for attempt in document["attempts"]:
+        attempt["started"] = _iso(attempt["started"])
+        attempt["usd"] = _usd(attempt.pop("cost_nanos"))
+    return document
+
+
+def total_json(total: Total) -> JsonObject:
+    """A total as JSON, the amount as a decimal string of dollars."""
+    document: JsonObject = msgspec.to_builtins(total)
+    document["usd"] = _usd(document.pop("cost_nanos"))
+    return document
+
+
+def _usd(nanos: int | None) -> str | None:
+    return None if nanos is None else usd_text(nanos)
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,225 @@
+-- name: insert_run
+INSERT INTO run (id, pipeline, pipeline_digest, mode, state, created_at, seed, cost_cap_nanos, price_digest, engine_version, options)
+VALUES (:id, :pipeline, :pipeline_digest, :mode, :state, :created_at, :seed, :cost_cap_nanos, :price_digest, :engine_version, :options);
+
+-- name: insert_step
+INSERT INTO step (run, idx, name, kind, lane, provider, account, model, price, overridden)
+VALUES (:run, :idx, :name, :kind, :lane, :provider, :account, :model, :price, :overridden);
+
+-- name: find_run
+SELECT key, id, pipeline, pipeline_digest, mode, state, created_at, finished_at, planned, total, seed, cost_cap_nanos, price_digest,
+    engine_version, options, reason
+FROM run WHERE id = :id OR :id IS NULL ORDER BY key LIMIT 1;
+
+-- name: find_steps
+SELECT idx, name, kind, lane, provider, account, model, price, overridden FROM step WHERE run = :run ORDER BY idx;
+
+-- name: set_run_state
+UPDATE run SET state = :state, reason = :reason, finished_at = :finished_at WHERE key = :run;
+
+-- name: set_run_options
+UPDATE run SET cost_cap_nanos = :cost_cap_nanos, engine_version = :engine_version WHERE key = :run;
+
+-- name: set_planned
+UPDATE run SET planned = :planned WHERE key = :run;
+
+-- name: set_total
+UPDATE run SET total = :total WHERE key = :run;
+
+-- name: insert_event
+INSERT INTO event (at, run, level, what, data) VALUES (:at, :run, :level, :what, :data);
+
+-- name: last_events
+SELECT id, at, level, what, data FROM event WHERE run = :run AND id > :after ORDER BY id DESC LIMIT :limit;
+
+-- name: make_segment
+INSERT INTO segment (run, name) VALUES (:run, :name) ON CONFLICT (name) DO NOTHING;
+
+-- name: find_segment
+SELECT id, name, committed, rows FROM segment WHERE name = :name;
+
+-- name: segment_by_id
+SELECT id, name, committed, rows FROM segment WHERE id = :id;
+
+-- name: insert_frame
+INSERT INTO frame (segment, first_row, offset, length, rows) VALUES (:segment, :first_row, :offset, :length, :rows);
+
+-- name: commit_segment
+UPDATE segment SET committed = :committed, rows = :rows WHERE id = :segment;
+
+-- name: find_frames
+SELECT first_row, offset, length, rows FROM frame WHERE segment = :segment ORDER BY first_row;
+
+-- name: insert_chunk
+INSERT INTO chunk (run, step, lane, state, round, parent, n, created_at) VALUES (:run, :step, :lane, 'open', :round, :parent, :n, :created_at);
+
+-- name: find_chunk
+SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment FROM chunk WHERE id = :id;
+
+-- name: open_chunks
+SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment
+FROM chunk WHERE run = :run AND state NOT IN ('done', 'split') ORDER BY id;
+
+-- name: set_chunk_state
+UPDATE chunk SET state = :state WHERE id = :id;
+
+-- name: set_chunk_built
+UPDATE chunk SET state = 'built', request_segment = :segment WHERE id = :id AND state = 'open';
+
+-- name: drop_frames
+DELETE FROM frame WHERE segment = :segment;
+
+-- name: set_chunk_epoch
+UPDATE chunk SET epoch = :epoch WHERE id = :id;
+
+-- name: finish_chunk
+UPDATE chunk SET state = 'done', finished_at = :at, retry = :retry WHERE id = :id AND state != 'done';
+
+-- name: split_chunk
+UPDATE chunk SET state = 'split', finished_at = :at, n = CASE WHEN round = 0 THEN valid + failed ELSE 0 END WHERE id = :id;
+
+-- name: count_chunk
+UPDATE chunk SET valid = valid + :valid, failed = failed + :failed, cost_nanos = cost_nanos + :cost_nanos WHERE id = :id;
+
+-- name: insert_unit
+INSERT INTO unit (run, step, seq, parent_seq, state, chunk, input_segment, input_row)
+VALUES (:run, :step, :seq, :parent_seq, 0, :chunk, :input_segment, :input_row);
+
+-- name: promote_units
+INSERT INTO unit (run, step, seq, parent_seq, state, chunk, input_segment, input_row)
+SELECT run, step + 1, seq, seq, 0, :child, segment, row FROM unit WHERE chunk = :chunk AND state = 3 ORDER BY seq;
+
+-- name: move_retries
+UPDATE unit SET chunk = :child, state = 0 WHERE chunk = :chunk AND state = 2;
+
+-- name: move_units
+UPDATE unit SET chunk = :child WHERE chunk = :chunk AND seq BETWEEN :low AND :high AND state IN (0, 1, 2);
+
+-- name: units_of_chunk
+SELECT seq, parent_seq, state, tries, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+FROM unit WHERE chunk = :chunk ORDER BY seq;
+
+-- name: find_unit
+SELECT seq, parent_seq, state, tries, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+FROM unit WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: mark_sent
+UPDATE unit SET state = 1 WHERE chunk = :chunk AND state = 0;
+
+-- name: mark_unsent
+UPDATE unit SET state = 0 WHERE chunk = :chunk AND state = 1;
+
+-- name: set_unit
+UPDATE unit SET state = :state, tries = :tries, attempts = :n, segment = coalesce(:segment, segment), row = coalesce(:row, row),
+    cost_nanos = cost_nanos + :cost_nanos, reason = :reason
+WHERE run = :run AND step = :step AND seq = :seq AND attempts < :n;
+
+-- name: insert_attempt
+INSERT INTO attempt (run, step, seq, n, chunk, lane, outcome, reason, at, duration, request_id, upstream_id, model, usage, cost_nanos,
+    cost_source, price_rule, submission, segment, row)
+VALUES (:run, :step, :seq, :n, :chunk, :lane, :outcome, :reason, :at, :duration, :request_id, :upstream_id, :model, :usage, :cost_nanos,
+    :cost_source, :price_rule, :submission, :segment, :row);
+
+-- name: insert_claim
+INSERT INTO claim (run, step, seq, n, chunk, request_id, bound_nanos, at) VALUES (:run, :step, :seq, :n, :chunk, :request_id, :bound_nanos, :at);
+
+-- name: orphan_claims
+SELECT c.run, c.step, c.seq, c.n, c.chunk, c.request_id, c.bound_nanos, c.at FROM claim c
+LEFT JOIN attempt a ON a.run = c.run AND a.step = c.step AND a.seq = c.seq AND a.n = c.n
+WHERE c.run = :run AND a.n IS NULL ORDER BY c.step, c.seq, c.n;
+
+-- name: open_bound
+SELECT coalesce(sum(c.bound_nanos), 0) FROM claim c
+LEFT JOIN attempt a ON a.run = c.run AND a.step = c.step AND a.seq = c.seq AND a.n = c.n
+WHERE c.run = :run AND a.n IS NULL;
+
+-- name: true_up
+UPDATE attempt SET cost_nanos = :cost_nanos, cost_source = 'invoice' WHERE run = :run AND request_id = :request_id AND cost_source = 'bound';
+
+-- name: upper_bounds
+SELECT step, seq, n, chunk, request_id, cost_nanos FROM attempt WHERE run = :run AND cost_source = 'bound' ORDER BY step, seq, n;
+
+-- name: true_up_unit
+UPDATE unit SET cost_nanos = cost_nanos + :delta WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: true_up_chunk
+UPDATE chunk SET cost_nanos = cost_nanos + :delta WHERE id = :chunk;
+
+-- name: attempts_of_run
+SELECT step, seq, n, chunk, lane, outcome, reason, at, duration, request_id, upstream_id, model, usage, cost_nanos, cost_source, price_rule,
+    submission, segment, row
+FROM attempt WHERE run = :run ORDER BY step, seq, n;
+
+-- name: insert_submission
+INSERT INTO submission (key, run, chunk, n, provider, account, state, prefix, rows, reserved_nanos, intent_at)
+VALUES (:key, :run, :chunk, :n, :provider, :account, 'intent', :prefix, :rows, :reserved_nanos, :intent_at);
+
+-- name: last_submission
+SELECT key, run, chunk, n, provider, account, state, prefix, rows, reserved_nanos, intent_at, submitted_at, batch_id, input_file, matched_by,
+    status, raw_status, succeeded, failed, expires_at, polls, polled_at, refused, error
+FROM submission WHERE chunk = :chunk ORDER BY n DESC LIMIT 1;
+
+-- name: submissions_of_run
+SELECT key, run, chunk, n, provider, account, state, prefix, rows, reserved_nanos, intent_at, submitted_at, batch_id, input_file, matched_by,
+    status, raw_status, succeeded, failed, expires_at, polls, polled_at, refused, error
+FROM submission WHERE run = :run ORDER BY intent_at, key;
+
+-- name: claimed_batches
+SELECT batch_id FROM submission WHERE provider = :provider AND account = :account AND batch_id IS NOT NULL;
+
+-- name: submission_submitted
+UPDATE submission SET state = 'submitted', submitted_at = :at, batch_id = :batch_id, input_file = :input_file, matched_by = :matched_by
+WHERE key = :key AND state = 'intent';
+
+-- name: submission_refused
+UPDATE submission SET state = 'refused', error = :error WHERE key = :key AND state = 'intent';
+
+-- name: submission_polled
+UPDATE submission SET status = :status, raw_status = :raw_status, succeeded = :succeeded, failed = :failed, expires_at = :expires_at,
+    polls = polls + 1, polled_at = :at
+WHERE key = :key;
+
+-- name: submission_state
+UPDATE submission SET state = :state, error = coalesce(:error, error) WHERE key = :key AND state IN ('submitted', 'ended', 'lost');
+
+-- name: submission_disowned
+UPDATE submission SET state = 'intent', batch_id = NULL, input_file = NULL, matched_by = NULL, submitted_at = NULL, error = :error
+WHERE key = :key AND state IN ('submitted', 'ended') AND matched_by = 'window';
+
+-- name: open_reservations
+SELECT coalesce(sum(reserved_nanos), 0) FROM submission WHERE run = :run AND state IN ('intent', 'submitted', 'ended');
+
+-- name: insert_outbox
+INSERT INTO outbox (key, run, chunk, lane, provider, account, model, calls, usage, cost_nanos, unpriced, at)
+VALUES (:key, :run, :chunk, :lane, :provider, :account, :model, :calls, :usage, :cost_nanos, :unpriced, :at);
+
+-- name: open_outbox
+SELECT key, run, chunk, lane, provider, account, model, calls, usage, cost_nanos, unpriced, at FROM outbox WHERE settled_at IS NULL ORDER BY at, key;
+
+-- name: settle_outbox
+UPDATE outbox SET settled_at = :at WHERE key = :key AND settled_at IS NULL;
+
+-- name: step_totals
+SELECT s.idx, s.name, s.kind, s.lane, s.provider, s.model,
+    coalesce(sum(CASE WHEN c.round = 0 THEN c.n ELSE 0 END), 0), coalesce(sum(c.valid), 0), coalesce(sum(c.failed), 0),
+    coalesce(sum(c.cost_nanos), 0), count(c.id), coalesce(sum(c.state NOT IN ('done', 'split')), 0), coalesce(sum(c.retry), 0)
+FROM step s LEFT JOIN chunk c ON c.run = s.run AND c.step = s.idx
+WHERE s.run = :run GROUP BY s.idx ORDER BY s.idx;
+
+-- name: unit_counts
+SELECT step, state, count(*) FROM unit WHERE run = :run GROUP BY step, state ORDER BY step, state;
+
+-- name: failures
+SELECT u.step, u.seq, u.reason, u.tries, u.attempts, u.segment, u.row, u.input_segment, u.input_row
+FROM unit u WHERE u.run = :run AND u.state = 4 ORDER BY u.step, u.seq;
+
+-- name: valid_units
+SELECT seq, segment, row FROM unit WHERE run = :run AND step = :step AND state = 3 ORDER BY seq;
+
+-- name: usage_totals
+SELECT lane, model, outcome, count(*), coalesce(sum(cost_nanos), 0), sum(cost_nanos IS NULL AND usage IS NOT NULL),
+    coalesce(sum(json_extract(usage, '$.input_total')), 0), coalesce(sum(json_extract(usage, '$.output_total')), 0)
+FROM attempt WHERE run = :run GROUP BY lane, model, outcome;
+
+-- name: chunk_seq_ranges
+SELECT seq FROM unit WHERE chunk = :chunk ORDER BY seq;
