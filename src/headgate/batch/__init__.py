@@ -1,0 +1,1 @@
+"""Durable runs: pipelines, units, expressions, templates, validation, and the engine that drives them."""

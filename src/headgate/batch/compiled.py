@@ -1,0 +1,61 @@
+"""Everything of a pipeline that is compiled once and used for every unit."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headgate.batch.expressions import CompiledExpression, CompiledStep, compile_expression, compile_named, derive_seed, octobatch_seed
+from headgate.batch.pipeline import Pipeline, SeedMode, Step, StepKind, TimeoutPolicy
+from headgate.batch.plan import REPETITION_SEED
+from headgate.batch.schemas import CompiledSchema
+from headgate.batch.validate import CompiledRules, StepValidator
+from headgate.wire.json import JsonObject
+
+
+class CompiledPipeline(msgspec.Struct, frozen=True):
+    """Expression steps and validators by step name, and the expressions evaluated before each prompt (`processing.expressions`)."""
+
+    expression_steps: dict[str, CompiledStep]
+    validators: dict[str, StepValidator]
+    prompt_values: tuple[CompiledExpression, ...]
+
+
+def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
+    """Compile expressions, schemas and rules. Raises `ConfigError`."""
+    return CompiledPipeline(
+        expression_steps={step.name: compile_step(step) for step in pipeline.steps if step.kind is StepKind.EXPRESSION},
+        validators={step.name: _validator(pipeline, step) for step in pipeline.steps if step.name in pipeline.rules},
+        prompt_values=compile_named(pipeline.processing.expressions),
+    )
+
+
+def compile_step(step: Step) -> CompiledStep:
+    """Compile an expression step. Raises `ConfigError` at the step's place."""
+
+    def where(_name: str) -> str | None:
+        return step.where or None
+
+    return CompiledStep(
+        name=step.name,
+        init=compile_named(step.init, where),
+        expressions=compile_named(step.expressions, where),
+        loop_until=compile_expression(step.loop_until, name="loop_until", where=step.where or None)
+        if step.loop_until is not None
+        else None,
+        max_iterations=step.max_iterations,
+        fail_on_timeout=step.on_timeout is TimeoutPolicy.FAIL,
+    )
+
+
+def _validator(pipeline: Pipeline, step: Step) -> StepValidator:
+    schema = pipeline.schemas.get(step.name)
+    compiled = CompiledSchema(schema, f"the schema of {step.name}") if schema is not None else None
+    return StepValidator(compiled, CompiledRules(pipeline.rules[step.name]), pipeline.coercions)
+
+
+def unit_seed(pipeline: Pipeline, unit_id: str, fields: JsonObject, step: str, purpose: str, *, run_seed: int | str | None = None) -> int:
+    """The seed of a unit's random stream for `purpose` (``expression``, ``prompt``, ``rules``) in `step`, by the pipeline's `seed_mode`."""
+    if pipeline.processing.seed_mode is SeedMode.OCTOBATCH:
+        stored = fields.get(REPETITION_SEED)
+        return octobatch_seed(unit_id, step, stored if isinstance(stored, int) else None)
+    return derive_seed(pipeline.processing.seed if run_seed is None else run_seed, unit_id, step, purpose)

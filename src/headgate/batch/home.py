@@ -1,0 +1,106 @@
+"""An engine home: a folder with a run database, the engine's own database, segments, and a lock that one process holds at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from headgate.errors import StoreError
+
+
+class HomeLocked(StoreError):
+    """Another process drives this home."""
+
+
+class Home:
+    """A folder, and the exclusive right to drive what is in it. `acquire` before starting an engine; the lock ends with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: IO[str] | None = None
+
+    @property
+    def database(self) -> Path:
+        """The run database."""
+        return self.folder / "run.sqlite"
+
+    @property
+    def exists(self) -> bool:
+        """A run was begun here."""
+        return self.database.exists()
+
+    @property
+    def id(self) -> str:
+        """The home's lasting name, made when first asked for."""
+        path = self.folder / "home.id"
+        if not path.exists():
+            self._create(path, f"home-{secrets.token_hex(8)}\n")
+        return path.read_text(encoding="utf-8").strip()
+
+    def _create(self, path: Path, text: str) -> None:
+        try:
+            with open(path, "x", encoding="utf-8") as handle:
+                handle.write(text)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+    def acquire(self) -> None:
+        """Take the lock. Raises `HomeLocked`, naming the process that has it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = open(self.folder / "home.lock", "a+", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise StoreError(f"cannot use {self.folder}: {error.strerror}", hint="choose another folder with --run-dir") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = self.owner() or "another process"
+            handle.close()
+            raise HomeLocked(
+                f"{self.folder} is driven by {owner}",
+                hint=f"headgate status {self.folder} shows how it stands; stop that process to take over",
+            ) from error
+        handle.seek(0)
+        handle.truncate()
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        self._lock = handle
+
+    def owner(self) -> str | None:
+        """Who wrote the lock last: decoration for messages, never truth."""
+        try:
+            text = (self.folder / "home.lock").read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        return f"process {text}" if text else None
+
+    def locked(self) -> bool:
+        """Somebody holds the lock now."""
+        path = self.folder / "home.lock"
+        if not path.exists():
+            return False
+        with open(path, encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Home:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()

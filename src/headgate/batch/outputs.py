@@ -1,0 +1,109 @@
+"""What a finished (or paused) run leaves for people: results, failures and receipts as JSON lines, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from headgate.batch.rows import RunRow, StepRow
+from headgate.batch.run import record_of
+from headgate.batch.tables import Tables
+from headgate.domain.cost import usd_text
+from headgate.errors import StoreError
+from headgate.wire.json import Json, JsonObject, decode, encode
+
+GROUP = 1000
+
+
+def write_outputs(tables: Tables, run: RunRow, steps: list[StepRow]) -> dict[str, Path]:
+    """Write ``outputs/results.jsonl``, ``failures.jsonl`` and ``receipts.jsonl`` in the run's folder; returns their paths."""
+    folder = tables.folder / "outputs"
+    sources = {
+        "results": results(tables, run.key, steps[-1].idx),
+        "failures": failures(tables, run.key, steps),
+        "receipts": receipts(tables, run, steps),
+    }
+    return {name: write_lines(folder / f"{name}.jsonl", lines) for name, lines in sources.items()}
+
+
+def results(tables: Tables, run: int, step: int) -> Iterator[JsonObject]:
+    """The records that came through `step`, in unit order."""
+    units = tables.valid_units(run, step)
+    for start in range(0, len(units), GROUP):
+        group = units[start : start + GROUP]
+        lines = tables.read_lines((segment, row) for _, segment, row in group)
+        for _, segment, row in group:
+            yield record_of(lines[segment, row])
+
+
+def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObject]:
+    """A record for each unit that failed: where, why, after how many tries, its input and the last raw answer (OCT-93)."""
+    for step, seq, reason, tries, attempts, segment, row, input_segment, input_row in tables.failures(run):
+        places = [(segment, row)] if segment is not None else []
+        lines = tables.read_lines([*places, (input_segment, input_row)])
+        answer: JsonObject = lines.get((segment, row), {})
+        record = record_of(lines[input_segment, input_row])
+        yield {
+            "unit_id": record.get("unit_id"),
+            "seq": seq,
+            "step": steps[step].name,
+            "failure_stage": reason,
+            "errors": answer.get("errors", []),
+            "raw_response": answer.get("raw", ""),
+            "retry_count": max(0, attempts - 1),
+            "tries": tries,
+            "input": record,
+        }
+
+
+def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[JsonObject]:
+    """A receipt for every call of the run. No prompts and no answers."""
+    for attempt in tables.attempts(run.key):
+        step = steps[attempt["step"]]
+        if step.provider is None:
+            continue
+        nanos = attempt["cost_nanos"]
+        called = attempt["cost_source"] != "none" or attempt["usage"] is not None
+        usage: Json = decode(attempt["usage"]) if attempt["usage"] is not None else None
+        yield {
+            "id": f"{run.id}/{step.name}/{attempt['seq']}/{attempt['n']}",
+            "face": "run",
+            "run": run.id,
+            "step": step.name,
+            "unit": attempt["seq"],
+            "attempt": attempt["n"],
+            "at": attempt["at"],
+            "provider": step.provider,
+            "account": step.account,
+            "model": step.model,
+            "model_answered": attempt["model"],
+            "lane": attempt["lane"],
+            "outcome": attempt["outcome"],
+            "reason": attempt["reason"],
+            "usage": usage,
+            "cost_usd": usd_text(nanos) if nanos is not None else None,
+            "cost_source": "unpriced" if called and nanos is None else attempt["cost_source"],
+            "price_rule": attempt["price_rule"],
+            "price_digest": run.price_digest,
+            "duration": attempt["duration"],
+            "request_id": attempt["request_id"],
+            "upstream_id": attempt["upstream_id"],
+            "submission": attempt["submission"],
+        }
+
+
+def write_lines(path: Path, lines: Iterable[Json]) -> Path:
+    """Write JSON lines to a temporary file, then rename it. Raises `StoreError`."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as handle:
+            for line in lines:
+                handle.write(encode(line) + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}", hint="free some disk space, then run the same command again") from error
+    return path

@@ -1,0 +1,256 @@
+"""What a pipeline is: frozen values for everything a folder of configuration says (OCT-50 to OCT-53)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from headgate.batch.expressions import DEFAULT_MAX_ITERATIONS
+from headgate.batch.plan import Item, Unit, count_units, generate_units
+from headgate.wire.json import Json, JsonObject
+
+FORMAT = 1
+"""Version of the snapshot layout."""
+
+
+class StepKind(StrEnum):
+    """What a step does; the values are the words of `scope` in a configuration."""
+
+    LLM = "chunk"
+    EXPRESSION = "expression"
+    FAN_OUT = "fan_out"
+    RUN = "run"
+
+
+class Strategy(StrEnum):
+    """How items become units (OCT-60)."""
+
+    PERMUTATION = "permutation"
+    CROSS_PRODUCT = "cross_product"
+    DIRECT = "direct"
+
+
+class Level(StrEnum):
+    """What a broken rule means."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class SeedMode(StrEnum):
+    """How random streams are seeded: our own derivation, or Octobatch's for replaying its runs."""
+
+    HEADGATE = "headgate"
+    OCTOBATCH = "octobatch"
+
+
+class TimeoutPolicy(StrEnum):
+    """What reaching `max_iterations` means (CON-12)."""
+
+    CONTINUE = "continue"
+    FAIL = "fail"
+
+
+class Coercion(StrEnum):
+    """One kind of repair of an answer's values before the schema is applied (OCT-91)."""
+
+    NUMBERS = "numbers"
+    """Text that is a number, where the schema wants a number or an integer; a whole float where it wants an integer."""
+    BOOLEANS = "booleans"
+    """``"true"`` and ``"false"``."""
+    ARRAYS = "arrays"
+    """Text that is a JSON array, else a list of one, where the schema wants an array."""
+    ENUMS = "enums"
+    """An allowed value in other case, with blanks around it, or followed by `` | `` and more."""
+    UNWRAP = "unwrap"
+    """An answer wrapped as ``{"response": …}`` when required keys are missing."""
+    OCTOBATCH_SHADOW = "octobatch_shadow"
+    """Drop a leading "shadow " from an allowed value."""
+    OCTOBATCH_TAGS = "octobatch_tags"
+    """Wrap text as ``[{"tag": text}]`` where the schema's items have a `tag`."""
+
+
+DEFAULT_COERCIONS = frozenset({Coercion.NUMBERS, Coercion.BOOLEANS, Coercion.ARRAYS, Coercion.ENUMS, Coercion.UNWRAP})
+"""The general ones; the two named after Octobatch are for its own demos and must be asked for."""
+
+
+class StepParams(msgspec.Struct, frozen=True):
+    """Request parameters of an LLM step (OCT-82). `native_schema`: hand the step's schema to providers that accept one."""
+
+    system: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    native_schema: bool = True
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step. Fields of other kinds are at their defaults; `options` keeps what only a fan_out or run step says."""
+
+    name: str
+    kind: StepKind = StepKind.LLM
+    description: str = ""
+    where: str = ""
+    template: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    params: StepParams = StepParams()
+    max_attempts: int | None = None
+    retry_from: str | None = None
+    init: tuple[tuple[str, str], ...] = ()
+    expressions: tuple[tuple[str, str], ...] = ()
+    loop_until: str | None = None
+    max_iterations: int = DEFAULT_MAX_ITERATIONS
+    on_timeout: TimeoutPolicy = TimeoutPolicy.CONTINUE
+    options: JsonObject = msgspec.field(default_factory=dict)
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Retries of a single call: attempts, seconds before the second, and the growth factor after it."""
+
+    max_attempts: int = 3
+    initial_delay: float = 30.0
+    multiplier: float = 2.0
+
+
+class ApiSettings(msgspec.Struct, frozen=True):
+    """The `api` section. Money in nano-dollars, times in seconds."""
+
+    provider: str | None = None
+    model: str | None = None
+    retry: Retry = Retry()
+    poll_interval: float = 5.0
+    max_inflight_batches: int = 10
+    max_tokens: int | None = None
+    cost_cap_nanos: int | None = None
+    auto_retry: bool = True
+    concurrency: int | None = None
+
+
+class Position(msgspec.Struct, frozen=True):
+    """One slot of a permutation or cross product."""
+
+    name: str
+    source_key: str
+    name_field: str | None = None
+
+
+class Processing(msgspec.Struct, frozen=True):
+    """The `processing` section."""
+
+    strategy: Strategy = Strategy.PERMUTATION
+    chunk_size: int = 100
+    repeat: int = 1
+    expressions: tuple[tuple[str, str], ...] = ()
+    positions: tuple[Position, ...] = ()
+    max_attempts: int = 3
+    seed: int = 0
+    seed_mode: SeedMode = SeedMode.HEADGATE
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule of a step: `expr` must hold when `when` does; `error` may name fields as ``{field}``."""
+
+    name: str
+    expr: str
+    error: str = ""
+    level: Level = Level.ERROR
+    when: str | None = None
+    where: str = ""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The `validation` entry of a step (OCT-92). `ranges` are inclusive; a side may be open (None)."""
+
+    required: tuple[str, ...] = ()
+    types: dict[str, str] = msgspec.field(default_factory=dict)
+    ranges: dict[str, tuple[float | None, float | None]] = msgspec.field(default_factory=dict)
+    enums: dict[str, tuple[Json, ...]] = msgspec.field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """A checked pipeline. `files` are the bytes it was read from, by path inside its folder: enough to load it again.
+
+    `templates` maps file names inside the template folder to source text (included files too), `template_of` a step to its file; `schemas`
+    and `rules` are by step. `items` is filled for the ``direct`` strategy only.
+    """
+
+    name: str
+    folder: str
+    steps: tuple[Step, ...]
+    api: ApiSettings
+    processing: Processing
+    global_context: JsonObject
+    templates: dict[str, str]
+    template_of: dict[str, str]
+    schemas: dict[str, JsonObject]
+    rules: dict[str, Rules]
+    coercions: frozenset[Coercion]
+    items: tuple[Item, ...]
+    post_process: tuple[JsonObject, ...]
+    warnings: tuple[str, ...]
+    files: dict[str, bytes]
+    description: str = ""
+
+    def step(self, name: str) -> Step:
+        """The step called `name`. Raises `KeyError`."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def max_attempts(self, step: Step) -> int:
+        """How many answers a unit of `step` may need: the step's own number, else the pipeline's (OCT-102)."""
+        return step.max_attempts if step.max_attempts is not None else self.processing.max_attempts
+
+    def units(self, max_units: int | None = None) -> Iterator[Unit]:
+        """The pipeline's units, lazily."""
+        return generate_units(self.items, self.processing.repeat, max_units=max_units)
+
+    def unit_count(self, max_units: int | None = None) -> int:
+        """How many units `units` gives."""
+        return count_units(len(self.items), self.processing.repeat, max_units)
+
+    @property
+    def llm_steps(self) -> tuple[Step, ...]:
+        """The steps that call a model."""
+        return tuple(step for step in self.steps if step.kind is StepKind.LLM)
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over configuration, items, templates and schemas; the same files give the same digest wherever they lie."""
+        return _digest(self.files)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256(f"headgate pipeline {FORMAT}\n".encode())
+    for path in sorted(files):
+        total.update(f"{len(path)}:{path}:{len(files[path])}:".encode())
+        total.update(files[path])
+    return total.hexdigest()
+
+
+def unsupported_features(pipeline: Pipeline) -> list[str]:
+    """What this version cannot run, one sentence each; empty if the pipeline can be run."""
+    problems = []
+    if pipeline.processing.strategy is not Strategy.DIRECT:
+        problems.append(f"strategy {pipeline.processing.strategy.value!r} is not run by this version; only 'direct' is")
+    for step in pipeline.steps:
+        if step.kind in (StepKind.FAN_OUT, StepKind.RUN):
+            problems.append(f"{step.where}: step {step.name!r} has scope {step.kind.value!r}, which this version does not run")
+        if step.retry_from is not None:
+            problems.append(f"{step.where}: step {step.name!r} uses retry_from, which this version does not run")
+    return problems
+
+
+def run_notes(pipeline: Pipeline) -> list[str]:
+    """What a run will leave out without being wrong."""
+    if not pipeline.post_process:
+        return []
+    names = ", ".join(str(entry.get("name", "unnamed")) for entry in pipeline.post_process)
+    return [f"post_process is not run by this version ({names}); results are complete without it"]

@@ -1,0 +1,99 @@
+"""What must hold between the parts of a pipeline: the four links, and that every name is provided before it is used (OCT-54 to OCT-56)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from headgate.batch.compiled import CompiledPipeline
+from headgate.batch.config_reader import Findings, Section, did_you_mean
+from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.plan import REPETITION_ID, REPETITION_SEED, UNIT_ID
+from headgate.batch.template_check import TemplateFacts
+
+_ALWAYS = frozenset({UNIT_ID})
+_TEMPLATE_ONLY = frozenset({"_retry", "_metadata", REPETITION_ID, REPETITION_SEED})
+_REPEATED = frozenset({REPETITION_ID})
+
+
+def check_links(steps: Iterable[Step], linked: Mapping[str, Section]) -> Findings:
+    """The four-point link: every LLM step has an entry of its name in each of `linked` (OCT-54)."""
+    found = Findings()
+    names = [step.name for step in steps]
+    for label, section in linked.items():
+        for step in steps:
+            if step.kind is StepKind.LLM and step.name and step.name not in section.value:
+                close = did_you_mean(step.name, set(section.value) - set(names))
+                found.error(f"step {step.name!r} has no entry under {label}", step.where, close or f"add {label}.{step.name}")
+        for name in section.value:
+            if name not in names:
+                found.error(f"{label} names {name!r}, which is no step", section.where(name), did_you_mean(name, names))
+    return found
+
+
+class NameFlow:
+    """Follows a record through the steps: which names exist when."""
+
+    def __init__(self, pipeline: Pipeline, compiled: CompiledPipeline, facts: Mapping[str, TemplateFacts], findings: Findings) -> None:
+        self._pipeline = pipeline
+        self._compiled = compiled
+        self._facts = facts
+        self._findings = findings
+        self._known = set(_ALWAYS | (_REPEATED if pipeline.processing.repeat > 1 else frozenset()))
+        self._open = False
+        for item in pipeline.items:
+            self._known.update(item.fields)
+
+    def check(self) -> None:
+        """Note every name that is read but not provided: an error, or a warning where an earlier answer might bring it."""
+        if not self._pipeline.items:
+            return
+        for step in self._pipeline.steps:
+            if step.kind is StepKind.EXPRESSION:
+                self._expression_step(step)
+            elif step.kind is StepKind.LLM:
+                self._llm_step(step)
+            elif step.kind is StepKind.FAN_OUT:
+                self._known |= {str(step.options["child_field"]), "_fan_index"}
+            self._rules(step)
+
+    def _missing(self, names: Iterable[str], what: str, where: str | None) -> None:
+        for name in sorted(set(names) - self._known):
+            message = f"{what} needs {name!r}, which nothing before it provides"
+            if self._open:
+                self._findings.warn(f"{message} (unless an answer has it)", where)
+            else:
+                self._findings.error(message, where, did_you_mean(name, self._known))
+
+    def _expression_step(self, step: Step) -> None:
+        compiled = self._compiled.expression_steps[step.name]
+        for expression in (*compiled.init, *compiled.expressions):
+            self._missing(expression.reads, f"expression {expression.name!r} of step {step.name!r}", step.where)
+            self._known.add(expression.name)
+        if compiled.loop_until is not None:
+            self._missing(compiled.loop_until.reads, f"loop_until of step {step.name!r}", step.where)
+
+    def _llm_step(self, step: Step) -> None:
+        before = set(self._known)
+        for expression in self._compiled.prompt_values:
+            self._missing(expression.reads, f"processing.expressions.{expression.name}", step.where)
+            self._known.add(expression.name)
+        self._known |= _TEMPLATE_ONLY | self._pipeline.global_context.keys()
+        for name, where in self._facts[step.name].required.items():
+            self._missing([name], f"the template of step {step.name!r}", where)
+        self._known = before
+        schema = self._compiled.validators[step.name].schema
+        if schema is not None:
+            self._known |= schema.top_names
+            self._open |= schema.schema.get("additionalProperties", True) is not False
+
+    def _rules(self, step: Step) -> None:
+        validator = self._compiled.validators.get(step.name)
+        if validator is None:
+            return
+        for compiled in validator.rules.compiled:
+            parts = (compiled.expr, *((compiled.when,) if compiled.when else ()))
+            for part in parts:
+                self._missing(part.reads, f"rule {compiled.rule.name!r} of step {step.name!r}", compiled.rule.where)
+        named = {*validator.rules.rules.required, *validator.rules.rules.types, *validator.rules.rules.ranges, *validator.rules.rules.enums}
+        for name in sorted(named - self._known):
+            self._findings.warn(f"the validation of step {step.name!r} speaks of {name!r}, which no schema or step declares", step.where)

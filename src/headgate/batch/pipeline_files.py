@@ -1,0 +1,138 @@
+"""Where a pipeline's bytes come from: a folder, or a snapshot a run has pinned."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import msgspec
+
+from headgate.batch.config_reader import did_you_mean
+from headgate.batch.pipeline import FORMAT, Pipeline
+from headgate.errors import ConfigError
+
+CONFIG = "config.yaml"
+
+
+class PipelineFiles(Protocol):
+    """Reads files by path relative to the pipeline; `seen` is everything read so far."""
+
+    name: str
+    folder: str
+    seen: dict[str, bytes]
+
+    def read(self, path: str, limit: int, where: str | None = None) -> bytes:
+        """The bytes of one file. Raises `ConfigError` at `where` if it is absent, outside, or over `limit`."""
+
+
+def safe_relative(path: str, where: str | None = None) -> str:
+    """`path` in its normal form. Raises `ConfigError` if it is absolute or leaves the pipeline's folder."""
+    parts = PurePosixPath(path).parts
+    if not parts or "\\" in path or "\0" in path or path.startswith("/") or ".." in parts or ":" in parts[0]:
+        raise ConfigError(f"path {path!r} must stay inside the pipeline's folder", where=where, hint="copy the file into the folder")
+    return str(PurePosixPath(path))
+
+
+class FolderFiles:
+    """The files of a folder on disk; symbolic links may not lead out of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.resolve().name
+        self.folder = str(folder)
+        self.seen: dict[str, bytes] = {}
+        self._root = folder.resolve()
+
+    def read(self, path: str, limit: int, where: str | None = None) -> bytes:
+        """The bytes of one file of the folder."""
+        relative = safe_relative(path, where)
+        if relative in self.seen:
+            return self.seen[relative]
+        target = (self._root / relative).resolve()
+        if not target.is_relative_to(self._root):
+            raise ConfigError(f"{path!r} leads out of the pipeline's folder", where=where)
+        try:
+            with target.open("rb") as source:
+                data = source.read(limit + 1)
+        except OSError as error:
+            raise ConfigError(f"cannot read {path!r}: {error.strerror}", where=where, hint=self._neighbours(target)) from error
+        if len(data) > limit:
+            raise ConfigError(f"{path!r} is larger than {limit:,} bytes", where=where)
+        self.seen[relative] = data
+        return data
+
+    def _neighbours(self, target: Path) -> str | None:
+        if not target.parent.is_dir():
+            return f"there is no folder {str(target.parent)!r}"
+        return did_you_mean(target.name, [entry.name for entry in target.parent.iterdir()])
+
+
+class SnapshotFiles:
+    """The files of a snapshot."""
+
+    def __init__(self, name: str, folder: str, files: dict[str, bytes]) -> None:
+        self.name = name
+        self.folder = folder
+        self.seen: dict[str, bytes] = {}
+        self._files = files
+
+    def read(self, path: str, limit: int, where: str | None = None) -> bytes:
+        """The bytes of one pinned file."""
+        relative = safe_relative(path, where)
+        data = self._files.get(relative)
+        if data is None:
+            raise ConfigError(f"the snapshot holds no {path!r}", where=where)
+        if len(data) > limit:
+            raise ConfigError(f"{path!r} is larger than {limit:,} bytes", where=where)
+        self.seen[relative] = data
+        return data
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    format: int
+    name: str
+    folder: str
+    files: dict[str, bytes]
+
+
+_encoder = msgspec.msgpack.Encoder(order="sorted")
+_decoder = msgspec.msgpack.Decoder(_Snapshot)
+
+
+def snapshot(pipeline: Pipeline) -> bytes:
+    """The pipeline's own copy of every file it was read from, for a run to keep; the same files give the same bytes."""
+    return _encoder.encode(_Snapshot(FORMAT, pipeline.name, pipeline.folder, pipeline.files))
+
+
+def open_snapshot(data: bytes) -> SnapshotFiles:
+    """The files of a snapshot. Raises `ConfigError` for anything else."""
+    try:
+        stored = _decoder.decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"the stored pipeline cannot be read: {error}") from error
+    if stored.format != FORMAT:
+        raise ConfigError(f"the stored pipeline has format {stored.format}; this version reads {FORMAT}")
+    return SnapshotFiles(stored.name, stored.folder, stored.files)
+
+
+def find_folder(name_or_path: str, roots: list[Path]) -> Path:
+    """The folder a user means: a path, or a name under one of `roots` (first wins). Raises `ConfigError` with a hint."""
+    direct = Path(name_or_path)
+    if direct.name == CONFIG and direct.is_file():
+        return direct.parent
+    for candidate in (direct, *(root / name_or_path for root in roots)):
+        if (candidate / CONFIG).is_file():
+            return candidate
+    if direct.is_dir():
+        raise ConfigError(f"{name_or_path!r} holds no {CONFIG}")
+    known = known_pipelines(roots)
+    folded = {name.casefold(): name for name in known}
+    if name_or_path.casefold() in folded:
+        return find_folder(folded[name_or_path.casefold()], roots)
+    raise ConfigError(
+        f"there is no pipeline {name_or_path!r}", hint=did_you_mean(name_or_path, known) or "give the path of a folder with a config.yaml"
+    )
+
+
+def known_pipelines(roots: list[Path]) -> list[str]:
+    """Names of the pipelines under `roots`, sorted."""
+    return sorted({entry.parent.name for root in roots if root.is_dir() for entry in root.glob(f"*/{CONFIG}")})

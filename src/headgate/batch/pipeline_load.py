@@ -1,0 +1,144 @@
+"""A pipeline folder, or a snapshot of one, to a checked `Pipeline`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from headgate.batch.compiled import compile_pipeline
+from headgate.batch.config_reader import Findings, Section
+from headgate.batch.items import read_items
+from headgate.batch.pipeline import Pipeline, Step, Strategy
+from headgate.batch.pipeline_check import NameFlow, check_links
+from headgate.batch.pipeline_config import ItemsSource, read_api, read_coercions, read_processing, read_rules, read_steps
+from headgate.batch.pipeline_files import CONFIG, FolderFiles, PipelineFiles, find_folder, open_snapshot
+from headgate.batch.plan import Item
+from headgate.batch.schemas import MAX_SCHEMA, read_schema
+from headgate.batch.template_check import MAX_TEMPLATE, TemplateFacts, TemplateSet
+from headgate.batch.yaml_source import CONFIG_LIMITS, ITEM_LIMITS, decode_text, load_yaml
+from headgate.errors import ConfigError
+from headgate.wire.json import JsonObject
+
+_MEANINGLESS = ("monitoring", "report", "reports", "version", "metadata")
+
+
+def load_pipeline(path: str | Path) -> Pipeline:
+    """Load and check the pipeline in a folder. Raises `ConfigError`; one error lists all faults with their places."""
+    return build_pipeline(FolderFiles(Path(path)))
+
+
+def find_pipeline(name_or_path: str, roots: list[Path]) -> Pipeline:
+    """Load the pipeline a user names: a folder's path, or a name under one of `roots`. Raises `ConfigError` with a hint."""
+    return load_pipeline(find_folder(name_or_path, roots))
+
+
+def load_snapshot(data: bytes) -> Pipeline:
+    """The pipeline a run pinned with `snapshot`. Raises `ConfigError`."""
+    return build_pipeline(open_snapshot(data))
+
+
+def build_pipeline(files: PipelineFiles) -> Pipeline:
+    """Read, check and freeze a pipeline. Raises `ConfigError`."""
+    display = str(PurePosixPath(files.folder) / CONFIG)
+    findings = Findings()
+    root = Section.of(load_yaml(files.read(CONFIG, CONFIG_LIMITS.bytes), display), findings)
+    draft, source, linked = _configured(root, files, findings)
+    findings.raise_any()
+    links = check_links(draft.steps, linked)
+    links.raise_any()
+    with_files, facts = _with_files(draft, files, root, source, findings)
+    findings.raise_any()
+    _check_compiled(with_files, facts, findings)
+    return msgspec.structs.replace(with_files, warnings=tuple(findings.warnings), files=dict(files.seen))
+
+
+def _configured(root: Section, files: PipelineFiles, findings: Findings) -> tuple[Pipeline, ItemsSource, dict[str, Section]]:
+    for required in ("pipeline", "processing"):
+        if not root.has(required):
+            root.error(f"section {required!r} is missing")
+    root.ignore(*_MEANINGLESS)
+    pipeline, schemas = root.section("pipeline"), root.section("schemas")
+    steps = read_steps(pipeline)
+    processing, source = read_processing(root.section("processing"))
+    prompts, validation = root.section("prompts"), root.section("validation")
+    templates, schema_files = prompts.section("templates"), schemas.section("files")
+    prompts.ignore("template_dir", "templates", "global_context")
+    schemas.ignore("schema_dir", "files", "strict_mode", "log_validation_errors")
+    draft = Pipeline(
+        name=pipeline.text("name") or root.text("name") or files.name,
+        folder=files.folder,
+        description=pipeline.text("description") or root.text("description") or "",
+        steps=steps,
+        api=read_api(root.section("api")),
+        processing=processing,
+        global_context=prompts.mapping("global_context"),
+        templates={},
+        template_of={},
+        schemas={},
+        rules={name: read_rules(validation.section(name)) for name in validation.value},
+        coercions=read_coercions(schemas),
+        items=(),
+        post_process=tuple(entry.value for entry in root.sections("post_process")),
+        warnings=(),
+        files={},
+    )
+    for section in (root, pipeline, prompts, schemas):
+        section.close()
+    return draft, source, {"prompts.templates": templates, "schemas.files": schema_files, "validation": validation}
+
+
+def _with_files(
+    draft: Pipeline, files: PipelineFiles, root: Section, source: ItemsSource, findings: Findings
+) -> tuple[Pipeline, Mapping[str, TemplateFacts]]:
+    prompts, schemas = root.section("prompts"), root.section("schemas")
+    template_dir, schema_dir = prompts.text("template_dir") or "templates", schemas.text("schema_dir") or "schemas"
+    templates = _template_set(files, template_dir)
+    facts: dict[str, TemplateFacts] = {}
+    template_of: dict[str, str] = {}
+    schema_of: dict[str, JsonObject] = {}
+    for step in draft.llm_steps:
+        try:
+            template_of[step.name] = _template_name(step, prompts.section("templates"), findings)
+            facts[step.name] = templates.facts(template_of[step.name], prompts.where("templates", step.name))
+            schema_of[step.name] = _schema(step, schemas.section("files"), files, schema_dir)
+        except ConfigError as error:
+            findings.caught(error)
+    items: tuple[Item, ...] = ()
+    if draft.processing.strategy is Strategy.DIRECT:
+        try:
+            data = files.read(source.source, ITEM_LIMITS.bytes, source.where)
+            items = read_items(data, str(PurePosixPath(files.folder) / source.source), source, draft.processing.positions)
+        except ConfigError as error:
+            findings.caught(error)
+    whole = msgspec.structs.replace(draft, templates=templates.sources, template_of=template_of, schemas=schema_of, items=items)
+    return whole, facts
+
+
+def _template_set(files: PipelineFiles, folder: str) -> TemplateSet:
+    def display(name: str) -> str:
+        return str(PurePosixPath(files.folder) / folder / name)
+
+    def read(name: str, where: str | None) -> str:
+        return decode_text(files.read(f"{folder}/{name}", MAX_TEMPLATE, where), display(name), MAX_TEMPLATE)
+
+    return TemplateSet(read, display)
+
+
+def _template_name(step: Step, templates: Section, findings: Findings) -> str:
+    name = templates.required_text(step.name)
+    if step.template is not None and step.template != name:
+        findings.warn(f"step {step.name!r} says prompt_template {step.template!r}; prompts.templates ({name!r}) is used", step.where)
+    return name
+
+
+def _schema(step: Step, names: Section, files: PipelineFiles, folder: str) -> JsonObject:
+    name = names.required_text(step.name)
+    path = f"{folder}/{name}"
+    return read_schema(files.read(path, MAX_SCHEMA, names.where(step.name)), str(PurePosixPath(files.folder) / path))
+
+
+def _check_compiled(pipeline: Pipeline, facts: Mapping[str, TemplateFacts], findings: Findings) -> None:
+    NameFlow(pipeline, compile_pipeline(pipeline), facts, findings).check()
+    findings.raise_any()

@@ -1,0 +1,156 @@
+"""What the phases of one run share: its rows, its pipeline made ready, and the parts that do the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from headgate.batch.compiled import unit_seed
+from headgate.batch.control import Control, Stop
+from headgate.batch.expressions import CompiledExpression, CompiledStep
+from headgate.batch.limiter import Limiter
+from headgate.batch.pipeline import Pipeline, Step
+from headgate.batch.rows import ChunkRow, RunRow, StepRow, UnitRow
+from headgate.batch.tables import Tables
+from headgate.batch.templates import RenderPool
+from headgate.batch.validate import StepValidator
+from headgate.catalog.cards import Price
+from headgate.client import ChatClient, Target
+from headgate.transport.http1 import HttpClient
+from headgate.wire.json import Json, JsonObject
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invocation decides. Times are seconds.
+
+    `grace` is how long an absent batch may still turn up after its intent, `max_errors` the unanswered attempts a unit may have,
+    `backoff` the first wait after a transient failure (growing by `multiplier`), `stop_grace` how long calls in flight may go on
+    after a stop, `wait_slice` how long one wait phase lasts, `refusals` how many refused submissions in a row end the run.
+    """
+
+    mode: str = "realtime"
+    concurrency: int = 64
+    grace: float = 10.0
+    max_errors: int = 6
+    backoff: float = 1.0
+    multiplier: float = 2.0
+    stop_grace: float = 2.0
+    wait_slice: float = 900.0
+    max_age: float | None = None
+    refusals: int = 5
+
+
+class StepPlan:
+    """One step made ready. The fields after `row` are None where the kind of step has no use for them."""
+
+    def __init__(
+        self,
+        step: Step,
+        row: StepRow,
+        *,
+        validator: StepValidator | None = None,
+        compiled: CompiledStep | None = None,
+        schema: JsonObject | None = None,
+        target: Target | None = None,
+        price: Price | None = None,
+        limiter: Limiter | None = None,
+        max_tries: int = 3,
+    ) -> None:
+        self.step = step
+        self.row = row
+        self.validator = validator
+        self.compiled = compiled
+        self.schema = schema
+        self.target = target
+        self.price = price
+        self.limiter = limiter
+        self.max_tries = max_tries
+
+
+class Run:
+    """One run under way."""
+
+    def __init__(
+        self,
+        row: RunRow,
+        pipeline: Pipeline,
+        steps: tuple[StepPlan, ...],
+        tables: Tables,
+        http: HttpClient,
+        renderer: RenderPool | None,
+        control: Control,
+        options: RunOptions,
+        clock: Callable[[], float],
+        random: Random,
+        expressions: tuple[CompiledExpression, ...] = (),
+    ) -> None:
+        self.row = row
+        self.pipeline = pipeline
+        self.steps = steps
+        self.tables = tables
+        self.http = http
+        self.chat = ChatClient(http)
+        self.renderer = renderer
+        self.control = control
+        self.options = options
+        self.clock = clock
+        self.random = random
+        self.expressions = expressions
+        self.spent = sum(total.cost_nanos for total in tables.totals(row.key))
+        self.held = tables.reserved(row.key)
+
+    @property
+    def mark(self) -> str:
+        """Six characters that begin every custom id of this run."""
+        return self.row.id.replace("-", "")[-6:]
+
+    @property
+    def folder(self) -> Path:
+        """The engine home."""
+        return self.tables.folder
+
+    def seed(self, record: JsonObject, step: str, purpose: str) -> int:
+        """The seed of one of a unit's random streams: "expression", "prompt" or "rules"."""
+        return unit_seed(self.pipeline, str(record["unit_id"]), record, step, purpose, run_seed=self.row.seed)
+
+    def inputs(self, units: list[UnitRow]) -> dict[int, JsonObject]:
+        """The input records of some units, by unit number."""
+        lines = self.tables.read_lines((u.input_segment, u.input_row) for u in units)
+        return {u.seq: record_of(lines[u.input_segment, u.input_row]) for u in units}
+
+    def next_lane(self, chunk: ChunkRow) -> str | None:
+        """The lane of the step after this chunk's, or None after the last."""
+        following = chunk.step + 1
+        return self.steps[following].row.lane if following < len(self.steps) else None
+
+    def affords(self, bound: int | None) -> bool:
+        """Set aside `bound` nano-dollars (an upper bound) under the cap; stops the run when they do not fit.
+
+        What cannot be bounded is refused under a cap. The home is driven by one process, so the sums are kept here; they start from the
+        database.
+        """
+        cap = self.row.cost_cap_nanos
+        if cap is not None and bound is None:
+            self.control.stop(
+                Stop("the cost of this model cannot be bounded, and the run has a cost cap", 2, hint="run without --max-cost")
+            )
+            return False
+        if cap is not None and self.spent + self.held + (bound or 0) > cap:
+            self.control.stop(Stop("the cost cap is reached", 2, hint="run the same command with a higher --max-cost to go on"))
+            return False
+        self.held += bound or 0
+        return True
+
+    def book(self, released: int, spent: int) -> None:
+        """Give back what was set aside, and add what was really spent (nano-dollars)."""
+        self.held -= released
+        self.spent += spent
+
+
+def record_of(line: Json) -> JsonObject:
+    """The unit's fields in a payload line."""
+    record: JsonObject = line["record"]
+    return record

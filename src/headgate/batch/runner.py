@@ -1,0 +1,86 @@
+"""Runs the phases of chunks for the engine, and hands the chunks that come of them to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from headgate.batch.control import Pausing, Stop
+from headgate.batch.rows import ChunkRow
+from headgate.batch.run import Run
+from headgate.batch.states import CLOSED_CHUNKS, PENDING_UNITS, UnitState, Verdict
+from headgate.batch.steps import build, collect, expression, realtime, submit, wait
+from headgate.errors import HeadgateError
+
+Phase = Callable[[Run, ChunkRow], Awaitable[Verdict]]
+
+WORK: dict[str, Phase] = {"expression": expression.work, "realtime": realtime.work}
+PHASES: dict[str, Phase] = {"build": build.build, "submit": submit.submit, "wait": wait.wait, "collect": collect.collect}
+
+
+class Runner:
+    """A `PhaseRunner` over one run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.opened: asyncio.Queue[int] = asyncio.Queue()
+        """Chunks that phases have opened; the driver hands them to the engine, which does not take work from inside a phase."""
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until no phase is under way, at most so long."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def phase(self, name: str, chunk: int) -> Verdict:
+        """Run a phase. A failure of ours (a full disk, an unreadable file) stops the run with its reason; it never leaves the phase."""
+        self._active += 1
+        self._idle.clear()
+        try:
+            self.run.control.check()
+            row = self.run.tables.chunk(chunk)
+            if row.state in CLOSED_CHUNKS:
+                return Verdict.END
+            return await self._phase(name, row)
+        except Pausing:
+            return Verdict.PAUSED
+        except HeadgateError as error:
+            self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
+            return Verdict.PAUSED
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    async def _phase(self, name: str, chunk: ChunkRow) -> Verdict:
+        if name == "advance":
+            return await self._advance(chunk)
+        work = WORK[chunk.lane] if name == "work" else PHASES[name]
+        verdict = await work(self.run, chunk)
+        if verdict is Verdict.END:
+            for child in self.run.tables.open_chunks(self.run.row.key):
+                self.opened.put_nowait(child.id)
+        return verdict
+
+    async def _advance(self, chunk: ChunkRow) -> Verdict:
+        undecided = [u for u in self.run.tables.units(chunk.id) if u.state in PENDING_UNITS and u.state is not UnitState.RETRY]
+        if undecided:
+            raise HeadgateError(
+                f"chunk {chunk.id} was to be closed with {len(undecided)} units undecided; this is a defect, please report it"
+            )
+        for child in await self.run.tables.advance(chunk, self.run.next_lane(chunk), self.run.clock()):
+            self.opened.put_nowait(child)
+        return Verdict.END
+
+    async def parked(self) -> None:
+        """Where workflows wait for the process to end."""
+        await self.run.control.parked()
+
+
+def workflow_id(run_id: str, chunk: ChunkRow) -> str:
+    """The engine's name for a chunk's workflow."""
+    return f"{run_id}:{chunk.id}:{chunk.epoch}"

@@ -1,0 +1,103 @@
+"""Segments: append-only files of zstd-compressed JSON lines, one frame per commit.
+
+A frame is written and fsynced first, then the database transaction records where it lies. Whatever follows the last recorded offset is a
+torn tail: readers never look at it and `reopen` cuts it off. The files are plain multi-frame zstd, so ``zstdcat`` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import zstandard
+
+from headgate.errors import StoreError
+from headgate.wire.json import Json, decode, encode
+
+MAX_FRAME = 1 << 30
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """Where one committed group of rows lies: `rows` lines from row `first_row`, `length` bytes from `offset`."""
+
+    first_row: int
+    offset: int
+    length: int
+    rows: int
+
+
+class SegmentWriter:
+    """Appends frames to one file. Not thread-safe: one chunk, one writer."""
+
+    def __init__(self, path: Path, committed: int, rows: int) -> None:
+        self.path = path
+        self.offset = committed
+        self.rows = rows
+        self._file = _open_at(path, committed)
+
+    def append(self, lines: Iterable[Json]) -> Frame:
+        """Write one durable frame; it counts only once its `Frame` is committed. Raises `StoreError` when the disk refuses."""
+        parts = [encode(line) for line in lines]
+        data = zstandard.ZstdCompressor(level=3).compress(b"\n".join(parts) + b"\n")
+        frame = Frame(self.rows, self.offset, len(data), len(parts))
+        try:
+            self._file.seek(self.offset)
+            self._file.write(data)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self.path}: {error.strerror}", hint="free some disk space, then run the same command again"
+            ) from error
+        self.offset += len(data)
+        self.rows += len(parts)
+        return frame
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _open_at(path: Path, committed: int) -> BinaryIO:
+    """Open for appending after `committed` bytes, cutting off what a crash left behind them."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
+        size = handle.seek(0, os.SEEK_END)
+        if size < committed:
+            handle.close()
+            raise StoreError(f"{path} has {size} bytes but {committed} were committed: the file was changed from outside")
+        handle.truncate(committed)
+    except OSError as error:
+        raise StoreError(f"cannot open {path}: {error.strerror}") from error
+    return handle
+
+
+def read_frame(path: Path, frame: Frame) -> list[Json]:
+    """The rows of one frame. Raises `StoreError` when the file does not hold them."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(frame.offset)
+            data = handle.read(frame.length)
+        text = zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_FRAME)
+    except (OSError, zstandard.ZstdError) as error:
+        raise StoreError(f"cannot read {path} at {frame.offset}: {error}") from error
+    return [decode(line, what=f"{path.name}:{frame.first_row + i}") for i, line in enumerate(text.split(b"\n")) if line]
+
+
+def read_rows(path: Path, frames: Iterable[Frame], wanted: Iterable[int]) -> Iterator[tuple[int, Json]]:
+    """The rows numbered `wanted` (ascending), each frame decompressed once."""
+    numbers = iter(sorted(wanted))
+    number = next(numbers, None)
+    for frame in frames:
+        if number is None:
+            return
+        if not frame.first_row <= number < frame.first_row + frame.rows:
+            continue
+        rows = read_frame(path, frame)
+        while number is not None and number < frame.first_row + frame.rows:
+            yield number, rows[number - frame.first_row]
+            number = next(numbers, None)

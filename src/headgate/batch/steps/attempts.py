@@ -1,0 +1,133 @@
+"""From a judged answer to the rows that are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headgate.batch.decide import decide_unit
+from headgate.batch.evaluate import Judged
+from headgate.batch.reasons import policy
+from headgate.batch.rows import Attempt, ChunkRow, Posting, UnitRow
+from headgate.batch.run import Run, StepPlan
+from headgate.batch.states import Outcome
+from headgate.catalog.cards import Lane
+from headgate.catalog.prices import price
+from headgate.domain.cost import Cost
+from headgate.domain.estimate import estimate_usage
+from headgate.domain.response import Response
+from headgate.domain.usage import BUCKETS, Usage, add_usage
+from headgate.wire.json import Json, JsonObject, encode_text
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished attempt before it is stored: the unit, its attempt number, the judgement, and what is known of the call."""
+
+    unit: UnitRow
+    n: int
+    outcome: Outcome
+    judged: Judged
+    response: Response | None = None
+    usage: Usage | None = None
+    cost: Cost = Cost(0)
+    cost_source: str = "none"
+    request_id: str | None = None
+    upstream_id: str | None = None
+    duration: float | None = None
+    final: bool = False
+    """No other try can end differently, whatever the reason says."""
+
+
+def priced(plan: StepPlan, response: Response, request_bytes: int, lane: Lane) -> tuple[Usage, Cost, str]:
+    """Usage, cost and the source of the cost for an answer; estimated when the provider did not count."""
+    if response.usage is not None:
+        return response.usage, price(plan.price, response.usage, lane), "usage"
+    usage = estimate_usage(request_bytes, response)
+    return usage, price(plan.price, usage, lane), "estimate"
+
+
+def to_attempt(run: Run, plan: StepPlan, chunk: ChunkRow, finding: Finding, line: int | None, submission: str | None) -> Attempt:
+    """The row of one attempt, with the unit's next state."""
+    unit, reason = finding.unit, finding.judged.reason
+    counted = finding.outcome is Outcome.VALID or (finding.outcome is Outcome.INVALID and (reason is None or policy(reason).burns_attempt))
+    tries = unit.tries + counted
+    errors = finding.n - tries
+    state = decide_unit(
+        finding.outcome, reason, tries, 0 if finding.final else plan.max_tries, errors, 0 if finding.final else run.options.max_errors
+    )
+    return Attempt(
+        step=chunk.step,
+        seq=unit.seq,
+        n=finding.n,
+        chunk=chunk.id,
+        lane=chunk.lane,
+        outcome=finding.outcome,
+        state=state,
+        tries=tries,
+        at=run.clock(),
+        reason=None if reason is None else reason.value,
+        duration=finding.duration,
+        request_id=finding.request_id,
+        upstream_id=finding.upstream_id,
+        model=finding.response.model if finding.response is not None else None,
+        usage=None if finding.usage is None else encode_text(usage_json(finding.usage)),
+        cost_nanos=finding.cost.nanos,
+        cost_source=finding.cost_source,
+        price_rule=finding.cost.rule or None,
+        submission=submission,
+        line=line,
+    )
+
+
+def to_line(chunk: ChunkRow, finding: Finding) -> JsonObject:
+    """The payload of one attempt as it is kept in the segment."""
+    judged = finding.judged
+    line: JsonObject = {"seq": finding.unit.seq, "n": finding.n, "step": chunk.step, "raw": judged.raw}
+    if judged.record is not None:
+        line["record"] = judged.record
+    if judged.reason is not None:
+        line["reason"] = judged.reason.value
+        line["errors"] = [msgspec.to_builtins(problem) for problem in judged.problems]
+    if judged.notes:
+        line["notes"] = list(judged.notes)
+    return line
+
+
+def usage_json(usage: Usage) -> JsonObject:
+    """Usage as stored: the buckets in use, the sums, and the source."""
+    kept: JsonObject = {bucket: getattr(usage, bucket) for bucket in BUCKETS if getattr(usage, bucket)}
+    kept.update(input_total=usage.input_total, output_total=usage.output_total, source=usage.source)
+    if usage.fees:
+        kept["fees"] = usage.fees
+    return kept
+
+
+def posting(run: Run, plan: StepPlan, chunk: ChunkRow, key: str, findings: Sequence[Finding]) -> Posting | None:
+    """What these attempts cost together, for the ledger; None when nothing was called."""
+    called = [f for f in findings if f.usage is not None or f.cost_source != "none" or f.cost.nanos is None]
+    target = plan.target
+    if not called or target is None:
+        return None
+    total = Usage()
+    for finding in called:
+        total = add_usage(total, finding.usage or Usage(source="estimated"))
+    return Posting(
+        key=key,
+        run=run.row.key,
+        chunk=chunk.id,
+        lane=chunk.lane,
+        provider=target.provider.name,
+        account=target.credential.account,
+        model=target.model,
+        calls=len(called),
+        usage=encode_text(usage_json(total)),
+        cost_nanos=sum(f.cost.nanos or 0 for f in called),
+        unpriced=sum(f.cost.nanos is None for f in called),
+        at=run.clock(),
+    )
+
+
+def lines_of(chunk: ChunkRow, findings: Sequence[Finding]) -> list[Json]:
+    """The payload lines of some attempts, in order."""
+    return [to_line(chunk, finding) for finding in findings]

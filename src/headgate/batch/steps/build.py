@@ -1,0 +1,78 @@
+"""The build phase: requests rendered once into a segment, chunks split to the provider's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headgate.batch.evaluate import failed
+from headgate.batch.plan import ChunkLimits, Oversized, PlannedChunk, RowSize, plan_chunks
+from headgate.batch.reasons import Reason
+from headgate.batch.rows import ChunkRow, UnitRow
+from headgate.batch.run import Run, StepPlan
+from headgate.batch.segments import SegmentWriter
+from headgate.batch.states import ChunkState, Outcome, UnitState, Verdict
+from headgate.batch.steps.attempts import Finding
+from headgate.batch.steps.jobs import batch_client
+from headgate.batch.steps.prompts import Ready, render_units
+from headgate.batch.steps.results import ResultStore
+from headgate.domain.estimate import estimate_tokens
+from headgate.wire.json import Raw
+
+GROUP = 500
+
+
+async def build(run: Run, chunk: ChunkRow) -> Verdict:
+    """Render the chunk's requests into a segment; split it when it is over the provider's limits."""
+    if chunk.state is not ChunkState.OPEN:
+        return Verdict.NEXT
+    plan = run.steps[chunk.step]
+    units = [u for u in run.tables.units(chunk.id) if u.state is UnitState.TODO]
+    row = await run.tables.empty_segment(run.row.key, f"segments/requests-{chunk.id:06d}.jsonl.zst")
+    writer = run.tables.writer(row)
+    sizes: list[RowSize] = []
+    faults: list[Finding] = []
+    try:
+        for start in range(0, len(units), GROUP):
+            run.control.check()
+            ready = await render_units(run, plan, units[start : start + GROUP])
+            faults += [_fault(item) for item in ready if item.prepared is None]
+            await _write_requests(run, row.id, writer, ready, sizes)
+    finally:
+        writer.close()
+    planned = list(plan_chunks(sizes, _limits(run, plan)))
+    faults += [_oversized(item, units) for item in planned if isinstance(item, Oversized)]
+    if faults:
+        async with ResultStore(run, plan, chunk) as store:
+            await store.store(faults)
+    groups = [item for item in planned if isinstance(item, PlannedChunk)]
+    if len(groups) > 1:
+        await run.tables.split_chunk(chunk, [(g.seqs[0], g.seqs[-1], len(g.seqs)) for g in groups], run.clock())
+        return Verdict.END
+    await run.tables.built(chunk.id, row.id)
+    return Verdict.NEXT
+
+
+async def _write_requests(run: Run, segment: int, writer: SegmentWriter, ready: Sequence[Ready], sizes: list[RowSize]) -> None:
+    lines = []
+    for item in ready:
+        if item.prepared is not None:
+            body = item.prepared.body
+            sizes.append(RowSize(item.unit.seq, len(body) + 256, estimate_tokens(len(body))))
+            lines.append({"seq": item.unit.seq, "body": Raw(body)})
+    if lines:
+        await run.tables.commit_frame(segment, writer.append(lines))
+
+
+def _limits(run: Run, plan: StepPlan) -> ChunkLimits:
+    limits = batch_client(run, plan).dialect.limits
+    return ChunkLimits(rows=limits.max_rows, bytes=limits.max_bytes, tokens=limits.max_tokens)
+
+
+def _fault(item: Ready) -> Finding:
+    fault = item.fault or failed(Reason.RENDER_ERROR, "no request")
+    return Finding(unit=item.unit, n=item.unit.attempts + 1, outcome=Outcome.INVALID, judged=fault, final=True)
+
+
+def _oversized(item: Oversized, units: Sequence[UnitRow]) -> Finding:
+    unit = next(u for u in units if u.seq == item.seq)
+    return Finding(unit=unit, n=unit.attempts + 1, outcome=Outcome.INVALID, judged=failed(Reason.TOO_LARGE, item.message), final=True)

@@ -1,0 +1,119 @@
+"""The collect phase: every row that exists is kept, every unit is decided, in any end of the job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from headgate.batch.control import Stop
+from headgate.batch.evaluate import failed
+from headgate.batch.reasons import Reason
+from headgate.batch.rows import ChunkRow, SubmissionRow
+from headgate.batch.run import Run
+from headgate.batch.states import ChunkState, Outcome, SubmissionState, UnitState, Verdict
+from headgate.batch.steps.attempts import Finding
+from headgate.batch.steps.jobs import batch_client, handle_of, look
+from headgate.batch.steps.results import ResultStore
+from headgate.batch.steps.rows import Matcher, Tally, findings_of, read_rows
+from headgate.batch.steps.submit import submit
+from headgate.batch.steps.wait import wait
+from headgate.dialects.batch import TERMINAL, BatchState, BatchStatus, ResultFile
+
+
+async def collect(run: Run, chunk: ChunkRow) -> Verdict:
+    """Take every row that exists, whatever the job's end was, and decide every unit of it."""
+    submission = run.tables.last_submission(chunk.id)
+    if submission is None or submission.state is SubmissionState.COLLECTED:
+        return Verdict.NEXT
+    if submission.state in (SubmissionState.INTENT, SubmissionState.SUBMITTED):
+        if await submit(run, chunk) is Verdict.NEXT:
+            await wait(run, chunk)
+        return Verdict.AGAIN
+    return await Collector(run, chunk, submission).collect()
+
+
+class Collector:
+    """Collects one job that is over."""
+
+    def __init__(self, run: Run, chunk: ChunkRow, submission: SubmissionRow) -> None:
+        self.run = run
+        self.chunk = chunk
+        self.submission = submission
+        self.plan = run.steps[chunk.step]
+        self.client = batch_client(run, self.plan)
+        self.units = {u.seq: u for u in run.tables.units(chunk.id) if u.state is UnitState.SENT}
+        self.matcher = Matcher(submission, set(self.units))
+
+    async def collect(self) -> Verdict:
+        """Store what came, then what did not."""
+        run, submission = self.run, self.submission
+        state = BatchState(status=BatchStatus.FAILED, raw_status="lost")
+        async with ResultStore(run, self.plan, self.chunk, submission.key) as store:
+            if submission.state is SubmissionState.ENDED:
+                state = await look(run, self.client, submission) or state
+                await self._store_rows(store, state)
+            if self._foreign():
+                await run.tables.disown(run.row.key, submission.key, "its rows belong to another job", run.clock())
+                return Verdict.AGAIN
+            missing = missing_rows(run, self.chunk, state)
+            released = submission.reserved_nanos or 0
+            await store.store(missing, released=released, closes=ChunkState.COLLECTED)
+        await self._remark(state, len(missing))
+        return Verdict.NEXT
+
+    async def _store_rows(self, store: ResultStore, state: BatchState) -> None:
+        if state.status not in TERMINAL:
+            return
+        files = await self.run.control.finish(self.client.results(handle_of(self.submission), state), self.run.options.stop_grace)
+        for group in self.matcher.groups(read_rows(self.client.dialect, files)):
+            await store.store(await asyncio.to_thread(findings_of, self.run, self.plan, self.units, group, self.matcher.tally))
+        await asyncio.to_thread(_remove, files)
+
+    def _foreign(self) -> bool:
+        """A job adopted by guess whose rows are all somebody else's."""
+        tally = self.matcher.tally
+        return self.submission.matched_by == "window" and tally.ours == 0 and tally.foreign > 0
+
+    async def _remark(self, state: BatchState, missing: int) -> None:
+        """Say what was odd about the rows, and stop the run when going on would be pointless."""
+        run, tally = self.run, self.matcher.tally
+        odd = {"foreign": tally.foreign, "duplicate": tally.duplicate, "unreadable": tally.unreadable, "missing": missing}
+        if any(odd.values()):
+            data = {"submission": self.submission.key, **odd}
+            await run.tables.event(run.row.key, "warning", "odd_rows", data, run.clock())
+        if tally.fatal is not None:
+            run.control.stop(Stop(tally.fatal.message, 1, failed=True, hint=tally.fatal.hint))
+        why = pointless(state, tally, self.chunk.round)
+        if why is not None:
+            run.control.stop(Stop(why, 1, failed=True))
+
+
+def pointless(state: BatchState, tally: Tally, round_: int) -> str | None:
+    """Why sending the same units again would only cost money; None when it may help."""
+    if tally.ours:
+        return None
+    if tally.unreadable:
+        return f"none of the batch's {tally.unreadable} result rows could be read"
+    if state.status is BatchStatus.FAILED and round_ >= 2:
+        said = state.errors[0].get("message") if state.errors else state.raw_status
+        return f"the provider failed the same units as a batch three times: {said}"
+    return None
+
+
+def _remove(files: Sequence[ResultFile]) -> None:
+    for file in files:
+        Path(file.path).unlink(missing_ok=True)
+
+
+_MISSING: dict[BatchStatus, Reason] = {BatchStatus.EXPIRED: Reason.EXPIRED, BatchStatus.CANCELLED: Reason.CANCELLED}
+
+
+def missing_rows(run: Run, chunk: ChunkRow, state: BatchState) -> list[Finding]:
+    """Findings for units the job said nothing about."""
+    reason = _MISSING.get(state.status, Reason.LOST)
+    message = f"the batch ended as {state.raw_status!r} without this unit"
+    if state.errors:
+        message = f"{message}: {state.errors[0].get('message') or state.errors[0]}"
+    left = [u for u in run.tables.units(chunk.id) if u.state is UnitState.SENT]
+    return [Finding(unit=u, n=u.attempts + 1, outcome=Outcome.ERROR, judged=failed(reason, message)) for u in left]

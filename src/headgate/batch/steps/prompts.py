@@ -1,0 +1,75 @@
+"""From units to rendered requests: templates in the bounded worker, then the target's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headgate.batch.evaluate import Judged, failed
+from headgate.batch.expressions import ExpressionFailure, run_named
+from headgate.batch.reasons import Reason
+from headgate.batch.request import step_request
+from headgate.batch.rows import UnitRow
+from headgate.batch.run import Run, StepPlan
+from headgate.batch.templates import RenderError, prompt_context
+from headgate.client.chat import Prepared, prepare
+from headgate.errors import Unsupported
+from headgate.wire.json import Json, JsonObject
+
+HIDDEN = frozenset({"_raw_text", "_warnings"})
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """A unit with its request, or with the reason why it has none."""
+
+    unit: UnitRow
+    record: JsonObject
+    prepared: Prepared | None = None
+    fault: Judged | None = None
+
+
+async def render_units(run: Run, plan: StepPlan, units: Sequence[UnitRow]) -> list[Ready]:
+    """Requests for some units, in order."""
+    records = run.inputs(list(units))
+    errors = earlier_errors(run, units)
+    contexts = [context_of(run, plan, records[unit.seq], unit, errors.get(unit.seq)) for unit in units]
+    good = [context for context in contexts if not isinstance(context, Judged)]
+    assert run.renderer is not None
+    texts = iter(await run.renderer.render(plan.step.name, good))
+    ready = []
+    for unit, context in zip(units, contexts, strict=True):
+        text: str | RenderError | Judged = context if isinstance(context, Judged) else next(texts)
+        ready.append(_ready(run, plan, unit, records[unit.seq], text))
+    return ready
+
+
+def _ready(run: Run, plan: StepPlan, unit: UnitRow, record: JsonObject, text: str | RenderError | Judged) -> Ready:
+    if isinstance(text, Judged):
+        return Ready(unit, record, fault=text)
+    if isinstance(text, RenderError):
+        return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, text.message))
+    assert plan.target is not None
+    request = step_request(plan.step, run.pipeline.api, plan.target.model, text, plan.schema, plan.target.capabilities)
+    try:
+        return Ready(unit, record, prepare(plan.target, request))
+    except Unsupported as error:
+        return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, error.message))
+
+
+def context_of(run: Run, plan: StepPlan, record: JsonObject, unit: UnitRow, errors: Json) -> JsonObject | Judged:
+    """What a template sees: global context, the unit's fields, the pipeline's expressions, and what went wrong before (OCT-80, OCT-103)."""
+    fields = {name: value for name, value in record.items() if name not in HIDDEN}
+    values: JsonObject | ExpressionFailure = {}
+    if run.expressions:
+        values = run_named(run.expressions, fields, run.seed(record, plan.step.name, "prompt"))
+    if isinstance(values, ExpressionFailure):
+        return failed(Reason.EXPRESSION_ERROR, f"{values.name}: {values.message}")
+    return prompt_context(fields, run.pipeline.global_context, values, retry_attempt=unit.tries, retry_errors=errors or [])
+
+
+def earlier_errors(run: Run, units: Sequence[UnitRow]) -> dict[int, Json]:
+    """The complaints about each unit's last answer."""
+    places = {(u.segment, u.row): u.seq for u in units if u.reason is not None and u.segment is not None and u.row is not None}
+    lines = run.tables.read_lines((segment, row) for segment, row in places)
+    return {places[place]: line.get("errors", []) for place, line in lines.items()}

@@ -1,0 +1,272 @@
+"""The realtime lane: a window of calls, each written down before it is made and stored when it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from headgate.batch.control import Pausing, Stop
+from headgate.batch.evaluate import Judged, error_reason, failed, judge
+from headgate.batch.reasons import Reason
+from headgate.batch.request import input_bound
+from headgate.batch.rows import ChunkRow, Claim, UnitRow
+from headgate.batch.run import Run, StepPlan
+from headgate.batch.states import PENDING_UNITS, Outcome, UnitState, Verdict
+from headgate.batch.steps.attempts import Finding, priced, to_attempt
+from headgate.batch.steps.prompts import Ready, render_units
+from headgate.batch.steps.results import ResultStore
+from headgate.catalog.cards import day_of
+from headgate.catalog.prices import upper_bound
+from headgate.client.chat import Exchange
+from headgate.domain.cost import Cost
+from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError
+from headgate.transport.retry import RetryPolicy, decide_retry
+
+GROUP = 256
+
+
+async def work(run: Run, chunk: ChunkRow) -> Verdict:
+    """Answer every pending unit of the chunk. Units whose answer was not good are tried again here, one by one."""
+    plan = run.steps[chunk.step]
+    units = [unit for unit in run.tables.units(chunk.id) if unit.state in PENDING_UNITS]
+    async with ResultStore(run, plan, chunk) as store:
+        committer = Committer(run, store)
+        async with committer:
+            for start in range(0, len(units), GROUP):
+                await _group(run, plan, chunk, committer, units[start : start + GROUP])
+    return Verdict.NEXT
+
+
+async def _group(run: Run, plan: StepPlan, chunk: ChunkRow, committer: Committer, units: Sequence[UnitRow]) -> None:
+    """Some hundred units at once; whatever happens to one, the others end in order first."""
+    run.control.check()
+    ready = await render_units(run, plan, units)
+    lanes = [UnitCalls(run, plan, chunk, committer).finish(item) for item in ready]
+    outcomes = await asyncio.gather(*lanes, return_exceptions=True)
+    faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for fault in faults:
+        if not isinstance(fault, Pausing):
+            raise fault
+    if faults:
+        raise Pausing
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A finding on its way to the disk."""
+
+    finding: Finding
+    released: int
+    done: asyncio.Future[None]
+
+
+class Committer:
+    """Stores findings as they come, those of a few milliseconds together. Use as an async context manager."""
+
+    def __init__(self, run: Run, store: ResultStore) -> None:
+        self._run = run
+        self._store = store
+        self._queue: asyncio.Queue[Pending | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Committer:
+        self._task = asyncio.create_task(self._loop())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._queue.put_nowait(None)
+        assert self._task is not None
+        await self._task
+
+    async def store(self, finding: Finding, released: int) -> None:
+        """Return when the finding is durable. Raises `StoreError`."""
+        done = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(Pending(finding, released, done))
+        await asyncio.shield(done)
+
+    async def _loop(self) -> None:
+        while (first := await self._queue.get()) is not None:
+            group, over = self._gather(first)
+            try:
+                await self._store.store([p.finding for p in group], released=sum(p.released for p in group))
+            except HeadgateError as error:
+                for pending in group:
+                    _resolve(pending.done, error)
+            else:
+                for pending in group:
+                    _resolve(pending.done, None)
+            if over:
+                return
+
+    def _gather(self, first: Pending) -> tuple[list[Pending], bool]:
+        """`first` and everything that waits behind it."""
+        group = [first]
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if item is None:
+                return group, True
+            group.append(item)
+        return group, False
+
+
+def _resolve(done: asyncio.Future[None], error: HeadgateError | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+
+
+class UnitCalls:
+    """The calls of one unit at one step, until it is decided."""
+
+    def __init__(self, run: Run, plan: StepPlan, chunk: ChunkRow, committer: Committer) -> None:
+        self.run = run
+        self.plan = plan
+        self.chunk = chunk
+        self.committer = committer
+
+    async def finish(self, ready: Ready) -> None:
+        """Call until the unit is valid or failed. Raises `Pausing` when the run stops first."""
+        while True:
+            finding, released, error = await self._attempt(ready)
+            await self.committer.store(finding, released)
+            self._consider(error)
+            attempt = to_attempt(self.run, self.plan, self.chunk, finding, None, None)
+            if attempt.state not in PENDING_UNITS:
+                return
+            await self._pause_before_retry(attempt.n - attempt.tries, error)
+            unit = msgspec.structs.replace(ready.unit, state=UnitState.RETRY, tries=attempt.tries, attempts=attempt.n)
+            ready = await self._again(ready, unit, finding.judged)
+
+    async def _attempt(self, ready: Ready) -> tuple[Finding, int, ProviderError | None]:
+        """One call, or the reason why there is none: the finding, the nano-dollars it had set aside, and a provider's error."""
+        unit, n = ready.unit, ready.unit.attempts + 1
+        if ready.prepared is None:
+            fault = ready.fault or failed(Reason.RENDER_ERROR, "no request")
+            return Finding(unit=unit, n=n, outcome=Outcome.INVALID, judged=fault, final=True), 0, None
+        assert self.plan.limiter is not None
+        async with self.plan.limiter.slot():
+            bound = self._bound(ready)
+            if not self.run.affords(bound):
+                raise Pausing
+            request_id = f"{self.run.mark}-{secrets.token_hex(12)}"
+            claim = Claim(self.run.row.key, self.chunk.step, unit.seq, n, self.chunk.id, request_id, bound, self.run.clock())
+            await self.run.tables.claim([claim])
+            finding, error = await self._call(ready, n, request_id, bound)
+        return finding, bound or 0, error
+
+    async def _call(self, ready: Ready, n: int, request_id: str, bound: int | None) -> tuple[Finding, ProviderError | None]:
+        assert self.plan.target is not None and ready.prepared is not None
+        started = time.monotonic()
+        call = self.run.chat.complete_prepared(self.plan.target, ready.prepared, request_id=request_id)
+        try:
+            exchange = await self.run.control.finish(call, self.run.options.stop_grace)
+        except Pausing:
+            return self._lost(ready, n, request_id, bound, "the run was stopped during the call"), None
+        except ProviderError as error:
+            return self._error(ready, n, request_id, bound, error, time.monotonic() - started), error
+        except HeadgateError as error:
+            return self._lost(ready, n, request_id, bound, error.message), None
+        return self._answer(ready, n, request_id, exchange), None
+
+    def _answer(self, ready: Ready, n: int, request_id: str, exchange: Exchange) -> Finding:
+        plan = self.plan
+        assert plan.validator is not None and plan.limiter is not None
+        plan.limiter.succeeded()
+        seed = self.run.seed(ready.record, plan.step.name, "rules")
+        judged = judge(exchange.response, plan.validator, ready.record, seed)
+        usage, cost, source = priced(plan, exchange.response, exchange.request_bytes, "realtime")
+        return Finding(
+            unit=ready.unit,
+            n=n,
+            outcome=Outcome.VALID if judged.reason is None else Outcome.INVALID,
+            judged=judged,
+            response=exchange.response,
+            usage=usage,
+            cost=cost,
+            cost_source=source,
+            request_id=request_id,
+            upstream_id=exchange.upstream_id,
+            duration=exchange.duration,
+        )
+
+    def _error(self, ready: Ready, n: int, request_id: str, bound: int | None, error: ProviderError, duration: float) -> Finding:
+        """A refusal or failure. Without a status, after the request was sent, it may have been billed: it is booked at its bound."""
+        if error.status is None and error.sent:
+            return self._lost(ready, n, request_id, bound, error.message)
+        judged = failed(error_reason(error), error.message)
+        outcome = Outcome.ERROR if error.transient else Outcome.INVALID
+        final = not error.transient
+        return Finding(
+            unit=ready.unit,
+            n=n,
+            outcome=outcome,
+            judged=judged,
+            request_id=request_id,
+            upstream_id=error.request_id,
+            duration=duration,
+            final=final,
+        )
+
+    def _lost(self, ready: Ready, n: int, request_id: str, bound: int | None, message: str) -> Finding:
+        """The request may have been worked on, and the answer is gone."""
+        judged = failed(Reason.LOST, message)
+        return Finding(
+            unit=ready.unit, n=n, outcome=Outcome.UNKNOWN, judged=judged, request_id=request_id, cost=Cost(bound), cost_source="bound"
+        )
+
+    def _consider(self, error: ProviderError | None) -> None:
+        """Stop the run for errors that every other call would meet as well."""
+        if error is None:
+            return
+        if error.kind in RUN_FATAL_KINDS:
+            self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
+            raise Pausing
+        if error.kind == "rate_limit" and self.plan.limiter is not None:
+            self.plan.limiter.limited(error.retry_after or self.run.options.backoff)
+
+    async def _pause_before_retry(self, errors: int, error: ProviderError | None) -> None:
+        options = self.run.options
+        retry = RetryPolicy(attempts=options.max_errors + 1, base=options.backoff)
+        delay = None if error is None else decide_retry(max(1, min(errors, options.max_errors)), error, retry, self.run.random.random())
+        await self.run.control.sleep(delay or 0.0)
+
+    async def _again(self, ready: Ready, unit: UnitRow, judged: Judged) -> Ready:
+        """The request for another try; complaints are offered to the template."""
+        if not judged.problems or judged.reason in (Reason.LOST, Reason.RATE_LIMIT, Reason.PROVIDER_ERROR):
+            return msgspec.structs.replace(ready, unit=unit)
+        stored = self.run.tables.unit(self.run.row.key, self.chunk.step, unit.seq)
+        return (await render_units(self.run, self.plan, [stored]))[0]
+
+    def _bound(self, ready: Ready) -> int | None:
+        """The most this call can cost, in nano-dollars."""
+        assert ready.prepared is not None and self.plan.target is not None
+        limit = self.plan.step.params.max_tokens or self.run.pipeline.api.max_tokens
+        day = day_of(self.run.row.created_at)
+        return upper_bound(self.plan.target.card, day, input_bound(ready.prepared.body), limit).nanos
+
+
+async def settle_orphans(run: Run) -> int:
+    """Close the calls whose answers were lost with an earlier process: booked at their bound, their units tried again."""
+    claims = run.tables.orphan_claims(run.row.key)
+    for claim in claims:
+        chunk = run.tables.chunk(claim.chunk)
+        unit = run.tables.unit(run.row.key, claim.step, claim.seq)
+        judged = failed(Reason.LOST, "the process ended before the answer was stored")
+        finding = Finding(
+            unit=unit,
+            n=claim.n,
+            outcome=Outcome.UNKNOWN,
+            judged=judged,
+            request_id=claim.request_id,
+            cost=Cost(claim.bound_nanos),
+            cost_source="bound",
+        )
+        async with ResultStore(run, run.steps[claim.step], chunk) as store:
+            await store.store([finding], released=claim.bound_nanos or 0)
+    return len(claims)

@@ -1,0 +1,38 @@
+"""The wait phase: one look after another, slower and slower, until the job is over."""
+
+from __future__ import annotations
+
+from headgate.batch.decide import Poll, decide_poll, next_delay
+from headgate.batch.rows import ChunkRow
+from headgate.batch.run import Run
+from headgate.batch.states import SubmissionState, Verdict
+from headgate.batch.steps.jobs import batch_client, cancel, look
+
+
+async def wait(run: Run, chunk: ChunkRow) -> Verdict:
+    """Watch the chunk's job for a while: NEXT when it is over, AGAIN when it is not."""
+    submission = run.tables.last_submission(chunk.id)
+    if submission is None or submission.state is not SubmissionState.SUBMITTED or submission.batch_id is None:
+        return Verdict.NEXT
+    plan = run.steps[chunk.step]
+    assert plan.target is not None
+    client, polling = batch_client(run, plan), plan.target.provider.polling
+    max_age = run.options.max_age or plan.target.provider.max_age
+    until, delay, before, cancelled = run.clock() + run.options.wait_slice, None, submission.raw_status, False
+    while run.clock() < until:
+        state = await look(run, client, submission)
+        if state is None:
+            return Verdict.NEXT
+        await run.tables.polled(run.row.key, submission.key, state, before, run.clock())
+        before = state.raw_status
+        what = decide_poll(state, run.clock() - (submission.submitted_at or submission.intent_at), max_age, cancelled)
+        if what is Poll.COLLECT:
+            await run.tables.set_submission(run.row.key, submission.key, SubmissionState.ENDED, None, run.clock())
+            return Verdict.NEXT
+        if what is Poll.CANCEL:
+            cancelled = True
+            await run.tables.event(run.row.key, "warning", "batch_too_old", {"submission": submission.key}, run.clock())
+            await cancel(run, client, submission)
+        delay = next_delay(delay, polling.first, polling.longest, run.random.random())
+        await run.control.sleep(delay)
+    return Verdict.AGAIN

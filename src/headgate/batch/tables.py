@@ -1,0 +1,478 @@
+"""Reading and writing a run's database. Each method is one transaction; what belongs together commits together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from headgate.batch.rows import Attempt, ChunkRow, Claim, Posting, RunRow, SegmentRow, StepRow, StepTotals, SubmissionRow, UnitRow
+from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_rows
+from headgate.batch.states import ChunkState, RunState, SubmissionState, UnitState
+from headgate.dialects.batch import BatchHandle, BatchState
+from headgate.errors import StoreError
+from headgate.store import Database, Statements
+from headgate.wire.json import Json, JsonObject, encode_text
+
+SQL = Statements.load("run")
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def as_value(kind: type[T], row: Sequence[Json]) -> T:
+    """A database row as a checked value; columns are in the order of the fields."""
+    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind, strict=False)
+
+
+class NewUnit(msgspec.Struct, frozen=True):
+    """A unit to be planned: its number and the record that becomes its input."""
+
+    seq: int
+    record: JsonObject
+
+
+class Tables:
+    """The tables of one engine home. `folder` is where its segments lie."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.db = database
+        self.folder = folder
+
+    # Runs and steps
+
+    async def create_run(self, fields: JsonObject, steps: Iterable[StepRow]) -> None:
+        """Write a run and its steps. `fields` are the parameters of the statement ``insert_run``."""
+
+        def work(db: sqlite3.Connection) -> None:
+            key = db.execute(SQL["insert_run"], fields).lastrowid
+            db.executemany(SQL["insert_step"], [{**msgspec.structs.asdict(step), "run": key} for step in steps])
+
+        await self.db.write(work)
+
+    def find_run(self, run_id: str | None = None) -> RunRow | None:
+        """The run called `run_id`, or the only run of the home."""
+        row = self.db.read(lambda db: db.execute(SQL["find_run"], {"id": run_id}).fetchone())
+        return None if row is None else as_value(RunRow, row)
+
+    def steps(self, run: int) -> list[StepRow]:
+        """The run's steps in order."""
+        return [as_value(StepRow, row) for row in self._rows("find_steps", {"run": run})]
+
+    async def set_run_state(self, run: int, state: RunState, reason: str | None, finished_at: float | None, at: float) -> None:
+        """Change the run's state, with an event."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["set_run_state"], {"run": run, "state": state.value, "reason": reason, "finished_at": finished_at})
+            _event(db, run, at, "info", "run_state", {"state": state.value, "reason": reason})
+
+        await self.db.write(work)
+
+    async def set_run_options(self, run: int, cost_cap_nanos: int | None, engine_version: str) -> None:
+        """Record what an invocation may change: the cap, and the engine version that goes on."""
+        fields = {"run": run, "cost_cap_nanos": cost_cap_nanos, "engine_version": engine_version}
+        await self.db.write(lambda db: db.execute(SQL["set_run_options"], fields))
+
+    # Planning
+
+    async def plan_units(self, run: int, lane: str, units: Sequence[NewUnit], writer: SegmentWriter, segment: int, at: float) -> int:
+        """Append units as one chunk of the first step: payload frame, chunk and unit rows, and the count of planned units."""
+        frame = writer.append([{"seq": unit.seq, "record": unit.record} for unit in units])
+        planned = units[-1].seq + 1
+
+        def work(db: sqlite3.Connection) -> int:
+            _commit_frame(db, segment, frame)
+            chunk = _insert_chunk(db, run, 0, lane, 0, None, len(units), at)
+            rows = [
+                {
+                    "run": run,
+                    "step": 0,
+                    "seq": u.seq,
+                    "parent_seq": None,
+                    "chunk": chunk,
+                    "input_segment": segment,
+                    "input_row": frame.first_row + i,
+                }
+                for i, u in enumerate(units)
+            ]
+            db.executemany(SQL["insert_unit"], rows)
+            db.execute(SQL["set_planned"], {"run": run, "planned": planned})
+            _event(db, run, at, "info", "chunk_open", {"chunk": chunk, "step": 0, "n": len(units)})
+            return chunk
+
+        return await self.db.write(work)
+
+    async def set_total(self, run: int, total: int) -> None:
+        """Planning is finished: this many units were made."""
+        await self.db.write(lambda db: db.execute(SQL["set_total"], {"run": run, "total": total}))
+
+    # Chunks
+
+    def open_chunks(self, run: int) -> list[ChunkRow]:
+        """Chunks with work left."""
+        return [as_value(ChunkRow, row) for row in self._rows("open_chunks", {"run": run})]
+
+    def chunk(self, chunk_id: int) -> ChunkRow:
+        """One chunk."""
+        row = self.db.read(lambda db: db.execute(SQL["find_chunk"], {"id": chunk_id}).fetchone())
+        if row is None:
+            raise StoreError(f"chunk {chunk_id} does not exist in {self.folder}")
+        return as_value(ChunkRow, row)
+
+    async def set_chunk_state(self, chunk_id: int, state: ChunkState) -> None:
+        """Change a chunk's state."""
+        await self.db.write(lambda db: db.execute(SQL["set_chunk_state"], {"id": chunk_id, "state": state.value}))
+
+    async def built(self, chunk_id: int, segment: int) -> None:
+        """The chunk's requests lie in `segment`."""
+        await self.db.write(lambda db: db.execute(SQL["set_chunk_built"], {"id": chunk_id, "segment": segment}))
+
+    async def set_chunk_epoch(self, chunk_id: int, epoch: int) -> None:
+        """Give the chunk a fresh workflow number."""
+        await self.db.write(lambda db: db.execute(SQL["set_chunk_epoch"], {"id": chunk_id, "epoch": epoch}))
+
+    def units(self, chunk_id: int) -> list[UnitRow]:
+        """The units that are in the chunk now, by number."""
+        return [as_value(UnitRow, row) for row in self._rows("units_of_chunk", {"chunk": chunk_id})]
+
+    def unit(self, run: int, step: int, seq: int) -> UnitRow:
+        """One unit at one step."""
+        return as_value(UnitRow, self._rows("find_unit", {"run": run, "step": step, "seq": seq})[0])
+
+    async def split_chunk(self, chunk: ChunkRow, groups: Sequence[tuple[int, int, int]], at: float) -> None:
+        """Replace a chunk by smaller ones: each group is (lowest seq, highest seq, units)."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for low, high, n in groups:
+                child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round, chunk.id, n, at)
+                db.execute(SQL["move_units"], {"child": child, "chunk": chunk.id, "low": low, "high": high})
+                _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": chunk.step, "n": n, "split_from": chunk.id})
+            db.execute(SQL["split_chunk"], {"id": chunk.id, "at": at})
+
+        await self.db.write(work)
+
+    async def advance(self, chunk: ChunkRow, next_lane: str | None, at: float) -> tuple[int, ...]:
+        """Close a chunk whose units are all decided: valid ones open a chunk of the next step, retries a chunk of this one.
+
+        Idempotent: a chunk already done gives no new chunks. Returns the new chunks' ids.
+        """
+
+        def work(db: sqlite3.Connection) -> tuple[int, ...]:
+            units = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk.id})]
+            valid = sum(u.state is UnitState.VALID for u in units)
+            again = sum(u.state is UnitState.RETRY for u in units)
+            if db.execute(SQL["finish_chunk"], {"id": chunk.id, "at": at, "retry": again}).rowcount == 0:
+                return ()
+            made = []
+            if again:
+                child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round + 1, chunk.id, again, at)
+                db.execute(SQL["move_retries"], {"child": child, "chunk": chunk.id})
+                made.append((child, chunk.step, again))
+            if valid and next_lane is not None:
+                child = _insert_chunk(db, chunk.run, chunk.step + 1, next_lane, 0, chunk.id, valid, at)
+                db.execute(SQL["promote_units"], {"child": child, "chunk": chunk.id})
+                made.append((child, chunk.step + 1, valid))
+            _event(db, chunk.run, at, "info", "chunk_done", {"chunk": chunk.id, "step": chunk.step, "valid": valid, "retry": again})
+            for child, step, n in made:
+                _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": step, "n": n})
+            return tuple(child for child, _, _ in made)
+
+        return await self.db.write(work)
+
+    # Attempts
+
+    async def claim(self, claims: Sequence[Claim]) -> None:
+        """Write down calls before they are made."""
+        rows = [msgspec.structs.asdict(claim) for claim in claims]
+        await self.db.write(lambda db: db.executemany(SQL["insert_claim"], rows))
+
+    def orphan_claims(self, run: int) -> list[Claim]:
+        """Calls whose answer was lost with an earlier process."""
+        return [as_value(Claim, row) for row in self._rows("orphan_claims", {"run": run})]
+
+    async def commit(
+        self,
+        run: int,
+        chunk: int,
+        attempts: Sequence[Attempt],
+        *,
+        at: float,
+        segment: int | None = None,
+        frame: Frame | None = None,
+        posting: Posting | None = None,
+        submission: str | None = None,
+        chunk_state: ChunkState | None = None,
+    ) -> None:
+        """Store what attempts came to: payload frame, attempts, units, counters, and the posting to the ledger, in one transaction.
+
+        With `submission` the commit also marks it collected, and does nothing when it already was.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            if submission is not None and not _collected(db, submission):
+                return
+            if frame is not None and segment is not None:
+                _commit_frame(db, segment, frame)
+            first = frame.first_row if frame else 0
+            counts = {"valid": 0, "failed": 0, "cost_nanos": 0}
+            for attempt in attempts:
+                _write_attempt(db, run, attempt, segment, first, counts)
+            db.execute(SQL["count_chunk"], {"id": chunk, **counts})
+            if posting is not None:
+                db.execute(SQL["insert_outbox"], msgspec.structs.asdict(posting))
+            if chunk_state is not None:
+                db.execute(SQL["set_chunk_state"], {"id": chunk, "state": chunk_state.value})
+            _event(db, run, at, "info", "commit", {"chunk": chunk, "attempts": len(attempts), **counts})
+
+        await self.db.write(work)
+
+    def attempts(self, run: int) -> list[JsonObject]:
+        """Every attempt of the run, in order, as plain objects."""
+
+        def work(db: sqlite3.Connection) -> list[JsonObject]:
+            cursor = db.execute(SQL["attempts_of_run"], {"run": run})
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+        return self.db.read(work)
+
+    async def true_up(self, run: int, billed: dict[str, int], at: float) -> tuple[int, int]:
+        """Replace upper bounds of lost answers by what the provider's invoice says: request id → nano-dollars, absent means not billed.
+
+        Returns how many attempts changed, and the sum of the differences.
+        """
+
+        def work(db: sqlite3.Connection) -> tuple[int, int]:
+            changed = total = 0
+            for step, seq, _, chunk, request_id, bound in db.execute(SQL["upper_bounds"], {"run": run}).fetchall():
+                exact = billed.get(request_id, 0)
+                delta = exact - (bound or 0)
+                db.execute(SQL["true_up"], {"run": run, "request_id": request_id, "cost_nanos": exact})
+                db.execute(SQL["true_up_unit"], {"run": run, "step": step, "seq": seq, "delta": delta})
+                db.execute(SQL["true_up_chunk"], {"chunk": chunk, "delta": delta})
+                changed, total = changed + 1, total + delta
+            if changed:
+                _event(db, run, at, "info", "true_up", {"attempts": changed, "delta_nanos": total})
+            return changed, total
+
+        return await self.db.write(work)
+
+    # Submissions
+
+    def last_submission(self, chunk: int) -> SubmissionRow | None:
+        """The newest submission of a chunk."""
+        row = self.db.read(lambda db: db.execute(SQL["last_submission"], {"chunk": chunk}).fetchone())
+        return None if row is None else as_value(SubmissionRow, row)
+
+    def submissions(self, run: int) -> list[SubmissionRow]:
+        """Every submission of the run."""
+        return [as_value(SubmissionRow, row) for row in self._rows("submissions_of_run", {"run": run})]
+
+    def claimed_batches(self, provider: str, account: str) -> frozenset[str]:
+        """Batch ids that submissions of this home own."""
+        return frozenset(row[0] for row in self._rows("claimed_batches", {"provider": provider, "account": account}))
+
+    async def intend(self, fields: JsonObject, at: float) -> None:
+        """Write the intent to submit, and mark the chunk's units as sent."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["insert_submission"], fields)
+            db.execute(SQL["mark_sent"], {"chunk": fields["chunk"]})
+            _event(db, fields["run"], at, "info", "intent", {"submission": fields["key"], "rows": fields["rows"]})
+
+        await self.db.write(work)
+
+    async def submitted(self, chunk: ChunkRow, key: str, handle: BatchHandle, matched_by: str, at: float) -> None:
+        """Record the job's id. `matched_by` says how it became ours: create, tag or window."""
+        fields = {"key": key, "at": at, "batch_id": handle.id, "input_file": handle.input_file, "matched_by": matched_by}
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute(SQL["submission_submitted"], fields).rowcount:
+                db.execute(SQL["set_chunk_state"], {"id": chunk.id, "state": ChunkState.SUBMITTED.value})
+                _event(db, chunk.run, at, "info", "submitted", {"submission": key, "batch": handle.id, "matched_by": matched_by})
+
+        await self.db.write(work)
+
+    async def refused(self, chunk: ChunkRow, key: str, error: str, at: float) -> None:
+        """The provider did not take the job: nothing runs there, the units wait again."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["submission_refused"], {"key": key, "error": error})
+            db.execute(SQL["mark_unsent"], {"chunk": chunk.id})
+            _event(db, chunk.run, at, "warning", "refused", {"submission": key, "error": error})
+
+        await self.db.write(work)
+
+    async def polled(self, run: int, key: str, state: BatchState, before: str | None, at: float) -> None:
+        """Record one look at a job, with an event when its status changed."""
+        fields = {
+            "key": key,
+            "status": state.status.value,
+            "raw_status": state.raw_status,
+            "succeeded": state.succeeded,
+            "failed": state.failed,
+            "expires_at": state.expires_at,
+            "at": at,
+        }
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["submission_polled"], fields)
+            if state.raw_status != before:
+                data = {"submission": key, "status": state.status.value, "raw": state.raw_status}
+                _event(db, run, at, "info", "batch_status", data)
+
+        await self.db.write(work)
+
+    async def set_submission(self, run: int, key: str, state: SubmissionState, error: str | None, at: float) -> None:
+        """Move a submitted job on."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute(SQL["submission_state"], {"key": key, "state": state.value, "error": error}).rowcount:
+                _event(db, run, at, "info", "submission", {"submission": key, "state": state.value, "error": error})
+
+        await self.db.write(work)
+
+    async def disown(self, run: int, key: str, error: str, at: float) -> None:
+        """A provisionally adopted job turned out to be somebody else's: look again."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["submission_disowned"], {"key": key, "error": error})
+            _event(db, run, at, "warning", "disowned", {"submission": key, "error": error})
+
+        await self.db.write(work)
+
+    # Money
+
+    def open_postings(self) -> list[Posting]:
+        """Postings the ledger has not confirmed."""
+        return [as_value(Posting, row) for row in self._rows("open_outbox", {})]
+
+    async def settled(self, keys: Sequence[str], at: float) -> None:
+        """The ledger has these."""
+        await self.db.write(lambda db: db.executemany(SQL["settle_outbox"], [{"key": key, "at": at} for key in keys]))
+
+    def reserved(self, run: int) -> int:
+        """Nano-dollars bound by open submissions and unanswered calls."""
+
+        def work(db: sqlite3.Connection) -> int:
+            bound: int = db.execute(SQL["open_bound"], {"run": run}).fetchone()[0]
+            held: int = db.execute(SQL["open_reservations"], {"run": run}).fetchone()[0]
+            return bound + held
+
+        return self.db.read(work)
+
+    # Reading
+
+    def totals(self, run: int) -> list[StepTotals]:
+        """The steps in numbers, from the chunks' counters."""
+        return [as_value(StepTotals, row) for row in self._rows("step_totals", {"run": run})]
+
+    def unit_counts(self, run: int) -> dict[tuple[int, UnitState], int]:
+        """Units by step and state, counted one by one: what `totals` must agree with."""
+        return {(step, UnitState(state)): count for step, state, count in self._rows("unit_counts", {"run": run})}
+
+    def events(self, run: int, after: int = 0, limit: int = 200) -> list[tuple[int, float, str, str, str]]:
+        """The newest events after id `after`, newest first: (id, at, level, what, data as JSON)."""
+        rows = self._rows("last_events", {"run": run, "after": after, "limit": limit})
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def _rows(self, statement: str, fields: JsonObject) -> list[tuple[Json, ...]]:
+        return self.db.read(lambda db: db.execute(SQL[statement], fields).fetchall())
+
+    async def event(self, run: int, level: str, what: str, data: JsonObject, at: float) -> None:
+        """Write one event."""
+        await self.db.write(lambda db: _event(db, run, at, level, what, data))
+
+    # Segments
+
+    async def segment(self, run: int, name: str) -> SegmentRow:
+        """The segment called `name`, made when first asked for."""
+
+        def work(db: sqlite3.Connection) -> SegmentRow:
+            db.execute(SQL["make_segment"], {"run": run, "name": name})
+            return as_value(SegmentRow, db.execute(SQL["find_segment"], {"name": name}).fetchone())
+
+        return await self.db.write(work)
+
+    async def empty_segment(self, run: int, name: str) -> SegmentRow:
+        """The segment called `name`, with whatever an unfinished try left in it forgotten."""
+        row = await self.segment(run, name)
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["drop_frames"], {"segment": row.id})
+            db.execute(SQL["commit_segment"], {"segment": row.id, "committed": 0, "rows": 0})
+
+        await self.db.write(work)
+        return msgspec.structs.replace(row, committed=0, rows=0)
+
+    async def commit_frame(self, segment: int, frame: Frame) -> None:
+        """Make a frame count."""
+        await self.db.write(lambda db: _commit_frame(db, segment, frame))
+
+    def scan(self, segment: int) -> Iterator[Json]:
+        """Every payload line of a segment, a frame at a time."""
+        name = self._rows("segment_by_id", {"id": segment})[0][1]
+        for row in self._rows("find_frames", {"segment": segment}):
+            yield from read_frame(self.folder / name, as_value(Frame, row))
+
+    def writer(self, row: SegmentRow) -> SegmentWriter:
+        """Open a segment for appending after its committed bytes."""
+        return SegmentWriter(self.folder / row.name, row.committed, row.rows)
+
+    def read_lines(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Json]:
+        """Payload lines by (segment, row)."""
+        wanted: dict[int, list[int]] = {}
+        for segment, row in places:
+            wanted.setdefault(segment, []).append(row)
+        lines: dict[tuple[int, int], Json] = {}
+        for segment, numbers in wanted.items():
+            name = self._rows("segment_by_id", {"id": segment})[0][1]
+            frames = [as_value(Frame, row) for row in self._rows("find_frames", {"segment": segment})]
+            lines.update({(segment, number): line for number, line in read_rows(self.folder / name, frames, numbers)})
+        return lines
+
+    def failures(self, run: int) -> list[tuple[Json, ...]]:
+        """Failed units: (step, seq, reason, tries, attempts, segment, row, input_segment, input_row)."""
+        return self._rows("failures", {"run": run})
+
+    def valid_units(self, run: int, step: int) -> list[tuple[int, int, int]]:
+        """Valid units of a step: (seq, segment, row)."""
+        return [(row[0], row[1], row[2]) for row in self._rows("valid_units", {"run": run, "step": step})]
+
+
+def _event(db: sqlite3.Connection, run: int, at: float, level: str, what: str, data: JsonObject) -> None:
+    db.execute(SQL["insert_event"], {"at": at, "run": run, "level": level, "what": what, "data": encode_text(data)})
+
+
+def _insert_chunk(db: sqlite3.Connection, run: int, step: int, lane: str, round_: int, parent: int | None, n: int, at: float) -> int:
+    fields = {"run": run, "step": step, "lane": lane, "round": round_, "parent": parent, "n": n, "created_at": at}
+    key = db.execute(SQL["insert_chunk"], fields).lastrowid
+    assert key is not None
+    return key
+
+
+def _commit_frame(db: sqlite3.Connection, segment: int, frame: Frame) -> None:
+    db.execute(SQL["insert_frame"], {"segment": segment, **msgspec.structs.asdict(frame)})
+    fields = {"segment": segment, "committed": frame.offset + frame.length, "rows": frame.first_row + frame.rows}
+    db.execute(SQL["commit_segment"], fields)
+
+
+def _collected(db: sqlite3.Connection, key: str) -> bool:
+    """Mark a submission collected; False when it already was."""
+    return db.execute(SQL["submission_state"], {"key": key, "state": SubmissionState.COLLECTED.value, "error": None}).rowcount == 1
+
+
+def _write_attempt(db: sqlite3.Connection, run: int, attempt: Attempt, segment: int | None, first: int, counts: dict[str, int]) -> None:
+    fields = msgspec.structs.asdict(attempt)
+    line = fields.pop("line")
+    fields.update(run=run, segment=None if line is None else segment, row=None if line is None else first + line)
+    fields["state"] = int(attempt.state)
+    fields["outcome"] = attempt.outcome.value
+    db.execute(SQL["insert_attempt"], fields)
+    cost = attempt.cost_nanos or 0
+    if db.execute(SQL["set_unit"], {**fields, "cost_nanos": cost}).rowcount != 1:
+        raise StoreError(f"unit {attempt.seq} of step {attempt.step} already has attempt {attempt.n}")
+    counts["valid"] += attempt.state is UnitState.VALID
+    counts["failed"] += attempt.state is UnitState.FAILED
+    counts["cost_nanos"] += cost

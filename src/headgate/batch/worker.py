@@ -1,0 +1,343 @@
+"""Drives one run in one process: opens the home, plans what is not planned, lets the engine work, watches, and closes in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from random import SystemRandom
+
+import msgspec
+
+from headgate.batch.books import check_books
+from headgate.batch.compiled import CompiledPipeline, compile_pipeline
+from headgate.batch.control import Control, Stop
+from headgate.batch.engine import ENGINE_VERSION, Engine, QueueSettings
+from headgate.batch.home import Home
+from headgate.batch.limiter import Limiter
+from headgate.batch.outputs import write_outputs
+from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.progress import Progress, projected_cost, remaining_seconds, share_done
+from headgate.batch.rows import Posting, RunRow, StepRow
+from headgate.batch.run import Run, RunOptions, StepPlan
+from headgate.batch.runner import Runner, workflow_id
+from headgate.batch.segments import SegmentWriter
+from headgate.batch.states import RunState, SubmissionState
+from headgate.batch.steps.realtime import settle_orphans
+from headgate.batch.tables import NewUnit, Tables
+from headgate.batch.templates import RenderPool
+from headgate.catalog.cards import Price, day_of
+from headgate.client import Target
+from headgate.errors import RunError, StoreError
+from headgate.store import Database
+from headgate.transport.http1 import HttpClient
+from headgate.wire.json import encode_text
+
+Settle = Callable[[Sequence[Posting]], Awaitable[None]]
+OnProgress = Callable[[Progress], None]
+
+DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "SUCCESS"})
+"""States in which a workflow will not take its chunk any further."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run: a checked pipeline, where each LLM step goes, and the choices of this invocation.
+
+    `targets` is by step name; `overridden` names the steps whose provider or model came from the command line.
+    """
+
+    run_id: str
+    pipeline: Pipeline
+    targets: dict[str, Target]
+    options: RunOptions
+    max_units: int | None = None
+    cost_cap_nanos: int | None = None
+    seed: str = "0"
+    overridden: frozenset[str] = frozenset()
+    price_digest: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How an invocation ended. `exit_code` follows OCT-42; `outputs` are the files written."""
+
+    state: RunState
+    exit_code: int
+    progress: Progress
+    outputs: dict[str, Path]
+    reason: str | None = None
+    hint: str | None = None
+
+
+async def execute(home: Home, plan: Plan, http: HttpClient, settle: Settle, on_progress: OnProgress, control: Control) -> Result:
+    """Run `plan` in `home`, or go on with what is there, until it is complete or `control` stops it. The caller holds the home's lock."""
+    database = Database.open(home.database, migrations="run", synchronous="FULL")
+    try:
+        tables = Tables(database, home.folder)
+        row = tables.find_run() or await create_run(tables, plan, time.time())
+        if row.id != plan.run_id:
+            raise RunError(f"{home.folder} holds the run {row.id!r}, not {plan.run_id!r}", exit_code=2)
+        await tables.set_run_options(row.key, plan.cost_cap_nanos, row.engine_version)
+        row = _again(tables)
+        pipeline = plan.pipeline
+        async with RenderPool(pipeline.templates, pipeline.template_of) as renderer:
+            compiled = compile_pipeline(pipeline)
+            steps = make_steps(plan, compiled, tables.steps(row.key), control)
+            values = compiled.prompt_values
+            run = Run(row, pipeline, steps, tables, http, renderer, control, plan.options, time.time, SystemRandom(), values)
+            return await Driver(home, run, settle, on_progress, plan).drive()
+    finally:
+        database.close()
+
+
+def _again(tables: Tables) -> RunRow:
+    row = tables.find_run()
+    if row is None:
+        raise StoreError(f"the run in {tables.folder} vanished while it was opened")
+    return row
+
+
+async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
+    """Write the run and its steps, prices frozen as they are today."""
+    fields = {
+        "id": plan.run_id,
+        "pipeline": plan.pipeline.name,
+        "pipeline_digest": plan.pipeline.digest,
+        "mode": plan.options.mode,
+        "state": RunState.PLANNING.value,
+        "created_at": now,
+        "seed": plan.seed,
+        "cost_cap_nanos": plan.cost_cap_nanos,
+        "price_digest": plan.price_digest,
+        "engine_version": ENGINE_VERSION,
+        "options": encode_text({"max_units": plan.max_units}),
+    }
+    await tables.create_run(fields, [_step_row(plan, idx, step, now) for idx, step in enumerate(plan.pipeline.steps)])
+    return _again(tables)
+
+
+def _step_row(plan: Plan, idx: int, step: Step, now: float) -> StepRow:
+    if step.kind is not StepKind.LLM:
+        return StepRow(idx, step.name, step.kind.value, "expression")
+    target = plan.targets[step.name]
+    record = None if target.card is None else target.card.price_on(day_of(now))
+    return StepRow(
+        idx=idx,
+        name=step.name,
+        kind=step.kind.value,
+        lane=plan.options.mode,
+        provider=target.provider.name,
+        account=target.credential.account,
+        model=target.model,
+        price=None if record is None else encode_text(record),
+        overridden=step.name in plan.overridden,
+    )
+
+
+def make_steps(plan: Plan, compiled: CompiledPipeline, rows: list[StepRow], control: Control) -> tuple[StepPlan, ...]:
+    """The steps made ready, with the prices frozen when the run was planned."""
+    limiters: dict[tuple[str, str, str], Limiter] = {}
+    steps = []
+    for step, row in zip(plan.pipeline.steps, rows, strict=True):
+        validator = compiled.validators.get(step.name)
+        if step.kind is not StepKind.LLM:
+            steps.append(StepPlan(step, row, validator=validator, compiled=compiled.expression_steps[step.name]))
+            continue
+        target = plan.targets[step.name]
+        key = (target.provider.name, target.credential.account, target.model)
+        limiter = limiters.setdefault(key, Limiter(plan.options.concurrency, control))
+        price = None if row.price is None else msgspec.json.decode(row.price, type=Price)
+        schema = plan.pipeline.schemas.get(step.name)
+        tries = plan.pipeline.max_attempts(step)
+        steps.append(StepPlan(step, row, validator=validator, schema=schema, target=target, price=price, limiter=limiter, max_tries=tries))
+    return tuple(steps)
+
+
+class Driver:
+    """One invocation of one run."""
+
+    def __init__(self, home: Home, run: Run, settle: Settle, on_progress: OnProgress, plan: Plan) -> None:
+        self.home = home
+        self.run = run
+        self.settle = settle
+        self.on_progress = on_progress
+        self.plan = plan
+        self.runner = Runner(run)
+        self.engine = Engine(home.folder, home.id, self.runner, QueueSettings(batch=run.pipeline.api.max_inflight_batches))
+        self._began = time.monotonic()
+        self._before = 0.0
+        self._known_failures: frozenset[str] = frozenset()
+
+    async def drive(self) -> Result:
+        """Until the end of the run or of the invocation."""
+        run = self.run
+        if run.row.state is RunState.COMPLETE:
+            return self._result(RunState.COMPLETE, 0, write_outputs(run.tables, run.row, run.tables.steps(run.row.key)))
+        await settle_orphans(run)
+        await run.tables.set_run_state(run.row.key, RunState.RUNNING, None, None, run.clock())
+        self._before = self.progress("running").done
+        await self.engine.start()
+        try:
+            await self._adopt_chunks()
+            planner = asyncio.create_task(self._plan_units())
+            feeder = asyncio.create_task(self._feed())
+            try:
+                await self._watch(planner, feeder)
+            finally:
+                await self.runner.quiet(run.options.stop_grace + 2.0)
+                for task in (planner, feeder):
+                    task.cancel()
+                await asyncio.gather(planner, feeder, return_exceptions=True)
+        finally:
+            await self.engine.stop()
+        return await self._finish()
+
+    async def _adopt_chunks(self) -> None:
+        """Make sure that every open chunk has a workflow that will take it further."""
+        run = self.run
+        stale = run.row.engine_version != ENGINE_VERSION
+        self._known_failures = frozenset(name for name, _ in await self.engine.failures())
+        for chunk in run.tables.open_chunks(run.row.key):
+            name = workflow_id(run.row.id, chunk)
+            status = await self.engine.status(name)
+            if stale and status is not None:
+                await self.engine.cancel(name)
+            if status is not None and (stale or status in DEAD_WORKFLOWS):
+                await run.tables.set_chunk_epoch(chunk.id, chunk.epoch + 1)
+                chunk = run.tables.chunk(chunk.id)
+            await self._enqueue(chunk.id)
+        if stale:
+            await run.tables.set_run_options(run.row.key, run.row.cost_cap_nanos, ENGINE_VERSION)
+
+    async def _plan_units(self) -> None:
+        """Make the units that are not made yet, a chunk at a time."""
+        run, size = self.run, self.run.pipeline.processing.chunk_size
+        if run.row.total is not None:
+            return
+        segment = await run.tables.segment(run.row.key, "segments/input.jsonl.zst")
+        writer = run.tables.writer(segment)
+        pending: list[NewUnit] = []
+        count = 0
+        try:
+            for unit in run.pipeline.units(self.plan.max_units):
+                count += 1
+                if unit.seq < run.row.planned:
+                    continue
+                pending.append(NewUnit(unit.seq, unit.fields))
+                if len(pending) == size:
+                    await self._plan_chunk(pending, writer, segment.id)
+                    pending = []
+            if pending:
+                await self._plan_chunk(pending, writer, segment.id)
+        finally:
+            writer.close()
+        await run.tables.set_total(run.row.key, count)
+
+    async def _plan_chunk(self, units: list[NewUnit], writer: SegmentWriter, segment: int) -> None:
+        run = self.run
+        run.control.check()
+        chunk = await run.tables.plan_units(run.row.key, run.steps[0].row.lane, units, writer, segment, run.clock())
+        await self._enqueue(chunk)
+
+    async def _feed(self) -> None:
+        """Hand the chunks that phases open to the engine."""
+        while True:
+            await self._enqueue(await self.runner.opened.get())
+
+    async def _enqueue(self, chunk_id: int) -> None:
+        """Hand a chunk to the engine; safe to repeat."""
+        chunk = self.run.tables.chunk(chunk_id)
+        await self.engine.enqueue(workflow_id(self.run.row.id, chunk), chunk.lane, chunk.id)
+
+    async def _watch(self, planner: asyncio.Task[None], feeder: asyncio.Task[None]) -> None:
+        """Settle, report and look for the end, a few times a second."""
+        run, looks = self.run, 0
+        while not run.control.stopping:
+            for task in (planner, feeder):
+                if task.done():
+                    task.result()
+            await self.settle_outbox()
+            if planner.done() and not run.tables.open_chunks(run.row.key):
+                return
+            self.on_progress(self.progress("running"))
+            looks += 1
+            if looks % 10 == 0:
+                await self._check_engine()
+            await self._pause(0.1 if looks < 50 else 0.5)
+
+    async def _pause(self, seconds: float) -> None:
+        stop = asyncio.ensure_future(self.run.control.wait())
+        try:
+            await asyncio.wait({stop}, timeout=seconds)
+        finally:
+            stop.cancel()
+            await asyncio.gather(stop, return_exceptions=True)
+
+    async def _check_engine(self) -> None:
+        """A workflow that ended in an error is a defect of ours: stop with its words instead of waiting for ever."""
+        for name, error in await self.engine.failures():
+            if name not in self._known_failures:
+                self.run.control.stop(Stop(f"internal error in {name}: {error}", 1, failed=True, hint="run the same command again"))
+
+    async def settle_outbox(self) -> None:
+        """Hand postings to the ledger, then mark them; a posting the ledger already has is not counted again."""
+        postings = self.run.tables.open_postings()
+        if postings:
+            await self.settle(postings)
+            await self.run.tables.settled([p.key for p in postings], self.run.clock())
+
+    async def _finish(self) -> Result:
+        run = self.run
+        await self.settle_outbox()
+        stop = run.control.stopped
+        if stop is not None:
+            state = RunState.FAILED if stop.failed else RunState.PAUSED
+            await run.tables.set_run_state(run.row.key, state, stop.reason, run.clock(), run.clock())
+            return self._result(state, stop.exit_code, {}, stop)
+        self._verify()
+        outputs = write_outputs(run.tables, run.row, run.tables.steps(run.row.key))
+        await run.tables.set_run_state(run.row.key, RunState.COMPLETE, None, run.clock(), run.clock())
+        return self._result(RunState.COMPLETE, 0, outputs)
+
+    def _verify(self) -> None:
+        """The conservation law, counted unit by unit: nothing may be missing when a run is called complete."""
+        problems = check_books(self.run.tables, self.run.row.key)
+        if problems:
+            raise StoreError("the run's books do not balance: " + "; ".join(problems))
+
+    def progress(self, state: str) -> Progress:
+        """The run now."""
+        run = self.run
+        row = run.tables.find_run()
+        total = None if row is None else row.total
+        steps = tuple(run.tables.totals(run.row.key))
+        done, elapsed = share_done(total, steps), time.monotonic() - self._began
+        return Progress(
+            state=state,
+            units=total,
+            steps=steps,
+            done=done,
+            elapsed=elapsed,
+            eta=remaining_seconds(done, self._before, elapsed),
+            spent=sum(step.cost_nanos for step in steps),
+            held=run.held,
+            projected=projected_cost(total, steps),
+            cap=run.row.cost_cap_nanos,
+            waiting=_waiting(run),
+        )
+
+    def _result(self, state: RunState, code: int, outputs: dict[str, Path], stop: Stop | None = None) -> Result:
+        reason, hint = (None, None) if stop is None else (stop.reason, stop.hint)
+        progress = self.progress(state.value)
+        self.on_progress(progress)
+        return Result(state=state, exit_code=code, progress=progress, outputs=outputs, reason=reason, hint=hint)
+
+
+def _waiting(run: Run) -> str:
+    """What the run waits for at providers, in a few words."""
+    open_ = [s for s in run.tables.submissions(run.row.key) if s.state is SubmissionState.SUBMITTED]
+    if not open_:
+        return ""
+    polled = max((s.polled_at or 0.0 for s in open_), default=0.0)
+    age = f", looked {round(run.clock() - polled)} s ago" if polled else ""
+    return f"{len(open_)} batch{'es' if len(open_) > 1 else ''} at the provider ({open_[-1].raw_status or 'submitted'}{age})"
