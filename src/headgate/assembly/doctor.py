@@ -1,0 +1,153 @@
+"""Checks of a set-up, each a line with what to do. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import ssl
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from headgate.assembly.parts import Parts
+from headgate.catalog.cards import day_of
+from headgate.errors import HeadgateError
+from headgate.providers import PROVIDERS
+
+SAFE_SQLITE = (3, 51, 3)
+LOW_DISK = 1 << 30
+OLD_PRICES_DAYS = 120
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One finding; `fix` is what to do about it."""
+
+    name: str
+    level: Literal["ok", "warn", "fail"]
+    message: str
+    fix: str = ""
+
+
+def examine(parts: Parts) -> list[Check]:
+    """Every check, in order."""
+    return [check for examiner in EXAMINERS for check in examiner(parts)]
+
+
+def _python(parts: Parts) -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", "ok" if sys.version_info >= (3, 11) else "fail", version, "install Python 3.11 or newer")
+
+
+def _sqlite(parts: Parts) -> Iterator[Check]:
+    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        yield Check("sqlite", "ok", sqlite3.sqlite_version)
+    else:
+        yield Check(
+            "sqlite",
+            "warn",
+            f"{sqlite3.sqlite_version} has a rare fault when several connections write one file; Headgate writes with one",
+            "use a Python built with SQLite 3.51.3 or newer",
+        )
+
+
+def _settings(parts: Parts) -> Iterator[Check]:
+    for warning in parts.settings.warnings:
+        yield Check("settings", "warn", warning, "correct the setting")
+    for name, value, origin in parts.settings.explain():
+        if origin != "default":
+            yield Check("settings", "ok", f"{name} = {value} ({origin})")
+
+
+def _keys(parts: Parts) -> Iterator[Check]:
+    for provider in PROVIDERS.values():
+        if provider.simulated:
+            continue
+        try:
+            found = parts.has_key(provider) and parts.credential(provider)
+        except HeadgateError as error:
+            yield Check(f"key {provider.name}", "fail", error.message, error.hint or "")
+            continue
+        if found:
+            yield Check(f"key {provider.name}", "ok", str(found.key))
+        else:
+            yield Check(f"key {provider.name}", "warn", "none set", f"export {provider.auth.env[0]}=…")
+    for warning in parts.key_warnings():
+        yield Check("keys", "warn", warning, "keep one of them")
+
+
+def _folders(parts: Parts) -> Iterator[Check]:
+    for name, folder in (("data folder", parts.settings.data_dir), ("run folder", parts.settings.run_dir)):
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        if not os.access(there, os.W_OK):
+            yield Check(name, "fail", f"{folder} cannot be written", f"chmod u+w {there}")
+            continue
+        free = shutil.disk_usage(there).free
+        level: Literal["ok", "warn"] = "ok" if free >= LOW_DISK else "warn"
+        yield Check(name, level, f"{folder}, {free / (1 << 30):.1f} GiB free", "free some disk space")
+        yield from _private(name, folder)
+
+
+def _private(name: str, folder: Path) -> Iterator[Check]:
+    dotenv = Path.cwd() / ".env"
+    if name == "data folder" and dotenv.is_file() and dotenv.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        yield Check(".env", "warn", f"{dotenv} can be read by others", f"chmod 600 {dotenv}")
+
+
+def _ports(parts: Parts) -> Iterator[Check]:
+    for name, port in (("gateway", parts.settings.gateway_port), ("simulator", parts.settings.sim_port)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                yield Check(f"port {port}", "warn", f"in use: the {name} cannot take it", "choose another with --port")
+            else:
+                yield Check(f"port {port}", "ok", f"free for the {name}")
+
+
+def _trust(parts: Parts) -> Iterator[Check]:
+    count = len(ssl.create_default_context(cafile=parts.settings.ca_file).get_ca_certs())
+    paths = ssl.get_default_verify_paths()
+    if count or parts.settings.ca_file or paths.capath:
+        yield Check("certificates", "ok", f"{count} authorities loaded")
+    else:
+        yield Check("certificates", "fail", "no certificate authorities", "install ca-certificates, or set SSL_CERT_FILE")
+
+
+def _proxy(parts: Parts) -> Iterator[Check]:
+    if parts.settings.proxy:
+        yield Check("proxy", "ok", "set; calls go through it")
+    elif os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+        yield Check("proxy", "warn", "HTTPS_PROXY is set, and not used", "set HEADGATE_PROXY to use it")
+
+
+def _prices(parts: Parts) -> Iterator[Check]:
+    cards = [card for card in parts.catalog.cards if not PROVIDERS[card.provider].simulated]
+    today = day_of(time.time())
+    newest = max((price.since for card in cards for price in card.prices if price.since <= today), default="")
+    limit = day_of(time.time() - OLD_PRICES_DAYS * 86400)
+    level: Literal["ok", "warn"] = "ok" if newest >= limit else "warn"
+    yield Check("prices", level, f"{len(cards)} models, newest price of {newest or 'never'}", "update headgate")
+    unpriced = [card.name for card in cards if not card.prices and card.status != "retired"]
+    if unpriced:
+        yield Check("prices", "warn", f"{len(unpriced)} models are unpriced: {', '.join(unpriced[:3])} …", "add prices in a catalog_file")
+
+
+EXAMINERS: tuple[Callable[[Parts], Iterator[Check]], ...] = (
+    _python,
+    _sqlite,
+    _settings,
+    _keys,
+    _folders,
+    _ports,
+    _trust,
+    _proxy,
+    _prices,
+)

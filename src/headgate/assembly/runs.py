@@ -1,0 +1,244 @@
+"""Starting, resuming and finding runs."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from headgate.assembly.parts import Parts, new_run_id
+from headgate.batch.control import Control
+from headgate.batch.home import Home
+from headgate.batch.pipeline import Pipeline, Step, run_notes, unsupported_features
+from headgate.batch.pipeline_files import snapshot
+from headgate.batch.pipeline_load import find_pipeline, load_snapshot
+from headgate.batch.rows import Posting, RunRow, StepRow
+from headgate.batch.run import RunOptions
+from headgate.batch.tables import Tables
+from headgate.batch.worker import OnProgress, Plan, Result, execute
+from headgate.catalog.resolve import Target as Resolved
+from headgate.catalog.resolve import resolve, resolve_step
+from headgate.client import Target
+from headgate.domain.usage import BUCKETS, Usage
+from headgate.errors import ConfigError, RunError, UsageError
+from headgate.ledger import Settlement
+from headgate.providers import PROVIDERS
+from headgate.store import Database
+from headgate.wire.json import JsonObject, decode
+
+SNAPSHOT = "pipeline.snapshot"
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user asked for. `run` is a run's name or folder (None: a new one is named after the pipeline)."""
+
+    pipeline: str
+    provider: str | None = None
+    model: str | None = None
+    mode: str = "realtime"
+    max_units: int | None = None
+    run: str | None = None
+    max_cost_nanos: int | None = None
+    seed: str | None = None
+    concurrency: int | None = None
+    grace: float | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A run ready to be driven: its folder, its plan, whether it existed before, and what the user should be told."""
+
+    home: Home
+    plan: Plan
+    resumed: bool
+    notes: tuple[str, ...]
+
+
+def pipeline_roots() -> list[Path]:
+    """Where pipelines are looked for by name: ``./pipelines``, then those that ship with the package."""
+    return [Path.cwd() / "pipelines", Path(str(resources.files("headgate") / "pipelines"))]
+
+
+def open_run(parts: Parts, request: RunRequest) -> Opened:
+    """Find or make the run. An existing folder is gone on with, from its own copy of the pipeline. Raises `ConfigError`, `UsageError`."""
+    if request.mode not in ("batch", "realtime"):
+        raise UsageError(f"unknown mode {request.mode!r}", hint="use --mode batch or --mode realtime")
+    home = Home(run_folder(parts, request.run)) if request.run is not None else None
+    if home is not None and home.exists:
+        return _resume(parts, request, home)
+    pipeline = find_pipeline(request.pipeline, pipeline_roots())
+    if home is None:
+        run_dir = parts.settings.run_dir
+        home = Home(run_dir / new_run_id(pipeline.name, time.time(), run_dir))
+    return _start(parts, request, home, pipeline)
+
+
+def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) -> Opened:
+    problems = unsupported_features(pipeline)
+    if problems:
+        raise ConfigError("this version cannot run the pipeline:\n  " + "\n  ".join(problems))
+    resolved = {step.name: _resolved(parts, request, pipeline, step) for step in pipeline.llm_steps}
+    targets = {name: parts.target(found) for name, found in resolved.items()}
+    _check_mode(request.mode, targets)
+    home.acquire()
+    (home.folder / SNAPSHOT).write_bytes(snapshot(pipeline))
+    plan = Plan(
+        run_id=home.folder.name,
+        pipeline=pipeline,
+        targets=targets,
+        options=options(request, pipeline, request.mode),
+        max_units=request.max_units,
+        cost_cap_nanos=_cap(request, pipeline),
+        seed=request.seed or (str(pipeline.processing.seed) if pipeline.processing.seed else secrets.token_hex(8)),
+        overridden=frozenset(resolved) if request.provider or request.model else frozenset(),
+        price_digest=parts.catalog.digest,
+    )
+    notes = [note for found in resolved.values() for note in found.notes]
+    return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *run_notes(pipeline), *notes))))
+
+
+def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
+    home.acquire()
+    row, steps = read_run(home.folder)
+    path = home.folder / SNAPSHOT
+    if not path.exists():
+        raise RunError(f"{path} is missing: the run cannot go on without its copy of the pipeline")
+    pipeline = load_snapshot(path.read_bytes())
+    if request.pipeline not in (pipeline.name, pipeline.folder) and Path(request.pipeline).name != pipeline.name:
+        raise UsageError(
+            f"{home.folder} is a run of {pipeline.name!r}, not of {request.pipeline!r}",
+            hint=f"headgate run {pipeline.name} --run-dir {home.folder}",
+        )
+    stored: JsonObject = decode(row.options)
+    targets = {step.name: _stored_target(parts, step) for step in steps if step.provider is not None}
+    plan = Plan(
+        run_id=row.id,
+        pipeline=pipeline,
+        targets=targets,
+        options=options(request, pipeline, row.mode),
+        max_units=stored.get("max_units"),
+        cost_cap_nanos=request.max_cost_nanos if request.max_cost_nanos is not None else row.cost_cap_nanos,
+        seed=row.seed,
+        price_digest=row.price_digest,
+    )
+    return Opened(home, plan, True, ())
+
+
+def _stored_target(parts: Parts, step: StepRow) -> Target:
+    assert step.provider is not None and step.model is not None
+    return parts.target(resolve(step.model, step.provider, parts.catalog, PROVIDERS))
+
+
+def _resolved(parts: Parts, request: RunRequest, pipeline: Pipeline, step: Step) -> Resolved:
+    return resolve_step(
+        cli_provider=request.provider,
+        cli_model=request.model,
+        step_provider=step.provider,
+        step_model=step.model,
+        api_provider=pipeline.api.provider,
+        api_model=pipeline.api.model,
+        default_provider=parts.settings.default_provider,
+        catalog=parts.catalog,
+        default_models=parts.default_models,
+        with_keys=parts.with_keys(),
+    )
+
+
+def _check_mode(mode: str, targets: dict[str, Target]) -> None:
+    for step, target in targets.items():
+        card_says_no = target.card is not None and not target.capabilities.batch
+        if mode == "batch" and (target.provider.batch is None or card_says_no):
+            raise ConfigError(f"step {step!r}: {target.name} cannot be used in batch mode", hint="use --mode realtime, or another --model")
+
+
+def _cap(request: RunRequest, pipeline: Pipeline) -> int | None:
+    return request.max_cost_nanos if request.max_cost_nanos is not None else pipeline.api.cost_cap_nanos
+
+
+def options(request: RunRequest, pipeline: Pipeline, mode: str) -> RunOptions:
+    """How this invocation drives the run."""
+    chosen = RunOptions(mode=mode)
+    changes: JsonObject = {}
+    concurrency = request.concurrency or pipeline.api.concurrency
+    if concurrency is not None:
+        changes["concurrency"] = concurrency
+    if request.grace is not None:
+        changes["grace"] = request.grace
+    return msgspec.structs.replace(chosen, **changes)
+
+
+async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, control: Control) -> Result:
+    """Drive a run to its end or to `control`'s stop; releases the home."""
+    ledger = parts.ledger()
+    try:
+
+        async def settle(postings: Sequence[Posting]) -> None:
+            for posting in postings:
+                await ledger.settle(posting.key, settlement(opened.plan.run_id, posting))
+
+        async with parts.http() as http:
+            return await execute(opened.home, opened.plan, http, settle, on_progress, control)
+    finally:
+        ledger.close()
+        opened.home.release()
+
+
+def settlement(run: str, posting: Posting) -> Settlement:
+    """A run's posting as the ledger books it."""
+    stored: JsonObject = decode(posting.usage)
+    buckets = {name: stored[name] for name in BUCKETS if name in stored}
+    usage = Usage(**buckets, fees=stored.get("fees", {}), source=stored["source"])
+    return Settlement(
+        at=posting.at,
+        provider=posting.provider,
+        account=posting.account,
+        model=posting.model,
+        lane="batch" if posting.lane == "batch" else "realtime",
+        calls=posting.calls,
+        usage=usage,
+        cost_nanos=posting.cost_nanos or 0,
+        unpriced=posting.unpriced,
+        run=run,
+    )
+
+
+def run_folder(parts: Parts, name: str) -> Path:
+    """The folder of a run: a path, else a name under the run folder. Raises `UsageError` for what could not be either."""
+    path = Path(name)
+    if path.is_absolute() or len(path.parts) > 1 or path.is_dir():
+        return path.absolute()
+    if not RUN_NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be the name of a run", hint="use letters, digits, dots, dashes and underscores")
+    return parts.settings.run_dir / name
+
+
+def find_run(parts: Parts, name: str) -> Path:
+    """An existing run: a path, a name, or the unique beginning of one (OCT-43). Raises `UsageError`."""
+    folder = run_folder(parts, name)
+    if Home(folder).exists:
+        return folder
+    known = sorted(p.name for p in parts.settings.run_dir.glob("*/") if Home(p).exists)
+    matching = [run for run in known if run.startswith(name)]
+    if len(matching) == 1:
+        return parts.settings.run_dir / matching[0]
+    if matching:
+        raise UsageError(f"several runs begin with {name!r}: {', '.join(matching[:5])}")
+    listed = f"; there are {', '.join(known[-5:])}" if known else ""
+    raise UsageError(
+        f"there is no run {name!r} in {parts.settings.run_dir}{listed}", hint="headgate run DrunkenSailor --provider sim-openai"
+    )
+
+
+def read_run(folder: Path) -> tuple[RunRow, list[StepRow]]:
+    """A run's rows, read without disturbing whoever drives it. Raises `StoreError`."""
+    with Database.open(Home(folder).database, migrations="run", read_only=True) as database:
+        tables = Tables(database, folder)
+        row = tables.find_run()
+        if row is None:
+            raise RunError(f"{folder} holds no run yet")
+        return row, tables.steps(row.key)

@@ -1,0 +1,132 @@
+"""The ``headgate`` command. Commands are looked up in a table and imported only when they are used."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+from headgate import __version__
+from headgate.errors import ConfigError, HeadgateError, ProviderError, RunError, UsageError
+
+COMMANDS: dict[str, str] = {
+    "ask": "headgate.cli.ask:ask",
+    "demo": "headgate.cli.demo:demo",
+    "doctor": "headgate.cli.doctor:doctor",
+    "models": "headgate.cli.models:models",
+    "run": "headgate.cli.runs:run",
+    "serve": "headgate.cli.serve:serve",
+    "sim": "headgate.cli.sim:sim",
+    "status": "headgate.cli.runs:status",
+}
+
+SUMMARIES: dict[str, str] = {
+    "ask": "Ask a model one question.",
+    "demo": "Run the demo pipeline offline, realtime and as a batch.",
+    "doctor": "Check keys, data, folders and ports.",
+    "models": "List models and prices.",
+    "run": "Run a pipeline, or go on with a run.",
+    "serve": "Start the gateway.",
+    "sim": "Start the provider simulator.",
+    "status": "Show how a run stands.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use; help is printed from the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None when there is none of that name."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        found = getattr(import_module(module), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion for a mistyped name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = closest(args[0], list(COMMANDS)) if args else None
+            if close is None:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {close!r}?", ctx) from error
+
+
+def closest(word: str, words: list[str]) -> str | None:
+    """The most similar of `words`, if one is close."""
+    return next(iter(get_close_matches(word, words, 1)), None)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="headgate")
+def cli() -> None:
+    """Every LLM call through one gate: realtime or batch, any provider, with a receipt for every token."""
+
+
+EXIT_CODES: tuple[tuple[type[HeadgateError], int], ...] = ((ConfigError, 3), (UsageError, 2), (HeadgateError, 1))
+"""Exit codes by error class, the most specific first; `RunError` carries its own, a provider's refusal of the key gives 4, others 5."""
+
+
+def exit_code(error: HeadgateError) -> int:
+    """The exit code for an error that reached the top."""
+    if isinstance(error, RunError):
+        return error.exit_code
+    if isinstance(error, ProviderError):
+        return 4 if error.kind in ("auth", "permission") else 5
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def report(error: HeadgateError) -> None:
+    """Print an error: what, why, and what to do."""
+    click.echo(f"error: {sanitize(error.message)}", err=True)
+    cause = error.__cause__
+    if cause is not None and str(cause) and str(cause) not in error.message:
+        click.echo(f"  because: {sanitize(str(cause))}", err=True)
+    if error.hint:
+        click.echo(f"hint: {sanitize(error.hint)}", err=True)
+
+
+def sanitize(text: str) -> str:
+    """`text` without what could drive a terminal: control characters but line feed and tab, and direction overrides."""
+    return "".join(c if c in "\n\t" or (c.isprintable() and c not in _DIRECTION) else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the console script."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        result = cli.main(args=argv, prog_name="headgate", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except HeadgateError as error:
+        report(error)
+        code = exit_code(error)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    sys.stdout.flush()
+    if argv is None:
+        sys.exit(code)
+    return code

@@ -1,0 +1,88 @@
+"""What the commands print: money, progress lines, tables. Everything untrusted passes `sanitize`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from shutil import get_terminal_size
+
+import click
+
+from headgate.batch.progress import Progress, duration_text
+from headgate.domain.cost import NANO
+
+
+def money(nanos: int | None) -> str:
+    """Dollars for reading: six decimals below a cent, four below a dollar, else two."""
+    if nanos is None:
+        return "unknown"
+    dollars = nanos / NANO
+    digits = 6 if abs(dollars) < 0.01 else 4 if abs(dollars) < 1 else 2
+    return f"${dollars:.{digits}f}"
+
+
+def progress_line(progress: Progress) -> str:
+    """One line: share done, units, ETA, money spent and projected."""
+    steps = "  ".join(f"{step.name} {step.valid}/{progress.units or step.started}" + _failed(step.failed) for step in progress.steps)
+    projected = f" of ~{money(progress.projected)}" if progress.projected is not None else ""
+    cap = f" (cap {money(progress.cap)})" if progress.cap is not None else ""
+    waiting = f"  {progress.waiting}" if progress.waiting else ""
+    return f"{progress.done:4.0%}  {steps}  ETA {duration_text(progress.eta)}  {money(progress.spent)}{projected}{cap}{waiting}"
+
+
+def _failed(count: int) -> str:
+    return f" ({count} failed)" if count else ""
+
+
+class ProgressPrinter:
+    """Prints progress: on a terminal one line that rewrites itself, else a line when something changed and a heartbeat each minute."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._last: tuple[float, str, str] = (0.0, "", "")
+
+    def __call__(self, progress: Progress) -> None:
+        """Show `progress` if it is time to."""
+        if self._quiet:
+            return
+        now, line = time.monotonic(), progress_line(progress)
+        if self._terminal:
+            self._rewrite(now, line)
+        else:
+            self._append(now, line, _milestone(progress))
+
+    def _rewrite(self, now: float, line: str) -> None:
+        if now - self._last[0] >= 0.1 and line != self._last[1]:
+            width = get_terminal_size().columns
+            click.echo(f"\r\x1b[2K{line[: max(20, width - 1)]}", err=True, nl=False)
+            self._last = (now, line, "")
+
+    def _append(self, now: float, line: str, milestone: str) -> None:
+        changed = milestone != self._last[2] and now - self._last[0] >= 0.5
+        if changed or now - self._last[0] >= 60.0 or not self._last[1]:
+            click.echo(line, err=True)
+            self._last = (now, line, milestone)
+
+    def finish(self) -> None:
+        """Leave the line that rewrites itself."""
+        if self._terminal and not self._quiet and self._last[1]:
+            click.echo("", err=True)
+
+
+def _milestone(progress: Progress) -> str:
+    """What must change for another line: a tenth of the work, or a provider's word."""
+    tenths = ",".join(str((step.valid + step.failed) * 10 // max(1, progress.units or step.started)) for step in progress.steps)
+    return f"{progress.state}|{tenths}|{progress.waiting.partition(',')[0]}"
+
+
+def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...], right: frozenset[int] = frozenset()) -> str:
+    """Columns of text; those numbered in `right` are aligned to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(row: tuple[str, ...]) -> str:
+        cells = (cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
+        return "  ".join(cells).rstrip()
+
+    return "\n".join((line(header), line(tuple("-" * width for width in widths)), *(line(row) for row in rows)))

@@ -1,0 +1,203 @@
+"""Chat calls: whole and streamed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+import msgspec
+
+from headgate.client.target import Target, refusal, upstream_id
+from headgate.dialects.base import ChatDialect, Note, RenderedRequest, StreamDecoder
+from headgate.domain.events import Failed, StreamEvent
+from headgate.domain.fold import Fold
+from headgate.domain.request import Request
+from headgate.domain.response import Response
+from headgate.errors import ErrorKind, HeadgateError, ProviderError, WireError
+from headgate.transport.http1 import HttpClient
+from headgate.transport.stream import StreamReply
+from headgate.wire.http import Headers, Reply, Send
+from headgate.wire.json import encode
+
+CONTENT_TYPE = ("content-type", "application/json")
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A finished call: the answer, what was lost in translation, and when it happened. Times are epoch seconds and seconds."""
+
+    response: Response
+    notes: tuple[Note, ...]
+    started: float
+    duration: float
+    upstream_id: str | None
+    request_bytes: int
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A rendered request, encoded."""
+
+    rendered: RenderedRequest
+    body: bytes
+
+    def call(self, limit: float | None) -> Send:
+        """The call to make, within `limit` seconds."""
+        return Send("POST", self.rendered.path, self.body, (CONTENT_TYPE, *self.rendered.headers), limit)
+
+
+def prepare(target: Target, request: Request) -> Prepared:
+    """Render `request` for the target. Raises `Unsupported` for what the target cannot express."""
+    named = msgspec.structs.replace(request, model=target.model)
+    rendered = target.provider.chat.render_request(named, target.capabilities)
+    return Prepared(rendered, encode(rendered.payload))
+
+
+class ChatClient:
+    """Calls over one `HttpClient`, which it does not own."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+
+    async def complete(
+        self,
+        target: Target,
+        request: Request,
+        *,
+        request_id: str | None = None,
+        limit: float | None = None,
+    ) -> Exchange:
+        """One whole answer, within `limit` seconds. Raises `ProviderError` for refusals, failures and unreadable answers."""
+        whole = msgspec.structs.replace(request, stream=None, stream_usage=None)
+        return await self.complete_prepared(target, prepare(target, whole), request_id=request_id, limit=limit)
+
+    async def complete_prepared(
+        self, target: Target, ready: Prepared, *, request_id: str | None = None, limit: float | None = None
+    ) -> Exchange:
+        """`complete` for a request that is rendered already."""
+        started, clock = time.time(), time.monotonic()
+        reply = await self.send(target, ready.call(limit), request_id)
+        response = read_answer(target, reply)
+        return Exchange(response, ready.rendered.notes, started, time.monotonic() - clock, upstream_id(reply.headers), len(ready.body))
+
+    async def send(self, target: Target, call: Send, request_id: str | None = None) -> Reply:
+        """Make one call as it stands and return a 2xx reply; any other raises `ProviderError`."""
+        reply = await self._http.request(target.origin, call, target.headers(request_id))
+        if not reply.ok:
+            raise refusal(target, reply.status, reply.headers, reply.body, time.time())
+        return reply
+
+    def stream(self, target: Target, request: Request, *, request_id: str | None = None, limit: float | None = None) -> StreamSession:
+        """``async with client.stream(target, request) as session: async for event in session: …``; leaving early cancels upstream."""
+        ready = prepare(target, msgspec.structs.replace(request, stream=True, stream_usage=True))
+        return StreamSession(self._http, target, ready.call(limit), ready.rendered.notes, request_id)
+
+    def stream_raw(
+        self, target: Target, call: Send, request_id: str | None = None, extra: Headers = ()
+    ) -> AbstractAsyncContextManager[StreamReply]:
+        """The response of a call made as it stands, its body unread. `extra` headers are added."""
+        return self._http.stream(target.origin, call, (*target.headers(request_id), *extra))
+
+
+def read_answer(target: Target, reply: Reply) -> Response:
+    """Parse a 2xx reply. Raises `ProviderError` for an error inside it, or for a body that is no answer of this dialect."""
+    try:
+        return target.provider.chat.parse_response(reply.body)
+    except ProviderError as error:
+        error.provider = target.provider.name
+        error.request_id = error.request_id or upstream_id(reply.headers)
+        raise
+    except WireError as error:
+        raise bad_content(target, reply, error) from error
+
+
+def bad_content(target: Target, reply: Reply, error: WireError) -> ProviderError:
+    """A 2xx reply whose body is not what the dialect promises (an HTML page, half a JSON text)."""
+    kind = reply.headers.get("content-type", "no content type")
+    return ProviderError(
+        ErrorKind.SERVER,
+        f"{target.provider.label} answered {reply.status} with {kind} that is no chat answer: {error.message}",
+        status=reply.status,
+        code="upstream_bad_content",
+        provider=target.provider.name,
+        request_id=upstream_id(reply.headers),
+        body=reply.body[:4096],
+    )
+
+
+class StreamSession:
+    """One streamed answer: an async context manager and an async iterator of events.
+
+    `fold` holds what has come so far, also after a cut; `complete` is True once the dialect's terminator was seen.
+    """
+
+    def __init__(self, http: HttpClient, target: Target, call: Send, notes: tuple[Note, ...], request_id: str | None) -> None:
+        self.target = target
+        self.notes = notes
+        self.request_bytes = len(call.body)
+        self.started = 0.0
+        self.first_event: float | None = None
+        self.upstream_id: str | None = None
+        self.complete = False
+        self.fold = Fold(self._dialect.name)
+        self._clock = 0.0
+        self._context = http.stream(target.origin, call, target.headers(request_id))
+        self._reply: StreamReply | None = None
+
+    @property
+    def _dialect(self) -> ChatDialect:
+        return self.target.provider.chat
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the call was made."""
+        return time.monotonic() - self._clock
+
+    async def __aenter__(self) -> StreamSession:
+        self.started, self._clock = time.time(), time.monotonic()
+        reply = await self._context.__aenter__()
+        try:
+            self.upstream_id = upstream_id(reply.headers)
+            if not reply.ok:
+                whole = await reply.read()
+                raise refusal(self.target, whole.status, whole.headers, whole.body, time.time())
+        except BaseException as error:
+            await self._context.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self._reply = reply
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._context.__aexit__(kind, error, trace)
+
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        assert self._reply is not None, "use `async with` before iterating"
+        decoder = self._dialect.stream_decoder()
+        async for data in self._reply.body:
+            for event in decoder.feed(data):
+                self._note(event)
+                yield event
+            if decoder.complete:
+                self._reply.finish()
+                break
+        for event in decoder.close():
+            self._note(event)
+            yield event
+        self.complete = self.fold.error is None
+
+    def _note(self, event: StreamEvent) -> None:
+        if self.first_event is None:
+            self.first_event = self.duration
+        self.fold.add(event)
+        if isinstance(event, Failed):
+            event.error.provider = self.target.provider.name
+            event.error.request_id = event.error.request_id or self.upstream_id
+
+
+def listen(decoder: StreamDecoder, fold: Fold, data: bytes) -> HeadgateError | None:
+    """Let a decoder overhear bytes that pass through: fills `fold`, and returns (never raises) what it could not read."""
+    try:
+        fold.add_all(decoder.feed(data))
+    except HeadgateError as error:
+        return error
+    return None

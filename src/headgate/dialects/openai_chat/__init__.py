@@ -1,0 +1,26 @@
+"""OpenAI's chat completions, the wire most providers and clients speak (OpenAI API reference, "Chat"; recorded traffic)."""
+
+from __future__ import annotations
+
+from headgate.dialects.base import ChatDialect
+from headgate.dialects.openai_chat.encoder import Encoder
+from headgate.dialects.openai_chat.errors import parse_error, render_error
+from headgate.dialects.openai_chat.render import render_request
+from headgate.dialects.openai_chat.request import parse_request
+from headgate.dialects.openai_chat.response import parse_response, render_response
+from headgate.dialects.openai_chat.stream import Decoder
+from headgate.dialects.openai_chat.words import NAME
+
+DIALECT = ChatDialect(
+    name=NAME,
+    render_request=render_request,
+    parse_request=parse_request,
+    render_response=render_response,
+    parse_response=parse_response,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    render_error=render_error,
+    parse_error=parse_error,
+)
+
+__all__ = ["DIALECT"]

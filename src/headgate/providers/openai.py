@@ -1,0 +1,15 @@
+"""OpenAI (API reference: Chat Completions, Files, Batch)."""
+
+from headgate.dialects import batch_openai_files, openai_chat
+from headgate.providers.base import Auth, Provider
+
+PROVIDER = Provider(
+    name="openai",
+    label="OpenAI",
+    base_url="https://api.openai.com/v1",
+    chat=openai_chat.DIALECT,
+    batch=batch_openai_files.DIALECT,
+    batch_endpoint="/v1/chat/completions",
+    auth=Auth(header="authorization", prefix="Bearer ", env=("OPENAI_API_KEY", "GENAI_OPENAI_API_KEY"), shape="sk-"),
+    default_model="gpt-4o-mini",
+)

@@ -1,0 +1,30 @@
+"""The built-in simulator, under a name of its own for each wire, so that no simulated dollar mixes with a real one."""
+
+from msgspec.structs import replace
+
+from headgate.providers import anthropic, gemini, openai
+from headgate.providers.base import Polling, Provider
+
+DEFAULT_URL = "http://127.0.0.1:6199"
+
+
+def simulated(real: Provider, base_path: str) -> Provider:
+    """`real`'s wire, spoken to the simulator."""
+    return replace(
+        real,
+        name=f"sim-{real.name}",
+        label=f"Simulator ({real.label} wire)",
+        base_url=DEFAULT_URL + base_path,
+        base_url_env="HEADGATE_SIM_URL",
+        base_path=base_path,
+        auth=replace(real.auth, env=("HEADGATE_SIM_KEY",), shape="sim-", default="sim-headgate"),
+        polling=Polling(first=0.1, longest=2.0),
+        default_model="sim-small",
+        allow_private=True,
+        simulated=True,
+    )
+
+
+OPENAI = simulated(openai.PROVIDER, "/openai/v1")
+ANTHROPIC = simulated(anthropic.PROVIDER, "/anthropic")
+GEMINI = simulated(gemini.PROVIDER, "/gemini")
