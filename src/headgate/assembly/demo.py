@@ -54,7 +54,7 @@ def walk_outcomes(folder: Path) -> Outcomes:
     lengths = [float(record["steps_taken"]) for record in records]
     start = int(records[0]["start_position"])
     row_of_all = outcome_table(records, None, "outcome").rows[0]
-    shares = tuple((name, row_of_all.counts[name], row_of_all.shares[name]) for name in row_of_all.counts)
+    shares = tuple((name, row_of_all.counts[name], row_of_all.shares[name]) for name in sorted(row_of_all.counts))
     return Outcomes(len(records), shares, mean_interval(lengths), walk_theory(start, 10))
 
 

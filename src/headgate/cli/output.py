@@ -25,10 +25,17 @@ def money(nanos: int | None) -> str:
 def progress_line(progress: Progress) -> str:
     """One line: share done, units, ETA, money spent and projected."""
     steps = "  ".join(f"{step.name} {step.valid}/{progress.units or step.started}" + _failed(step.failed) for step in progress.steps)
-    projected = f" of ~{money(progress.projected)}" if progress.projected is not None else ""
+    projected = _projected(progress)
     cap = f" (cap {money(progress.cap)})" if progress.cap is not None else ""
     waiting = f"  {progress.waiting}" if progress.waiting else ""
     return f"{progress.done:4.0%}  {steps}  ETA {duration_text(progress.eta)}  {money(progress.spent)}{projected}{cap}{waiting}"
+
+
+def _projected(progress: Progress) -> str:
+    """What the whole run will cost: extrapolated once something is decided, before that at most what is set aside."""
+    if progress.projected is not None:
+        return f" of ~{money(progress.projected)}"
+    return f" of at most {money(progress.spent + progress.held)}" if progress.held else ""
 
 
 def _failed(count: int) -> str:

@@ -108,7 +108,7 @@ def _tools(draft: _Draft, value: Json) -> None:
 
 
 def _functions(draft: _Draft, value: Json) -> None:
-    if draft.body.get("tools") or not value:
+    if "tools" in draft.body or not value:
         draft.extra["functions"] = value
         return
     draft.fields["tools"] = parse_functions(_array(value, "functions"))

@@ -166,7 +166,7 @@ def render_response(response: Response) -> bytes:
     shape: JsonObject = {
         "id": response.id,
         "object": OBJECT,
-        "created": response.created or 0,
+        "created": response.created if own else response.created or 0,
         "model": response.model,
         "choices": [_render_choice(choice, own) for choice in response.choices],
     }
@@ -211,6 +211,9 @@ def _render_message(choice: Choice, marks: Sequence[str], extra: JsonObject, own
     blocks = choice.content
     shape: JsonObject = {"role": "assistant"}
     _render_content(shape, blocks, marks, own)
+    signature = next((b.signature for b in reversed(blocks) if type(b) is Text and b.signature is not None), None)
+    if signature is not None:
+        shape["extra_content"] = render_signature(signature)
     refusals = [block.text for block in blocks if type(block) is Refusal]
     if refusals or "refusal:absent" not in marks:
         shape["refusal"] = "".join(refusals) if refusals else None
@@ -242,9 +245,6 @@ def _render_content(shape: JsonObject, blocks: Sequence[Block], marks: Sequence[
         shape["content"] = text
     elif "content:absent" not in marks:
         shape["content"] = None
-    signature = next((b.signature for b in reversed(blocks) if type(b) is Text and b.signature is not None), None)
-    if signature is not None:
-        shape["extra_content"] = render_signature(signature)
 
 
 def _is_listed(block: Block) -> bool:

@@ -1,0 +1,1 @@
+"""The gateway: OpenAI's and Anthropic's chat surfaces over every provider."""

@@ -1,0 +1,41 @@
+"""``POST /v1/chat/completions`` and ``POST /v1/messages``: the same steps, in the dialect of the surface."""
+
+from __future__ import annotations
+
+from headgate.client import Target
+from headgate.errors import HeadgateError
+from headgate.gateway.asking import Ask, Job, read_ask
+from headgate.gateway.passthrough import pass_through
+from headgate.gateway.stamps import stamps
+from headgate.gateway.translated import translate
+from headgate.gateway.parts import GatewayParts
+from headgate.serving.envelopes import Surface, error_response
+from headgate.serving.metering import Meter, Tab
+from headgate.serving.request import Request
+from headgate.serving.response import Answer
+
+
+class Chat:
+    """A chat endpoint. A target that speaks the surface's dialect gets the client's bytes, any other a translation of them."""
+
+    def __init__(self, parts: GatewayParts, meter: Meter, surface: Surface) -> None:
+        self._parts = parts
+        self._meter = meter
+        self._surface = surface
+
+    async def __call__(self, request: Request) -> Answer:
+        """Answer a chat request, whole or as a stream. Raises `Refused`, `ConfigError`, `StoreError` before a target is known."""
+        body = await request.body()
+        await self._meter.ready()
+        ask = read_ask(body)
+        target = self._parts.resolve(ask.model)
+        job = self._job(request, ask, target)
+        try:
+            return await (pass_through(job) if job.same_dialect else translate(job))
+        except HeadgateError as error:
+            return error_response(error, self._surface, job.tab.call.id, stamps(job.tab.call))
+
+    def _job(self, request: Request, ask: Ask, target: Target) -> Job:
+        assert self._surface.dialect is not None
+        call = self._meter.call("gateway", target, dialect_in=self._surface.dialect.name, stream=ask.stream)
+        return Job(self._parts, self._meter, self._surface, self._surface.dialect, request, ask, target, Tab(call))

@@ -1,0 +1,73 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``, in OpenAI's shape, or in Anthropic's for a client that sends ``anthropic-version``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from headgate.catalog.cards import ModelCard
+from headgate.errors import ConfigError, MissingKey
+from headgate.gateway.parts import GatewayParts
+from headgate.serving.envelopes import Fault, anthropic_envelope, openai_envelope
+from headgate.serving.request import Request
+from headgate.serving.response import Response, json_response
+from headgate.wire.json import JsonObject
+
+
+class Models:
+    """The models of the catalog, as far as they are shown. An unknown one and a hidden one answer alike (translation case 110)."""
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._cards = tuple(card for card in parts.models if card.status != "retired")
+        self._by_name = {card.name: card for card in self._cards}
+        self._openai = {"object": "list", "data": [openai_model(card) for card in self._cards]}
+        self._anthropic = _page([anthropic_model(card) for card in self._cards])
+
+    async def list(self, request: Request) -> Response:
+        """All of them, on one page."""
+        return json_response(self._anthropic if _for_anthropic(request) else self._openai)
+
+    async def get(self, request: Request) -> Response:
+        """One of them, by any name a chat request could use."""
+        name = request.params[0]
+        card = self._by_name.get(name) or self._resolved(name)
+        anthropic = _for_anthropic(request)
+        if card is None:
+            fault = Fault(404, f"the model {name[:200]!r} does not exist (GET /v1/models lists those that do)", "model_not_found", "model")
+            return json_response((anthropic_envelope if anthropic else openai_envelope)(fault, ""), 404)
+        return json_response((anthropic_model if anthropic else openai_model)(card))
+
+    def _resolved(self, name: str) -> ModelCard | None:
+        try:
+            card = self._parts.resolve(name).card
+        except MissingKey:
+            return None
+        except ConfigError:
+            return None
+        return None if card is None else self._by_name.get(card.name)
+
+
+def openai_model(card: ModelCard) -> JsonObject:
+    """A card as OpenAI lists models; `created` is the day of its first price."""
+    return {"id": card.name, "object": "model", "created": int(_since(card).timestamp()), "owned_by": card.provider}
+
+
+def anthropic_model(card: ModelCard) -> JsonObject:
+    """A card as Anthropic lists models."""
+    created = _since(card).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": "model", "id": card.name, "display_name": card.display_name, "created_at": created}
+
+
+def _page(models: list[JsonObject]) -> JsonObject:
+    ends = (models[0]["id"], models[-1]["id"]) if models else (None, None)
+    return {"data": models, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
+
+
+def _for_anthropic(request: Request) -> bool:
+    return request.header("anthropic-version") is not None
+
+
+def _since(card: ModelCard) -> datetime:
+    """The day of the oldest price; the epoch for a model without one."""
+    days = [price.since for price in card.prices]
+    return datetime.strptime(min(days), "%Y-%m-%d").replace(tzinfo=UTC) if days else datetime.fromtimestamp(0, UTC)

@@ -1,0 +1,50 @@
+"""Which headers cross the gateway, in both directions: those listed here, and no others (faults A18, translation cases 68, 90, 113)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+import msgspec
+
+from headgate.client import Target
+from headgate.serving.request import Request
+from headgate.wire.http import Headers
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """What passes through for one dialect: the path at the provider, request headers, and query parameters with their accepted values."""
+
+    path: str
+    headers: tuple[str, ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+
+
+WIRES: dict[str, Wire] = {
+    "openai_chat": Wire("/chat/completions"),
+    "anthropic_messages": Wire("/v1/messages", ("anthropic-version", "anthropic-beta"), (("beta", "true"),)),
+}
+
+_BACK = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id", "openai-processing-ms", "openai-version")
+_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+
+
+def upstream_path(wire: Wire, request: Request) -> str:
+    """The path of the call, with those of the client's query parameters that the provider is to see."""
+    wanted = parse_qs(request.query, max_num_fields=64) if request.query and wire.query else {}
+    kept = "&".join(f"{name}={value}" for name, value in wire.query if value in wanted.get(name, ()))
+    return f"{wire.path}?{kept}" if kept else wire.path
+
+
+def upstream_headers(wire: Wire, request: Request, target: Target, request_id: str) -> Headers:
+    """The target's headers, with the client's own in the place of those that the wire lets through."""
+    own = tuple((name, ", ".join(values)) for name in wire.headers if (values := request.values(name)))
+    replaced = {name for name, _ in own}
+    return (*(pair for pair in target.headers(request_id) if pair[0] not in replaced), *own)
+
+
+def returned_headers(headers: Mapping[str, str]) -> Headers:
+    """What of a provider's response headers the client sees. The provider's rate limits are not the client's: they are renamed."""
+    kept = [(name, headers[name]) for name in _BACK if name in headers]
+    limits = [(f"x-upstream-{name}", value) for name, value in headers.items() if name.startswith(_LIMITS)]
+    return (("content-type", headers.get("content-type", "application/json")), *kept, *limits)

@@ -1,0 +1,120 @@
+"""Errors in the envelope of the surface they leave by (translation cases 85 and 93).
+
+What a provider did is written by the surface's dialect. What Headgate itself refuses has a status of its own and is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from headgate.dialects.base import ChatDialect
+from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderError, StoreError, Unsupported, UsageError, WireError
+from headgate.serving.response import JSON, NO_STORE, Response
+from headgate.wire.http import Headers
+from headgate.wire.json import JsonObject, encode
+
+
+class Refused(UsageError):
+    """A request that Headgate itself turns down, with the HTTP status it answers and further headers."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, headers: Headers = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.headers = headers
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An error of our own, ready to be written in any envelope."""
+
+    status: int
+    message: str
+    code: str | None = None
+    param: str | None = None
+    headers: Headers = ()
+
+
+class Surface(msgspec.Struct, frozen=True):
+    """How a group of routes speaks: the dialect of its answers, and the envelope of our own errors."""
+
+    name: str
+    envelope: Callable[[Fault, str], JsonObject]
+    """The body for a fault and our request id ("" when there is none)."""
+    dialect: ChatDialect | None = None
+
+
+_OPENAI_TYPES = {401: "invalid_request_error", 403: "permission_error", 408: "timeout_error", 429: "rate_limit_error"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+
+
+def openai_envelope(fault: Fault, request_id: str) -> JsonObject:
+    """``{"error": {message, type, param, code}}``."""
+    usual = "server_error" if fault.status >= 500 else "invalid_request_error"
+    word = _OPENAI_TYPES.get(fault.status, usual)
+    return {"error": {"message": fault.message, "type": word, "param": fault.param, "code": fault.code}}
+
+
+def anthropic_envelope(fault: Fault, request_id: str) -> JsonObject:
+    """``{"type": "error", "error": {type, message}, "request_id"}``; a parameter is named in the message."""
+    usual = "api_error" if fault.status >= 500 else "invalid_request_error"
+    message = fault.message if not fault.param or fault.param in fault.message else f"{fault.param}: {fault.message}"
+    error: JsonObject = {"type": _ANTHROPIC_TYPES.get(fault.status, usual), "message": message}
+    if fault.code is not None:
+        error["details"] = {"error_code": fault.code}
+    return {"type": "error", "error": error, "request_id": request_id or None}
+
+
+PLAIN = Surface("plain", openai_envelope)
+"""For what belongs to no wire, such as an unknown path."""
+
+
+def error_response(error: HeadgateError, surface: Surface, request_id: str = "", headers: Headers = ()) -> Response:
+    """The response for an error. A provider's error is written by the surface's dialect, with case 85's status; ours as `fault_of` says."""
+    if isinstance(error, ProviderError) and surface.dialect is not None:
+        rendered = surface.dialect.render_error(error)
+        status = STATUS_BY_CODE.get(error.code or "", rendered.status)
+        return Response(status, (*rendered.headers, NO_STORE, *headers), rendered.body)
+    fault = fault_of(error)
+    body = encode(surface.envelope(fault, request_id))
+    return Response(fault.status, (JSON, NO_STORE, *fault.headers, *headers), body)
+
+
+STATUS_BY_CODE = {"upstream_bad_content": 502, "upstream_incomplete": 502}
+"""Codes of ours for a provider that answered, but not with an answer (faults A24, B1)."""
+
+
+def fault_of(error: HeadgateError) -> Fault:
+    """An error of the tree as a fault of ours: the first row of `_FAULTS` that fits."""
+    if isinstance(error, Refused):
+        return Fault(error.status, _message(error), error.code, error.param, error.headers)
+    param = getattr(error, "param", None)
+    status, code = next((status, code) for kind, status, code in _FAULTS if isinstance(error, kind))
+    return Fault(status, _message(error), code, param)
+
+
+_FAULTS: tuple[tuple[type[HeadgateError], int, str | None], ...] = (
+    (MissingKey, 502, "upstream_auth"),
+    (ConfigError, 404, "model_not_found"),
+    (Unsupported, 400, "unsupported_parameter"),
+    (UsageError, 400, None),
+    (StoreError, 503, "store_unavailable"),
+    (WireError, 502, "upstream_bad_content"),
+    (HeadgateError, 500, "internal_error"),
+)
+
+
+def _message(error: HeadgateError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message

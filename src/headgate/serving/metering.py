@@ -1,0 +1,260 @@
+"""One receipt for every request that had a target: answered, failed or abandoned; never free, never twice (faults D6, D7, E9, E10)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from headgate.catalog.cards import day_of
+from headgate.catalog.prices import price, unit_prices
+from headgate.client import Target
+from headgate.dialects.base import Note
+from headgate.domain.cost import Cost
+from headgate.domain.estimate import estimate_usage
+from headgate.domain.response import Response
+from headgate.domain.usage import Usage
+from headgate.errors import ErrorKind, HeadgateError, ProviderError, StoreError, Truncated, WireError
+from headgate.ledger import Attempt, Ledger, Receipt
+from headgate.ledger.receipt import Face, Status
+
+_LOG = logging.getLogger("headgate.metering")
+_INPUTS = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a request before it is sent. `id` names its receipt, `at` is seconds since the epoch, `clock` loop time.
+
+    `dialect_in` is the wire it came on (None: the library), `request_bytes` what was (or would have been) sent upstream.
+    """
+
+    id: str
+    at: float
+    clock: float
+    face: Face
+    target: Target
+    dialect_in: str | None = None
+    stream: bool = False
+    request_bytes: int = 0
+    notes: tuple[Note, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call ended.
+
+    `response` is the answer or as much of it as came. `whole` says that its terminator was seen; `status` is the provider's HTTP status,
+    `called` False when no byte was sent. `finished` is loop time; `first_byte` seconds after the start.
+    """
+
+    response: Response = Response()
+    whole: bool = False
+    error: HeadgateError | None = None
+    cancelled: bool = False
+    called: bool = True
+    status: int | None = None
+    upstream_id: str | None = None
+    first_byte: float | None = None
+    finished: float = 0.0
+
+
+def charged_usage(call: Call, outcome: Outcome) -> Usage:
+    """What the call consumed: the provider's count of a whole answer, nothing for a refusal, else an estimate that says so.
+
+    A broken or abandoned answer is estimated from the request and from what came; where the provider had counted the input already, that
+    count stands, and its count of the output is the least the estimate may say.
+    """
+    response = outcome.response
+    if _unbilled(outcome):
+        return Usage()
+    if outcome.whole and response.usage is not None:
+        return response.usage
+    guess = estimate_usage(call.request_bytes, response)
+    seen = response.usage
+    if seen is None:
+        return guess
+    counted = {name: getattr(seen, name) for name in _INPUTS}
+    text = max(guess.output_text, seen.output_total - max(guess.output_reasoning, seen.output_reasoning))
+    reasoning = max(guess.output_reasoning, seen.output_reasoning)
+    return Usage(**counted, output_text=text, output_reasoning=reasoning, fees=seen.fees, source="estimated", native=seen.native)
+
+
+def _unbilled(outcome: Outcome) -> bool:
+    """Whether nothing was carried out: the call never left, or brought nothing but an error status."""
+    if not outcome.called:
+        return True
+    error = outcome.error
+    if outcome.response.choices or not isinstance(error, ProviderError):
+        return False
+    return not error.sent or (error.status is not None and error.status >= 400)
+
+
+def make_receipt(call: Call, outcome: Outcome) -> Receipt:
+    """The receipt of a call. Pure."""
+    target, response = call.target, outcome.response
+    usage = charged_usage(call, outcome)
+    record = None if target.card is None else target.card.price_on(day_of(call.at))
+    cost = Cost(0) if _unbilled(outcome) else price(record, usage)
+    kind = error_kind(outcome.error)
+    attempt = Attempt(
+        provider=target.provider.name,
+        model=target.model,
+        status=outcome.status if outcome.status is not None else getattr(outcome.error, "status", None),
+        kind=kind,
+        started=call.at,
+        duration=outcome.finished - call.clock,
+        request_id=outcome.upstream_id or getattr(outcome.error, "request_id", None),
+        cost_nanos=cost.nanos,
+    )
+    return Receipt(
+        id=call.id,
+        at=call.at,
+        face=call.face,
+        provider=target.provider.name,
+        account=target.credential.account,
+        model=target.model,
+        model_answered=response.model or None,
+        dialect_in=call.dialect_in,
+        dialect_out=target.provider.chat.name,
+        stream=call.stream,
+        status=_status(outcome),
+        finish=None if response.finish is None else response.finish.value,
+        error=kind,
+        attempts=(attempt,) if outcome.called else (),
+        usage=usage,
+        cost_nanos=cost.nanos,
+        price_rule=cost.rule,
+        price_digest=cost.digest,
+        unit_prices=unit_prices(record, usage),
+        notes=call.notes,
+        request_id=attempt.request_id,
+        duration=attempt.duration,
+        first_byte=outcome.first_byte,
+    )
+
+
+def _status(outcome: Outcome) -> Status:
+    if outcome.cancelled:
+        return "cancelled"
+    return "ok" if outcome.error is None else "error"
+
+
+_KINDS: tuple[tuple[type[HeadgateError], ErrorKind], ...] = ((Truncated, ErrorKind.CONNECTION), (WireError, ErrorKind.SERVER))
+
+
+def error_kind(error: HeadgateError | None) -> str | None:
+    """The word for an error in a receipt."""
+    if error is None:
+        return None
+    if isinstance(error, ProviderError):
+        return error.kind.value
+    return next((kind.value for known, kind in _KINDS if isinstance(error, known)), ErrorKind.BAD_REQUEST.value)
+
+
+class Meter:
+    """Writes receipts. Requests do not wait for the disk; the next one does, and is refused, when the disk has failed (faults F5)."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._new_id = new_id
+        self._writing: set[asyncio.Task[None]] = set()
+        self._unwritten: list[Receipt] = []
+
+    def call(self, face: Face, target: Target, *, dialect_in: str | None = None, stream: bool = False) -> Call:
+        """A new call, beginning now."""
+        clock = asyncio.get_running_loop().time()
+        return Call(
+            id=self._new_id(), at=self._clock(), clock=clock, face=face, target=target, dialect_in=dialect_in, stream=stream
+        )
+
+    async def ready(self) -> None:
+        """Return when receipts can be written. Raises `StoreError` while earlier ones cannot: what cannot be booked is not called."""
+        while self._unwritten:
+            await self._ledger.record(self._unwritten[-1])
+            self._unwritten.pop()
+
+    def settle(self, call: Call, outcome: Outcome) -> Receipt:
+        """Make the receipt of a finished call and have it written in the background."""
+        receipt = self._receipt(call, outcome)
+        task = asyncio.get_running_loop().create_task(self._write(receipt))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return receipt
+
+    async def settle_now(self, call: Call, outcome: Outcome) -> Receipt:
+        """As `settle`, and wait until it is on disk, whoever cancels the wait. Raises `StoreError`."""
+        receipt = self._receipt(call, outcome)
+        await asyncio.shield(self._ledger.record(receipt))
+        return receipt
+
+    async def drain(self) -> None:
+        """Wait for what is being written, and try once more what could not be. Raises `StoreError`."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+        await self.ready()
+
+    def _receipt(self, call: Call, outcome: Outcome) -> Receipt:
+        return make_receipt(call, msgspec.structs.replace(outcome, finished=asyncio.get_running_loop().time()))
+
+    async def _write(self, receipt: Receipt) -> None:
+        try:
+            await self._ledger.record(receipt)
+        except StoreError as error:
+            _LOG.error("the receipt %s could not be written and is kept for the next try: %s", receipt.id, error.message)
+            self._unwritten.append(receipt)
+
+
+class Tab:
+    """What a request has run up so far, filled in while it is served and turned into its receipt once."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.whole = False
+        self.called = False
+        self.cancelled = False
+        self.error: HeadgateError | None = None
+        self.status: int | None = None
+        self.upstream_id: str | None = None
+        self.first_byte: float | None = None
+        self.response: Callable[[], Response] = Response
+        self.receipt: Receipt | None = None
+
+    def describe(self, *, request_bytes: int, notes: tuple[Note, ...] = ()) -> None:
+        """Say what will be sent."""
+        self.call = msgspec.structs.replace(self.call, request_bytes=request_bytes, notes=notes)
+
+    def note(self, error: BaseException) -> None:
+        """Say what ended it early."""
+        if isinstance(error, HeadgateError):
+            self.error = error
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self.cancelled = True
+        else:
+            self.error = HeadgateError(f"internal error: {type(error).__name__}")
+
+    def outcome(self) -> Outcome:
+        """How it stands."""
+        return Outcome(
+            response=self.response(),
+            whole=self.whole,
+            error=self.error,
+            cancelled=self.cancelled,
+            called=self.called,
+            status=self.status,
+            upstream_id=self.upstream_id,
+            first_byte=self.first_byte,
+        )
+
+    @contextmanager
+    def settled_by(self, meter: Meter) -> Iterator[None]:
+        """However the block ends, its receipt is made then and written in the background."""
+        try:
+            yield
+        except BaseException as error:
+            self.note(error)
+            raise
+        finally:
+            self.receipt = meter.settle(self.call, self.outcome())

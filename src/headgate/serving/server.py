@@ -1,0 +1,165 @@
+"""Running an `App`: uvicorn with our protocol, our bounds and our own idea of how to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+
+import uvicorn
+
+from headgate.errors import ConfigError
+from headgate.serving.app import App
+from headgate.serving.asgi import AsgiApp
+from headgate.serving.limits import ServerLimits
+from headgate.serving.protocol import bounded
+from headgate.transport.settings import bracketed
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Uvicorn(uvicorn.Server):
+    """A uvicorn server that says when it listens, and leaves signals to its owner."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+class Server:
+    """An `App` on a socket, as an async context manager; leaving it stops accepting, drains and closes.
+
+    `url` is valid inside. Raises `ConfigError` on entering when the address cannot be had.
+    """
+
+    def __init__(self, app: App, host: str = "127.0.0.1", port: int = 0, limits: ServerLimits | None = None) -> None:
+        self._limits = limits or ServerLimits()
+        self._host = host
+        self._port = port
+        self._app = app
+        self._uvicorn: _Uvicorn | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """``http://host:port``."""
+        return f"http://{bracketed(self._host)}:{self._port}"
+
+    async def __aenter__(self) -> Server:
+        listening = listen(self._host, self._port, self._limits.backlog)
+        self._port = listening.getsockname()[1]
+        self._uvicorn = _Uvicorn(self._config())
+        self._task = asyncio.create_task(self._uvicorn.serve(sockets=[listening]))
+        await self._uvicorn.listening.wait()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop accepting, give requests under way their time, and close."""
+        assert self._uvicorn is not None and self._task is not None
+        self._uvicorn.should_exit = True
+        await self._task
+
+    def hurry(self) -> None:
+        """Cut short what the drain still waits for; it is settled all the same."""
+        if self._uvicorn is not None:
+            for task in self._uvicorn.server_state.tasks:
+                task.cancel()
+
+    def _config(self) -> uvicorn.Config:
+        limits = self._limits
+        return uvicorn.Config(
+            AsgiApp(self._app, limits),
+            http=bounded(limits),
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=limits.backlog,
+            timeout_keep_alive=limits.keep_alive,
+            timeout_graceful_shutdown=limits.drain,
+        )
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening socket. Raises `ConfigError` that says why there is none, and which flag helps."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}: {error.strerror}", hint="headgate serve --host 127.0.0.1") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(backlog)
+    except OSError as error:
+        listening.close()
+        raise _not_bound(host, port, error) from error
+    listening.setblocking(False)
+    return listening
+
+
+def _not_bound(host: str, port: int, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(f"port {port} of {host} is in use by another program", hint=f"headgate serve --port {port + 1}")
+    return ConfigError(f"cannot listen on {host} port {port}: {error.strerror}", hint="headgate serve --host 127.0.0.1 --port 6120")
+
+
+async def serve(
+    app: App, host: str, port: int, *, limits: ServerLimits | None = None, ready: Callable[[Server], None] | None = None
+) -> None:
+    """Serve until SIGINT or SIGTERM, then drain and return. A second signal ends the drain. `ready` is called once the socket listens.
+
+    Raises `ConfigError` when the address cannot be had.
+    """
+    stopping = asyncio.Event()
+    async with Server(app, host, port, limits) as server:
+        with _signals(stopping, server):
+            if ready is not None:
+                ready(server)
+            await stopping.wait()
+            await server.stop()
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event, server: Server) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set `stopping` while the block runs, where signals can be had (the main thread)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(server.hurry if stopping.is_set() else stopping.set)
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

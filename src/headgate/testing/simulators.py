@@ -1,0 +1,81 @@
+"""The provider simulator for tests, without pytest: start one, and aim targets and clients at it.
+
+::
+
+    with running_simulator() as simulator:
+        target = simulated_target(PROVIDERS["sim-openai"], simulator)
+        simulator.set_faults(fault("chat", Status("rate_limit", retry_after=2)))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from headgate.catalog.cards import ModelCard
+from headgate.catalog.load import load_catalog
+from headgate.client import BatchClient, ChatClient, Credential, Target, make_origin
+from headgate.config import Secret
+from headgate.providers import Provider
+from headgate.sim.faults import Action, Match, Rule
+from headgate.sim.server import Simulator
+from headgate.sim.settings import SimSettings
+from headgate.testing.clock import START, Clock, ManualClock
+from headgate.transport.http1 import HttpClient
+from headgate.transport.settings import TransportSettings
+
+T = TypeVar("T")
+
+KEY = "sim-headgate"
+END_OF_BATCH = 3600.0
+"""Simulated seconds after which every batch of the simulator's usual timings is over."""
+QUICK = TransportSettings(connect_timeout=5.0, total_timeout=20.0, stream_timeout=20.0, download_timeout=20.0)
+
+
+@contextmanager
+def running_simulator(settings: SimSettings | None = None, clock: Clock | None = None) -> Iterator[Simulator]:
+    """A simulator on a free port of loopback, served by a thread. Its clock stands still until `simulator.advance(seconds)`."""
+    with Simulator(settings or SimSettings(seed=7), clock=clock or ManualClock(START)).run_in_thread() as simulator:
+        yield simulator
+
+
+def fault(operation: str, action: Action, *, first: int | None = None) -> tuple[Rule, ...]:
+    """A script of one rule: `action` happens to every request of this operation, or to the `first` few."""
+    return (Rule(action, Match(operation=operation, first=first)),)
+
+
+def default_card(provider: Provider) -> ModelCard | None:
+    """What the shipped catalog knows of the provider's default model."""
+    return None if provider.default_model is None else load_catalog().find(provider.name, provider.default_model)
+
+
+def simulated_target(provider: Provider, simulator: Simulator, model: str | None = None, key: str = KEY) -> Target:
+    """A model of a simulated provider (its default, if none is named) at `simulator`."""
+    name = model or provider.default_model or "sim-small"
+    origin = make_origin(provider, simulator.url, None, None)
+    return Target(provider, name, Credential("tests", Secret(key)), origin, load_catalog().find(provider.name, name))
+
+
+def with_chat(work: Callable[[ChatClient], Awaitable[T]]) -> T:
+    """Run `work` with a chat client of its own in a fresh event loop; every connection is closed afterwards."""
+
+    async def main() -> T:
+        async with HttpClient(QUICK) as http:
+            return await work(ChatClient(http))
+
+    return asyncio.run(main())
+
+
+def with_batches(target: Target, work: Callable[[BatchClient], Awaitable[T]]) -> T:
+    """Run `work` with a batch client for `target`; downloads go to a folder that is removed afterwards."""
+
+    async def main(folder: Path) -> T:
+        async with HttpClient(QUICK) as http:
+            return await work(BatchClient(http, target, folder))
+
+    with TemporaryDirectory(prefix="headgate-") as folder:
+        return asyncio.run(main(Path(folder)))
