@@ -71,7 +71,8 @@ def outcome_text(outcomes: Outcomes) -> str:
         for value, count, share in outcomes.shares
     ]
     steps = outcomes.steps
-    rows.append(("steps (mean)", str(outcomes.walks), f"{steps.value:.1f}", f"{steps.low:.1f} to {steps.high:.1f}", f"{theory.mean_steps:.1f}"))
+    interval = f"{steps.low:.1f} to {steps.high:.1f}"
+    rows.append(("steps (mean)", str(outcomes.walks), f"{steps.value:.1f}", interval, f"{theory.mean_steps:.1f}"))
     return table(rows, ("outcome", "n", "observed", "95 % interval", "theory"), frozenset({1, 2, 4}))
 
 
