@@ -67,7 +67,7 @@ class InRequest(msgspec.Struct):
 
 class OutMessage(msgspec.Struct):
     role: str
-    content: str | list[dict[str, object]] | list[dict[str, str]] | None
+    content: object
 
 
 class OutTool(msgspec.Struct):

@@ -95,7 +95,7 @@ class CreateBody:
 
 def submit(tag: BatchTag, body: BatchBody) -> Flow[BatchHandle]:
     """Create the job. Not idempotent. Raises what `CreateBody` raises, and `ProviderError` when the provider refuses."""
-    reply = yield from upload(Upload("POST", BATCHES, CreateBody(body), _JSON))
+    reply = yield from upload(Upload("POST", BATCHES, CreateBody(body), _JSON, once=True))
     wire = _read(reply)
     return BatchHandle(text(wire.get("id"), "id"), None, _epoch(wire.get("created_at")))
 

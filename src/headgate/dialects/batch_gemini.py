@@ -98,7 +98,7 @@ def submit(tag: BatchTag, body: BatchBody) -> Flow[BatchHandle]:
     name = yield from _upload(tag, rows)
     payload = {"batch": {"display_name": tag.key, "input_config": {"file_name": name}}}
     path = f"/{VERSION}/{quoted_resource(tag.model)}:batchGenerateContent"
-    created = _operation((yield from send(Send("POST", path, encode(payload), _JSON))))
+    created = _operation((yield from send(Send("POST", path, encode(payload), _JSON, once=True))))
     return BatchHandle(_checked(created.get("name"), "name"), name, parse_moment(_metadata(created).get("createTime")))
 
 

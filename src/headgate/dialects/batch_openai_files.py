@@ -104,7 +104,7 @@ def submit(tag: BatchTag, body: BatchBody) -> Flow[BatchHandle]:
         "completion_window": tag.window,
         "metadata": {TAG_KEY: tag.key},
     }
-    reply = yield from send(Send("POST", "/batches", encode(wanted), (("content-type", "application/json"),)))
+    reply = yield from send(Send("POST", "/batches", encode(wanted), (("content-type", "application/json"),), once=True))
     if not reply.ok:
         yield from _refused(reply, file_id)
     job = obj(decode(reply.body, what="the new batch"), "batch")

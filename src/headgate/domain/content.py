@@ -65,6 +65,7 @@ class ToolCall(msgspec.Struct, frozen=True, tag=True):
     cache: Cache | None = None
     signature: str | None = None
     extra: JsonObject | None = None
+    form: str = ""
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag=True):
@@ -87,10 +88,14 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
 
 
 class Opaque(msgspec.Struct, frozen=True, tag=True):
-    """A block the dialect `dialect` does not know; rendered back as it came, by that dialect only."""
+    """A block the dialect `dialect` does not know; rendered back as it came, by that dialect only.
+
+    `place` is the wire's word for where it lay, for wires that have more than one place.
+    """
 
     raw: Json
     dialect: str = ""
+    place: str = ""
 
 
 Block: TypeAlias = Text | Media | Thinking | ToolCall | ToolResult | Refusal | Opaque

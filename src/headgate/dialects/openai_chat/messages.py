@@ -29,8 +29,12 @@ def parse_messages(items: list[Json]) -> tuple[Message, ...]:
         role = item.get("role")
         if type(role) is not str:
             raise malformed(f"messages[{index}].role", "a string")
-        usual = _USUAL.get((role, len(item)))
-        append((usual and usual(item)) or _unusual(role, item, index, messages))
+        size, content = len(item), item.get("content")
+        if size == 2 and type(content) is str and role in _PLAIN:
+            append(Message(_PLAIN[role], (Text(content),)))
+        else:
+            usual = _USUAL.get(role)
+            append((usual and usual(item, size, content)) or _unusual(role, item, index, messages))
     return tuple(messages)
 
 
@@ -41,31 +45,26 @@ def _unusual(role: str, item: JsonObject, index: int, before: list[Message]) -> 
     return reader(item, index, before)
 
 
-def _usual_plain(item: JsonObject) -> Message | None:
-    """Role and content alone, the content a string or plain text parts."""
-    content, role = item.get("content"), _PLAIN[item["role"]]
-    if type(content) is str:
-        return Message(role, (Text(content),))
-    if type(content) is not list or not content:
+def _usual_parts(item: JsonObject, size: int, content: Json) -> Message | None:
+    """Role and content alone, the content plain text parts."""
+    if size != 2 or type(content) is not list or not content:
         return None
     texts = []
     for part in content:
         if type(part) is not dict or len(part) != 2 or part.get("type") != "text" or type(text := part.get("text")) is not str:
             return None
         texts.append(Text(text))
-    return Message(role, tuple(texts), None, None, "list" if len(texts) == 1 else "")
+    return Message(_PLAIN[item["role"]], tuple(texts), None, None, "list" if len(texts) == 1 else "")
 
 
-def _usual_calls(item: JsonObject) -> Message | None:
+def _usual_calls(item: JsonObject, size: int, content: Json) -> Message | None:
     """Role, content and tool calls alone, each call with exactly id, type and function."""
-    content, calls = item.get("content"), item.get("tool_calls")
-    if type(calls) is not list or not calls or "content" not in item:
+    calls = item.get("tool_calls")
+    if size != 3 or type(calls) is not list or not calls or "content" not in item:
         return None
-    blocks: list[Block] = []
-    if type(content) is str:
-        blocks.append(Text(content))
-    elif content is not None:
+    if content is not None and type(content) is not str:
         return None
+    blocks: list[Block] = [] if content is None else [Text(content)]
     for call in calls:
         if type(call) is not dict or len(call) != 3 or call.get("type") != "function":
             return None
@@ -79,23 +78,22 @@ def _usual_calls(item: JsonObject) -> Message | None:
     return Message("assistant", tuple(blocks))
 
 
-def _usual_result(item: JsonObject) -> Message | None:
+def _usual_result(item: JsonObject, size: int, content: Json) -> Message | None:
     """Role, call id and a string alone."""
-    call_id, content = item.get("tool_call_id"), item.get("content")
-    if type(call_id) is str and type(content) is str:
+    call_id = item.get("tool_call_id")
+    if size == 3 and type(content) is str and type(call_id) is str:
         return Message("tool", (ToolResult(call_id, (Text(content),)),))
     return None
 
 
-_USUAL: dict[tuple[str, int], Callable[[JsonObject], Message | None]] = {
-    ("system", 2): _usual_plain,
-    ("developer", 2): _usual_plain,
-    ("user", 2): _usual_plain,
-    ("assistant", 2): _usual_plain,
-    ("assistant", 3): _usual_calls,
-    ("tool", 3): _usual_result,
+_USUAL: dict[str, Callable[[JsonObject, int, Json], Message | None]] = {
+    "system": _usual_parts,
+    "developer": _usual_parts,
+    "user": _usual_parts,
+    "assistant": _usual_calls,
+    "tool": _usual_result,
 }
-"""Role and number of keys -> a reader for the usual shape, which gives None for any other."""
+"""Role -> a reader for its usual shape (with number of keys and content), which gives None for any other."""
 
 
 def _plain(item: JsonObject, index: int, before: list[Message]) -> Message:

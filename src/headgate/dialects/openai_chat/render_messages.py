@@ -13,7 +13,7 @@ from headgate.dialects.openai_chat.messages import is_plain
 from headgate.dialects.openai_chat.parts import AUDIO_FORMAT, render_part
 from headgate.dialects.openai_chat.reasoning import render_thinking
 from headgate.dialects.openai_chat.report import Report
-from headgate.dialects.openai_chat.tools import render_call
+from headgate.dialects.openai_chat.tools import is_call, render_call
 from headgate.dialects.openai_chat.words import NAME
 from headgate.domain.content import Block, Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
 from headgate.domain.request import Message
@@ -222,7 +222,7 @@ def _sort(
     """Put a block where this wire has its place: content, thinking, calls or refusal."""
     if type(block) is Thinking:
         thinking.append(block)
-    elif type(block) is ToolCall or (type(block) is Opaque and _is_call(block)):
+    elif is_call(block):
         calls.append(block)
     elif type(block) is Refusal and not refusal_part:
         refusals.append(block)
@@ -230,16 +230,11 @@ def _sort(
         content.append(block)
 
 
-def _is_call(block: Opaque) -> bool:
-    """An unknown kind of tool call has an id; an unknown content part has none."""
-    return block.dialect == NAME and isinstance(block.raw, dict) and "id" in block.raw
-
-
 def _put_calls(shape: JsonObject, calls: Sequence[ToolCall | Opaque], marks: Sequence[str], report: Report) -> None:
     if "function_call" in marks and len(calls) == 1 and isinstance(call := calls[0], ToolCall):
         shape["function_call"] = {"name": call.name, "arguments": call.arguments}
     elif report.own:
-        shape["tool_calls"] = [render_call(call) if isinstance(call, ToolCall) else call.raw for call in calls]
+        shape["tool_calls"] = [render_call(call) for call in calls]
     else:
         shape["tool_calls"] = [
             {"id": _call_id(call.id, report), "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}

@@ -50,9 +50,9 @@ class _Draft:
 
     def __init__(self, body: JsonObject) -> None:
         self.body = body
-        self.fields: dict[str, Json] = {}
         self.extra: JsonObject = {}
         self.form: list[str] = []
+        self.fields: dict[str, Json] = {"dialect": NAME}
 
 
 def parse_request(body: bytes, path: str) -> Request:
@@ -63,26 +63,24 @@ def parse_request(body: bytes, path: str) -> Request:
     draft = _Draft(raw)
     fields, extra = draft.fields, draft.extra
     for key, value in raw.items():
-        scalar = _SCALARS.get(key)
-        if scalar is not None and value is not None:
-            if type(value) not in scalar[1]:
-                raise malformed(key, f"{_NAMES[scalar[1]]}, not {type_name(value)}")
-            fields[scalar[0]] = value
-            continue
         reader = _READERS.get(key)
-        if reader is None or value is None:
+        if value is None:
             extra[key] = value
-        else:
+        elif reader is not None:
             reader(draft, value)
-    return _built(draft)
-
-
-def _built(draft: _Draft) -> Request:
-    fields = draft.fields
-    for key in ("model", "messages"):
-        if key not in fields:
-            raise malformed(key, "given")
-    return Request(**fields, dialect=NAME, extra=draft.extra or None, form=tuple(draft.form))
+        elif (scalar := _SCALARS.get(key)) is None:
+            extra[key] = value
+        elif type(value) in scalar[1]:
+            fields[scalar[0]] = value
+        else:
+            raise malformed(key, f"{_NAMES[scalar[1]]}, not {type_name(value)}")
+    if "model" not in fields or "messages" not in fields:
+        raise malformed("messages" if "model" in fields else "model", "given")
+    if extra:
+        fields["extra"] = extra
+    if draft.form:
+        fields["form"] = tuple(draft.form)
+    return Request(**fields)
 
 
 def _model(draft: _Draft, value: Json) -> None:

@@ -14,7 +14,7 @@ from headgate.dialects.openai_chat.errors import error_of, provider_error
 from headgate.dialects.openai_chat.lenient import decode_mended
 from headgate.dialects.openai_chat.parts import parse_parts, render_part
 from headgate.dialects.openai_chat.reasoning import FIELDS, parse_thinking, render_thinking
-from headgate.dialects.openai_chat.tools import parse_calls, parse_signature, render_call, render_signature
+from headgate.dialects.openai_chat.tools import is_call, parse_calls, parse_signature, render_call, render_signature
 from headgate.dialects.openai_chat.usage import find_usage, render_usage
 from headgate.dialects.openai_chat.words import FINISH_WORD, NAME, NATIVE_FINISH, malformed, parse_finish
 from headgate.domain.content import Block, Media, Opaque, Refusal, Text, Thinking, ToolCall
@@ -220,18 +220,26 @@ def _render_message(choice: Choice, marks: Sequence[str], extra: JsonObject, own
     thinking = [block for block in blocks if type(block) is Thinking and not (block.extra and "part" in block.extra)]
     if thinking:
         shape.update(render_thinking(thinking if own else [Thinking(b.text, b.signature, b.redacted) for b in thinking], marks))
-    calls = [block for block in blocks if type(block) is ToolCall]
-    if calls and "function_call" in marks:
-        shape["function_call"] = {"name": calls[0].name, "arguments": calls[0].arguments, **(calls[0].extra or {})}
-    elif calls:
-        shape["tool_calls"] = [render_call(call) if own else answer_call(call) for call in calls]
+    _render_calls(shape, choice, marks, own)
     if not own:
         _render_extensions(shape, blocks)
     shape.update(extra.get("message", {}))
     return shape
 
 
-def answer_call(call: ToolCall) -> JsonObject:
+def _render_calls(shape: JsonObject, choice: Choice, marks: Sequence[str], own: bool) -> None:
+    calls = choice.tool_calls
+    if calls and "function_call" in marks:
+        shape["function_call"] = {"name": calls[0].name, "arguments": calls[0].arguments, **(calls[0].extra or {})}
+    elif own:
+        shapes = [render_call(block) for block in choice.content if is_call(block)]
+        if shapes:
+            shape["tool_calls"] = shapes
+    elif calls:
+        shape["tool_calls"] = [answer_call(call) for call in calls]
+
+
+def answer_call(call: ToolCall) -> Json:
     """A foreign call as this wire has it: empty arguments become ``{}`` (case 25), a thought signature rides along (case 74)."""
     return render_call(ToolCall(call.id, call.name, call.arguments or "{}", signature=call.signature))
 
@@ -248,7 +256,9 @@ def _render_content(shape: JsonObject, blocks: Sequence[Block], marks: Sequence[
 
 
 def _is_listed(block: Block) -> bool:
-    return isinstance(block, Text | Media | Opaque) or (isinstance(block, Thinking) and bool(block.extra) and "part" in (block.extra or {}))
+    return (isinstance(block, Text | Media | Opaque) and not is_call(block)) or (
+        isinstance(block, Thinking) and bool(block.extra) and "part" in (block.extra or {})
+    )
 
 
 def _render_listed(block: Block) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 from headgate.dialects.openai_chat.parts import parse_cache, render_cache
 from headgate.dialects.openai_chat.words import NAME, malformed
@@ -155,6 +156,15 @@ def _is_function(item: Json) -> bool:
 _CHOICES: dict[str, Callable[[JsonObject], ToolChoice | None]] = {"function": _one, "allowed_tools": _allowed}
 
 
+PLACE = "tool_calls"
+"""Where an unknown kind of call lay."""
+
+
+def is_call(block: Block) -> TypeGuard[ToolCall | Opaque]:
+    """A tool call, of a known kind or not."""
+    return type(block) is ToolCall or (type(block) is Opaque and block.place == PLACE and block.dialect == NAME)
+
+
 def parse_calls(items: list[Json], param: str) -> list[Block]:
     """Read `tool_calls` of an assistant message. A call that is no function call becomes `Opaque`."""
     blocks: list[Block] = []
@@ -165,7 +175,7 @@ def parse_calls(items: list[Json], param: str) -> list[Block]:
         if type(function) is not dict:
             if item.get("type", "function") == "function":
                 raise malformed(f"{param}[{index}].function", "an object")
-            blocks.append(Opaque(item, NAME))
+            blocks.append(Opaque(item, NAME, PLACE))
             continue
         blocks.append(_call(item, function, f"{param}[{index}]", index))
     return blocks
@@ -183,11 +193,15 @@ def _call(item: JsonObject, function: JsonObject, param: str, index: int) -> Too
 def _odd_call(item: JsonObject, function: JsonObject, param: str, index: int) -> ToolCall:
     """A call with further keys (Together's index, Google's thought signature), without an id, or with arguments as an object."""
     extra = {key: value for key, value in item.items() if key not in ("id", "type", "function")}
-    if item.get("type") != "function":
-        extra["type"] = item.get("type")
+    marks = [f"{key}:absent" for key in ("id", "type") if key not in item]
+    if "type" in item and item["type"] != "function":
+        extra["type"] = item["type"]
     inner = {key: value for key, value in function.items() if key not in ("name", "arguments")}
     text = function.get("arguments")
-    if not isinstance(text, str):
+    if "arguments" not in function:
+        marks.append("arguments:absent")
+        text = ""
+    elif not isinstance(text, str):
         inner["arguments"] = text
         text = arguments_text(text)
         if text is None:
@@ -197,9 +211,10 @@ def _odd_call(item: JsonObject, function: JsonObject, param: str, index: int) ->
     signature = _signature(extra)
     call_id = item.get("id")
     if not isinstance(call_id, str) or not call_id:
-        extra["id"] = call_id
+        if "id" in item:
+            extra["id"] = call_id
         call_id = synthetic_id(index)
-    return ToolCall(call_id, function["name"], text, signature=signature, extra=extra or None)
+    return ToolCall(call_id, function["name"], text, signature=signature, extra=extra or None, form=" ".join(marks))
 
 
 def synthetic_id(index: int) -> str:
@@ -233,17 +248,20 @@ def render_signature(signature: str) -> JsonObject:
     return {"google": {"thought_signature": signature}}
 
 
-def render_call(call: ToolCall) -> JsonObject:
-    """Write one tool call, extra keys included. A null kept in `extra` says that the key was null or absent."""
+def render_call(call: ToolCall | Opaque) -> Json:
+    """Write one tool call, extra keys included; `form` names the keys that were absent. An unknown kind is written as it came."""
+    if isinstance(call, Opaque):
+        return call.raw
     shape: JsonObject = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
     if call.signature is not None:
         shape["extra_content"] = render_signature(call.signature)
     if call.extra:
         for key, value in call.extra.items():
-            if value is None and key in ("id", "type"):
-                del shape[key]
-            elif key == "function":
+            if key == "function":
                 shape[key].update(value)
             else:
                 shape[key] = value
+    for mark in call.form.split():
+        key = mark.removesuffix(":absent")
+        (shape["function"] if key == "arguments" else shape).pop(key, None)
     return shape
