@@ -61,7 +61,7 @@ COMPILE := PIP_CONFIG_FILE=/dev/null env -u PIP_FIND_LINKS $(BIN)/pip-compile --
 lock: $(VENV)/.dev ## pin the requirements anew
 	$(COMPILE) -o requirements/runtime.txt pyproject.toml requirements/build.in
 	sed -i.old '/^#/d;/^$$/d' requirements/runtime.txt
-	$(COMPILE) -o requirements/dev.txt --constraint requirements/runtime.txt --extra postgres pyproject.toml requirements/build.in requirements/dev.in
+	$(COMPILE) -o requirements/dev.txt --constraint requirements/runtime.txt pyproject.toml requirements/build.in requirements/dev.in
 	sed -i.old '/^#/d;/^$$/d' requirements/dev.txt
 	rm -f requirements/*.old
 

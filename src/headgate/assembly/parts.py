@@ -25,11 +25,12 @@ DEFAULT_ACCOUNT = "default"
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What every face starts from."""
+    """What every face starts from. `key` was given on the command line and goes before any variable."""
 
     settings: Settings
     environment: Environment
     catalog: Catalog
+    key: Secret | None = None
 
     @property
     def default_models(self) -> dict[str, str | None]:
@@ -46,7 +47,8 @@ class Parts(msgspec.Struct, frozen=True):
 
     def credential(self, provider: Provider) -> Credential:
         """The key for `provider`. Raises `ConfigError` that says which variable to set, and where."""
-        found = find_key(provider.auth.env, self.environment, shape=provider.auth.shape)
+        explicit = None if provider.simulated else self.key
+        found = find_key(provider.auth.env, self.environment, explicit, provider.auth.shape)
         if found is not None:
             return Credential(DEFAULT_ACCOUNT, found.secret)
         if provider.auth.default is not None:
@@ -85,7 +87,7 @@ class Parts(msgspec.Struct, frozen=True):
         return Ledger.open(self.settings.ledger_file)
 
 
-def load_parts(flags: Mapping[str, str | None] | None = None, folder: Path | None = None) -> Parts:
+def load_parts(flags: Mapping[str, str | None] | None = None, folder: Path | None = None, key: str | None = None) -> Parts:
     """Read environment, ``.env``, ``headgate.yaml`` and the catalog. Raises `ConfigError`."""
     here = folder or Path.cwd()
     environment = read_environment(os.environ, here)
@@ -93,7 +95,7 @@ def load_parts(flags: Mapping[str, str | None] | None = None, folder: Path | Non
     catalog = load_catalog()
     if settings.catalog_file is not None:
         catalog = with_overrides(catalog, settings.catalog_file)
-    return Parts(settings, environment, catalog)
+    return Parts(settings, environment, catalog, None if key is None else Secret(key))
 
 
 def new_run_id(pipeline: str, now: float, taken: Path) -> str:

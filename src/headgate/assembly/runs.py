@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -26,7 +27,7 @@ from headgate.catalog.resolve import resolve, resolve_step
 from headgate.client import Target
 from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ConfigError, RunError, UsageError
-from headgate.ledger import Settlement
+from headgate.ledger import Ledger, Settlement
 from headgate.providers import PROVIDERS
 from headgate.store import Database
 from headgate.wire.json import JsonObject, decode
@@ -70,12 +71,20 @@ def open_run(parts: Parts, request: RunRequest) -> Opened:
         raise UsageError(f"unknown mode {request.mode!r}", hint="use --mode batch or --mode realtime")
     home = Home(run_folder(parts, request.run)) if request.run is not None else None
     if home is not None and home.exists:
-        return _resume(parts, request, home)
+        home.acquire()
+        if _begun(home):
+            return _resume(parts, request, home)
     pipeline = find_pipeline(request.pipeline, pipeline_roots())
     if home is None:
         run_dir = parts.settings.run_dir
         home = Home(run_dir / new_run_id(pipeline.name, time.time(), run_dir))
     return _start(parts, request, home, pipeline)
+
+
+def _begun(home: Home) -> bool:
+    """Whether the folder holds a run; False when a process ended before it had written one. The caller holds the lock."""
+    with Database.open(home.database, migrations="run") as database:
+        return Tables(database, home.folder).find_run() is not None
 
 
 def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) -> Opened:
@@ -86,7 +95,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     targets = {name: parts.target(found) for name, found in resolved.items()}
     _check_mode(request.mode, targets)
     home.acquire()
-    (home.folder / SNAPSHOT).write_bytes(snapshot(pipeline))
+    home.write(SNAPSHOT, snapshot(pipeline))
     plan = Plan(
         run_id=home.folder.name,
         pipeline=pipeline,
@@ -103,7 +112,6 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
 
 
 def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
-    home.acquire()
     row, steps = read_run(home.folder)
     path = home.folder / SNAPSHOT
     if not path.exists():
@@ -178,8 +186,7 @@ async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, contr
     try:
 
         async def settle(postings: Sequence[Posting]) -> None:
-            for posting in postings:
-                await ledger.settle(posting.key, settlement(opened.plan.run_id, posting))
+            await book(ledger, opened.plan.run_id, postings)
 
         async with parts.http() as http:
             return await execute(opened.home, opened.plan, http, settle, on_progress, control)
@@ -188,8 +195,24 @@ async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, contr
         opened.home.release()
 
 
+async def book(ledger: Ledger, run: str, postings: Sequence[Posting]) -> None:
+    """Hand postings to the ledger, several to a transaction; one it has already changes nothing."""
+    await asyncio.gather(*(ledger.settle(posting.key, settlement(run, posting)) for posting in postings))
+
+
+async def book_postings(parts: Parts, tables: Tables, run: str) -> None:
+    """Hand what a run has not handed over yet to the ledger, outside of a drive. The caller holds the home's lock."""
+    ledger = parts.ledger()
+    try:
+        postings = tables.open_postings()
+        await book(ledger, run, postings)
+        await tables.settled([posting.key for posting in postings], time.time())
+    finally:
+        ledger.close()
+
+
 def settlement(run: str, posting: Posting) -> Settlement:
-    """A run's posting as the ledger books it."""
+    """A run's posting as the ledger books it. A correction (`true_up`) has no calls, and an amount that may be negative."""
     stored: JsonObject = decode(posting.usage)
     buckets = {name: stored[name] for name in BUCKETS if name in stored}
     usage = Usage(**buckets, fees=stored.get("fees", {}), source=stored["source"])

@@ -9,7 +9,7 @@ import click
 import uvloop
 
 from headgate.assembly.faces import library_parts
-from headgate.assembly.parts import load_parts
+from headgate.assembly.parts import Parts, load_parts
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve_step
 from headgate.cli import sanitize
@@ -28,6 +28,7 @@ STDIN_LIMIT = 32 << 20
 @click.option("-s", "--system", help="System prompt.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens of the answer.")
 @click.option("--temperature", type=click.FloatRange(0, 2), help="Sampling temperature.")
+@click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
 @click.option("--stream", is_flag=True, help="Print the answer as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print answer, usage, cost and receipt as JSON (a line per piece with --stream).")
 def ask(
@@ -37,6 +38,7 @@ def ask(
     system: str | None,
     max_tokens: int | None,
     temperature: float | None,
+    api_key: str | None,
     stream: bool,
     as_json: bool,
 ) -> None:
@@ -52,7 +54,7 @@ def ask(
     if temperature is not None:
         options["temperature"] = temperature
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_ask(prompt, model, provider, options, stream, as_json))
+        runner.run(_ask(load_parts(key=api_key), prompt, (model, provider), options, stream, as_json))
 
 
 def piped() -> str:
@@ -68,11 +70,10 @@ def piped() -> str:
         raise UsageError(f"standard input is not UTF-8 text: {error}") from error
 
 
-async def _ask(prompt: str, model: str | None, provider: str | None, options: Options, stream: bool, as_json: bool) -> None:
-    parts = load_parts()
+async def _ask(parts: Parts, prompt: str, named: tuple[str | None, str | None], options: Options, stream: bool, as_json: bool) -> None:
     found: Resolved = resolve_step(
-        cli_provider=provider,
-        cli_model=model,
+        cli_provider=named[1],
+        cli_model=named[0],
         default_provider=parts.settings.default_provider,
         catalog=parts.catalog,
         default_models=parts.default_models,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from decimal import Decimal, InvalidOperation
@@ -14,7 +15,7 @@ import uvloop
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.runs import Opened, RunRequest, drive_run, find_run, open_run
 from headgate.assembly.status import read_status, status_json
-from headgate.batch.control import INTERRUPTED, Control
+from headgate.batch.control import INTERRUPTED, Control, Stop
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.cli import sanitize
@@ -22,8 +23,28 @@ from headgate.cli.output import ProgressPrinter, money, table
 from headgate.domain.cost import NANO
 from headgate.wire.json import encode_text
 
+TIMED_OUT = Stop("the time given with --timeout is up", 3)
 CONFIRM_OVER = 50
 """Units above which a realtime run with a real provider asks before it spends money (OCT-130)."""
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 90s, 30m or 1h30m, as seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read hours, minutes and seconds, in this order, each with its letter."""
+        if isinstance(value, float):
+            return value
+        found = _DURATION.fullmatch(str(value))
+        seconds = sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+        if not seconds:
+            self.fail(f"{value!r} is not a time; write 90s, 30m or 1h30m", param, ctx)
+        return float(seconds)
+
+
+_DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 
 
 class Dollars(click.ParamType[int]):
@@ -54,6 +75,8 @@ class Dollars(click.ParamType[int]):
 @click.option("--max-cost", type=Dollars(), help="Stop before more than this is spent.")
 @click.option("--seed", help="Seed of the run's random streams.")
 @click.option("--concurrency", type=click.IntRange(1, 4096), help="Calls in flight at once, per provider, account and model.")
+@click.option("--timeout", type=Duration(), help="Pause after this long (30m, 2h, 1h30m), with exit code 3.")
+@click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
 @click.option("--grace", type=click.FloatRange(min=0), hidden=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -69,14 +92,15 @@ def run(
     seed: str | None,
     concurrency: int | None,
     grace: float | None,
-    *flags: bool,
-    **named: bool,
+    timeout: float | None,
+    api_key: str | None,
+    **flags: bool,
 ) -> int:
     """Run PIPELINE (a name or a folder), or go on with a run.
 
-    Exit codes: 0 complete, 1 failed, 2 cost limit, 130 interrupted (run the same command with --run-dir to go on).
+    Exit codes: 0 complete, 1 failed, 2 cost limit, 3 timeout, 130 interrupted (run the same command with --run-dir to go on).
     """
-    parts = load_parts()
+    parts = load_parts(key=api_key)
     request = RunRequest(
         pipeline=pipeline,
         provider=provider,
@@ -91,9 +115,9 @@ def run(
     )
     opened = open_run(parts, request)
     announce(opened)
-    confirm(opened, max_units, named["yes"])
-    result = drive(parts, opened, named["quiet"])
-    conclude(opened, result, named["as_json"])
+    confirm(opened, max_units, flags["yes"])
+    result = drive(parts, opened, flags["quiet"], timeout)
+    conclude(opened, result, flags["as_json"])
     return result.exit_code
 
 
@@ -120,8 +144,8 @@ def confirm(opened: Opened, max_units: int | None, yes: bool) -> None:
         raise click.Abort
 
 
-def drive(parts: Parts, opened: Opened, quiet: bool) -> Result:
-    """Drive the run; the first Ctrl-C pauses it, the second ends the process at once."""
+def drive(parts: Parts, opened: Opened, quiet: bool, limit: float | None = None) -> Result:
+    """Drive the run, for at most `limit` seconds; the first Ctrl-C pauses it, the second ends the process at once."""
     printer = ProgressPrinter(quiet)
 
     async def main() -> Result:
@@ -129,6 +153,8 @@ def drive(parts: Parts, opened: Opened, quiet: bool) -> Result:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _interrupt, loop, control, number)
+        if limit is not None:
+            loop.call_later(limit, control.stop, TIMED_OUT)
         return await drive_run(parts, opened, printer, control)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -25,15 +25,16 @@ def serve(host: str | None, port: int | None, no_auth: bool) -> None:
 
     The key clients must send is HEADGATE_KEY; without it one is made and printed once.
     """
-    parts = load_parts({"gateway_host": host, "gateway_port": None if port is None else str(port)})
+    parts = load_parts({"gateway_host": host})
+    number = parts.settings.gateway_port if port is None else port
     made = None if no_auth or parts.settings.key is not None else generate_key(secrets.token_bytes(24))
     key = None if no_auth else parts.settings.key or made
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(parts, key, made))
+        runner.run(_serve(parts, number, key, made))
 
 
-async def _serve(parts: Parts, key: Secret | None, made: Secret | None) -> None:
-    host, port = parts.settings.gateway_host, parts.settings.gateway_port
+async def _serve(parts: Parts, port: int, key: Secret | None, made: Secret | None) -> None:
+    host = parts.settings.gateway_host
     ledger = parts.ledger()
     try:
         async with parts.http() as http:
