@@ -70,7 +70,7 @@ def read_field(fields: dict[str, msgspec.Raw], name: str, kind: type[T]) -> T | 
     if raw is None:
         return None
     try:
-        return msgspec.json.decode(raw, type=kind | None)  # type: ignore[operator]
+        return msgspec.json.decode(raw, type=kind | None)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Refused(400, f"{name} is not as it must be: {error}", code="invalid_type", param=name) from error
 

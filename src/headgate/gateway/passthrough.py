@@ -2,9 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 
-from headgate.client import upstream
+from headgate.client.chat import CONTENT_TYPE, listen, naming, read_answer
 from headgate.client.target import refusal, upstream_id
+from headgate.domain.fold import Fold
+from headgate.errors import ErrorKind, HeadgateError, ProviderError, WireError
+from headgate.gateway.asking import Job, check_choices, read_field
+from headgate.gateway.last_words import farewell, last_words
+from headgate.gateway.relay import EventRelay, is_usage_only
+from headgate.gateway.stamps import stamps
+from headgate.gateway.upstream import WIRES, returned_headers, upstream_headers, upstream_path
+from headgate.serving.response import NO_STORE, Answer, Response, Stream
+from headgate.transport.stream import StreamReply
+from headgate.wire.http import Headers, Reply, Send
+from headgate.wire.json import decode, encode
+
+UNBUFFERED = ("x-accel-buffering", "no")
+LARGEST_ANSWER = 64 << 20
+_TRUE = b"true"
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """The call to make. `usage_added` says that the stream will carry usage the client did not ask for."""
+
+    send: Send
+    headers: Headers
+    usage_added: bool
+
+
+async def pass_through(job: Job) -> Answer:
+    """Answer a request by its target's own bytes. Raises `HeadgateError` for what the surface has to put into its envelope."""
+    return await StreamPass(job).open() if job.ask.stream else await _whole(job)
+
+
+def outgoing(job: Job) -> Outgoing:
+    """The client's body with the model's own name in it and, for a chat completions stream, usage asked for (translation case 55)."""
+    fields, added = dict(job.ask.fields), False
+    fields["model"] = msgspec.Raw(encode(job.target.model))
+    if job.dialect.name == "openai_chat":
+        check_choices(job, read_field(fields, "n", int))
+        options = read_field(fields, "stream_options", dict[str, msgspec.Raw]) or {}
+        added = job.ask.stream and bytes(options.get("include_usage", b"")) != _TRUE
+        if added:
+            fields["stream_options"] = msgspec.Raw(encode({**options, "include_usage": msgspec.Raw(_TRUE)}))
+    body = encode(fields)
+    job.tab.describe(request_bytes=len(body))
+    wire = WIRES[job.dialect.name]
+    send = Send("POST", upstream_path(wire, job.request), body, (CONTENT_TYPE,))
+    return Outgoing(send, upstream_headers(wire, job.request, job.target, job.tab.call.id), added)
+
+
+async def _whole(job: Job) -> Response:
+    with job.tab.settled_by(job.meter):
+        call = outgoing(job)
+        job.tab.called = True
+        with naming(job.target):
+            reply = await job.parts.http.request(job.target.origin, call.send, call.headers)
+        overhear(job, reply)
+    return returned(job, reply)
+
+
+def overhear(job: Job, reply: Reply) -> None:
+    """Note what a whole reply says. Raises `ProviderError` for one that the client must not get as it is.
+
+    Those are a refusal of our key, a status that is neither success nor error, an error that calls itself a success, and what is no JSON.
+    """
+    tab = job.tab
+    tab.status, tab.upstream_id = reply.status, upstream_id(reply.headers)
+    if not reply.ok:
+        error = refusal(job.target, reply.status, reply.headers, reply.body, job.parts.clock())
+        if error.kind is ErrorKind.AUTH or reply.status < 400:
+            raise error
+        tab.error = error
+        return
+    try:
+        found = read_answer(job.target, reply)
+    except ProviderError as error:
+        if error.code != "upstream_bad_content" or not _is_object(reply.body):
+            raise
+        return  # valid JSON of a kind this decoder does not know yet: the client may know it, and the usage is estimated
+    tab.response = lambda: found
+    tab.whole = True
+
+
+def returned(job: Job, reply: Reply) -> Response:
+    """A settled reply as it goes to the client."""
+    assert job.tab.receipt is not None
+    marks = stamps(job.tab.call, job.tab.receipt.cost)
+    return Response(reply.status, (*returned_headers(reply.headers), NO_STORE, *marks), reply.body)
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(decode(body), dict)
+    except WireError:
+        return False
+
+
+class StreamPass:
+    """One streamed answer passing through. `open` returns when the provider's response head is there."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._fold = Fold(job.dialect.name)
+        self._decoder = job.target.provider.chat.stream_decoder()
+        self._deaf = False
+        self._whole: Reply | None = None
+        self._headers: Headers = ()
+
+    async def open(self) -> Answer:
+        """The stream, or a whole answer when the provider gave one: errors, and providers that do not stream."""
+        chunks = self._run()
+        await anext(chunks)
+        if self._whole is not None:
+            await anext(chunks, b"")
+            return returned(self._job, self._whole)
+        return Stream(200, self._headers, chunks, farewell=farewell(self._job))
+
+    async def _run(self) -> AsyncGenerator[bytes, None]:
+        """First an empty piece, once it is known what the answer will be; then the pieces."""
+        job, tab = self._job, self._job.tab
+        with tab.settled_by(job.meter), naming(job.target):
+            call = outgoing(job)
+            tab.called = True
+            async with job.parts.http.stream(job.target.origin, call.send, call.headers) as reply:
+                if not reply.ok or not _is_event_stream(reply):
+                    self._whole = await reply.read(LARGEST_ANSWER)
+                    overhear(job, self._whole)
+                    yield b""
+                    return
+                tab.status, tab.upstream_id, tab.response = reply.status, upstream_id(reply.headers), self._fold.response
+                self._headers = (*returned_headers(reply.headers), NO_STORE, UNBUFFERED, *stamps(tab.call))
+                yield b""
+                try:
+                    async with aclosing(self._pieces(reply, call.usage_added)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                except HeadgateError as error:
+                    tab.error = error
+                    yield last_words(job, error)
+
+    async def _pieces(self, reply: StreamReply, usage_added: bool) -> AsyncGenerator[bytes, None]:
+        relay, over = EventRelay(is_usage_only if usage_added else None), False
+        async for data in reply.body:
+            over = self._listen(data)
+            yield relay.feed(data)
+            if over:
+                reply.finish()
+                break
+        yield relay.rest()
+        if not over:
+            self._conclude()
+
+    def _listen(self, data: bytes) -> bool:
+        """Overhear a read, and tell whether the answer's terminator was in it. What is whole is booked as whole, whoever still reads it."""
+        tab = self._job.tab
+        if tab.first_byte is None:
+            tab.first_byte = asyncio.get_running_loop().time() - tab.call.clock
+        if not self._deaf:
+            self._deaf = listen(self._decoder, self._fold, data) is not None
+        over = self._decoder.complete and not self._deaf
+        if over:
+            self._conclude()
+        return over
+
+    def _conclude(self) -> None:
+        """At the end of the bytes. Raises `Truncated` for a stream that stopped before its terminator, unless it could not be followed."""
+        if self._deaf:
+            return
+        self._fold.add_all(self._decoder.close())
+        failed = self._fold.error
+        self._job.tab.whole = failed is None
+        self._job.tab.error = None if failed is None else failed.error
+
+
+def _is_event_stream(reply: StreamReply) -> bool:
+    return reply.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/event-stream"

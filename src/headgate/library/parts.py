@@ -16,7 +16,8 @@ class LibraryParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of one client. They are used in one event loop.
 
     `resolve` finds the target of a model name, or raises `ConfigError`. `clock` is seconds since the epoch, `new_id` makes receipt ids.
-    `face` is what receipts say the call came through. `close` is awaited when the client is closed; None leaves the parts open, for whoever made them.
+    `face` is what receipts say the call came through. `close` is awaited when the client is closed; None leaves the parts open, for
+    whoever made them.
     """
 
     resolve: Callable[[str], Target]

@@ -122,9 +122,7 @@ class _Exchange:
             async with asyncio.timeout_at(deadline):
                 message = await self._receive()
         except TimeoutError as error:
-            raise Refused(
-                408, "the request body came too slowly", code="request_timeout", headers=(("connection", "close"),)
-            ) from error
+            raise Refused(408, "the request body came too slowly", code="request_timeout", headers=(("connection", "close"),)) from error
         if message["type"] == "http.disconnect":
             self._gone.set()
             raise asyncio.CancelledError("the client is gone")
@@ -133,10 +131,6 @@ class _Exchange:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             continue
-        self._lose()
-
-    def _lose(self) -> None:
-        """The client is gone, or as good as gone."""
         self._gone.set()
         self._task.cancel()
 
@@ -161,14 +155,14 @@ class _Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def _stream(self, stream: Stream) -> None:
-        pulse = Pulse(self._limits, stream.keep_alive, self._piece, self._lose)
+        pulse = Pulse(stream.keep_alive, self._limits.silence, self._piece)
         try:
             async with aclosing(stream.chunks) as chunks:
                 await self._start(stream.status, stream.headers)
                 async for chunk in chunks:
                     if chunk:
-                        with pulse.writing():
-                            await self._piece(chunk)
+                        await self._piece(chunk)
+                        pulse.sent()
         except asyncio.CancelledError:
             if self._gone.is_set() or stream.farewell is None:
                 raise

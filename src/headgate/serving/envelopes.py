@@ -5,12 +5,14 @@ What a provider did is written by the surface's dialect. What Headgate itself re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import TypeGuard
 
 import msgspec
 
 from headgate.dialects.base import ChatDialect
-from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderError, StoreError, Unsupported, UsageError, WireError
+from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderError, StoreError, Truncated, Unsupported, UsageError, WireError
 from headgate.serving.response import JSON, NO_STORE, Response
 from headgate.wire.http import Headers
 from headgate.wire.json import JsonObject, encode
@@ -20,7 +22,14 @@ class Refused(UsageError):
     """A request that Headgate itself turns down, with the HTTP status it answers and further headers."""
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None, headers: Headers = (), hint: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Headers = (),
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
@@ -70,7 +79,8 @@ def openai_envelope(fault: Fault, request_id: str) -> JsonObject:
 def anthropic_envelope(fault: Fault, request_id: str) -> JsonObject:
     """``{"type": "error", "error": {type, message}, "request_id"}``; a parameter is named in the message."""
     usual = "api_error" if fault.status >= 500 else "invalid_request_error"
-    message = fault.message if not fault.param or fault.param in fault.message else f"{fault.param}: {fault.message}"
+    named = fault.param is None or re.search(rf"(?<!\w){re.escape(fault.param)}(?!\w)", fault.message)
+    message = fault.message if named else f"{fault.param}: {fault.message}"
     error: JsonObject = {"type": _ANTHROPIC_TYPES.get(fault.status, usual), "message": message}
     if fault.code is not None:
         error["details"] = {"error_code": fault.code}
@@ -83,23 +93,29 @@ PLAIN = Surface("plain", openai_envelope)
 
 def error_response(error: HeadgateError, surface: Surface, request_id: str = "", headers: Headers = ()) -> Response:
     """The response for an error. A provider's error is written by the surface's dialect, with case 85's status; ours as `fault_of` says."""
-    if isinstance(error, ProviderError) and surface.dialect is not None:
+    if is_providers_own(error) and surface.dialect is not None:
         rendered = surface.dialect.render_error(error)
-        status = STATUS_BY_CODE.get(error.code or "", rendered.status)
-        return Response(status, (*rendered.headers, NO_STORE, *headers), rendered.body)
+        return Response(rendered.status, (*rendered.headers, NO_STORE, *headers), rendered.body)
     fault = fault_of(error)
     body = encode(surface.envelope(fault, request_id))
     return Response(fault.status, (JSON, NO_STORE, *fault.headers, *headers), body)
 
 
-STATUS_BY_CODE = {"upstream_bad_content": 502, "upstream_incomplete": 502}
-"""Codes of ours for a provider that answered, but not with an answer (faults A24, B1)."""
+_OUR_CODES = {"upstream_bad_content": 502}
+"""Codes of ours, with their status, for a provider that answered, but not with an answer (faults A24)."""
+
+
+def is_providers_own(error: HeadgateError) -> TypeGuard[ProviderError]:
+    """Whether the dialect of a surface has the words for an error; it has none for what a provider should never do."""
+    return isinstance(error, ProviderError) and error.code not in _OUR_CODES
 
 
 def fault_of(error: HeadgateError) -> Fault:
     """An error of the tree as a fault of ours: the first row of `_FAULTS` that fits."""
     if isinstance(error, Refused):
         return Fault(error.status, _message(error), error.code, error.param, error.headers)
+    if isinstance(error, ProviderError):
+        return Fault(_OUR_CODES.get(error.code or "", 502), _message(error), error.code)
     param = getattr(error, "param", None)
     status, code = next((status, code) for kind, status, code in _FAULTS if isinstance(error, kind))
     return Fault(status, _message(error), code, param)
@@ -111,6 +127,7 @@ _FAULTS: tuple[tuple[type[HeadgateError], int, str | None], ...] = (
     (Unsupported, 400, "unsupported_parameter"),
     (UsageError, 400, None),
     (StoreError, 503, "store_unavailable"),
+    (Truncated, 502, "upstream_incomplete"),
     (WireError, 502, "upstream_bad_content"),
     (HeadgateError, 500, "internal_error"),
 )

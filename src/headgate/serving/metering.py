@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 
@@ -166,9 +166,7 @@ class Meter:
     def call(self, face: Face, target: Target, *, dialect_in: str | None = None, stream: bool = False) -> Call:
         """A new call, beginning now."""
         clock = asyncio.get_running_loop().time()
-        return Call(
-            id=self._new_id(), at=self._clock(), clock=clock, face=face, target=target, dialect_in=dialect_in, stream=stream
-        )
+        return Call(id=self._new_id(), at=self._clock(), clock=clock, face=face, target=target, dialect_in=dialect_in, stream=stream)
 
     async def ready(self) -> None:
         """Return when receipts can be written. Raises `StoreError` while earlier ones cannot: what cannot be booked is not called."""
@@ -178,16 +176,12 @@ class Meter:
 
     def settle(self, call: Call, outcome: Outcome) -> Receipt:
         """Make the receipt of a finished call and have it written in the background."""
-        receipt = self._receipt(call, outcome)
-        task = asyncio.get_running_loop().create_task(self._write(receipt))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-        return receipt
+        return self._book(call, outcome)[0]
 
     async def settle_now(self, call: Call, outcome: Outcome) -> Receipt:
-        """As `settle`, and wait until it is on disk, whoever cancels the wait. Raises `StoreError`."""
-        receipt = self._receipt(call, outcome)
-        await asyncio.shield(self._ledger.record(receipt))
+        """As `settle`, and wait for the writing, which goes on when the wait is cancelled."""
+        receipt, writing = self._book(call, outcome)
+        await asyncio.shield(writing)
         return receipt
 
     async def drain(self) -> None:
@@ -196,8 +190,13 @@ class Meter:
             await asyncio.wait(self._writing)
         await self.ready()
 
-    def _receipt(self, call: Call, outcome: Outcome) -> Receipt:
-        return make_receipt(call, msgspec.structs.replace(outcome, finished=asyncio.get_running_loop().time()))
+    def _book(self, call: Call, outcome: Outcome) -> tuple[Receipt, asyncio.Task[None]]:
+        loop = asyncio.get_running_loop()
+        receipt = make_receipt(call, msgspec.structs.replace(outcome, finished=loop.time()))
+        task = loop.create_task(self._write(receipt))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return receipt, task
 
     async def _write(self, receipt: Receipt) -> None:
         try:
@@ -225,6 +224,11 @@ class Tab:
     def describe(self, *, request_bytes: int, notes: tuple[Note, ...] = ()) -> None:
         """Say what will be sent."""
         self.call = msgspec.structs.replace(self.call, request_bytes=request_bytes, notes=notes)
+
+    def answered(self, response: Response, upstream_id: str | None) -> None:
+        """Say that a whole answer came."""
+        self.response, self.whole = lambda: response, True
+        self.status, self.upstream_id = 200, upstream_id
 
     def note(self, error: BaseException) -> None:
         """Say what ended it early."""
@@ -258,3 +262,14 @@ class Tab:
             raise
         finally:
             self.receipt = meter.settle(self.call, self.outcome())
+
+    @asynccontextmanager
+    async def settled_now_by(self, meter: Meter) -> AsyncIterator[None]:
+        """As `settled_by`, and leaving the block waits for the writing."""
+        try:
+            yield
+        except BaseException as error:
+            self.note(error)
+            raise
+        finally:
+            self.receipt = await meter.settle_now(self.call, self.outcome())

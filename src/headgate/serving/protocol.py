@@ -1,8 +1,12 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds it lacks: a deadline and a size for headers, no absolute-form targets, a lingering close."""
+"""uvicorn's HTTP/1.1 protocol with the bounds it lacks.
+
+A deadline and a size for headers, targets in origin form only, an end to the patience with clients that do not read, a lingering close.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import httptools
 from uvicorn.config import Config
@@ -28,19 +32,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._deadline: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._unread = 0
         self._in_body = False
         self._header_bytes = 0
         self._oversized = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, transport))  # uvloop's own classes do not inherit from asyncio's
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._disarm()
         self._stop_lingering()
+        if self._patience is not None:
+            self._patience.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -52,6 +60,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if not self._in_body and self._header_bytes > self.limits.max_header_bytes and not self.transport.is_closing():
             self._refuse_headers()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        super().pause_writing()
+        self._watch_reader()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """See `httptools.HttpRequestParser`. Trailers are not kept."""
@@ -79,6 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Called when an answer is written. One that came before the end of its request leaves the client a moment to read it."""
         super().on_response_complete()
+        self._watch_reader()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
             self._linger = self.loop.call_later(self.limits.linger, self.transport.abort)
 
@@ -108,6 +122,19 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_reader(self) -> None:
+        """From now on, what the client leaves unread must become less."""
+        self._unread = self.transport.get_write_buffer_size()
+        if self._unread and self._patience is None:
+            self._patience = self.loop.call_later(self.limits.write_timeout, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self.transport.get_write_buffer_size() >= self._unread > 0:
+            self.transport.abort()
+        else:
+            self._watch_reader()
 
     def _stop_lingering(self) -> None:
         if self._linger is not None:

@@ -1,52 +1,41 @@
-"""The clock of one stream: a sign of life after silence, and the end of patience with a client that does not read."""
+"""The sign of life of one stream."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-
-from headgate.serving.limits import ServerLimits
+from collections.abc import Awaitable, Callable
 
 
 class Pulse:
-    """One timer. `send` takes the sign of life, `lose` is called when a piece was left unread for too long."""
+    """Sends `sign` after every `silence` seconds in which nothing was sent. One timer; `sent` costs next to nothing."""
 
-    def __init__(self, limits: ServerLimits, sign: bytes, send: Callable[[bytes], Awaitable[None]], lose: Callable[[], None]) -> None:
-        self._limits = limits
+    def __init__(self, sign: bytes, silence: float, send: Callable[[bytes], Awaitable[None]]) -> None:
         self._sign = sign
+        self._silence = silence
         self._send = send
-        self._lose = lose
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
-        self._since: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self._period = min(limits.write_timeout, limits.silence) if sign else limits.write_timeout
-        self._timer = self._loop.call_later(self._period, self._beat)
+        self._timer = self._loop.call_later(silence, self._beat) if sign else None
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """A piece is being written while the block runs."""
-        self._since = self._loop.time()
-        yield
-        self._last, self._since = self._loop.time(), None
+    def sent(self) -> None:
+        """Something was sent."""
+        self._last = self._loop.time()
 
     def stop(self) -> None:
         """No more of it."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
     def _beat(self) -> None:
-        now = self._loop.time()
-        if self._since is not None and now - self._since >= self._limits.write_timeout:
-            self._lose()
-            return
-        pinging = self._task is not None and not self._task.done()
-        if self._sign and self._since is None and not pinging and now - self._last >= self._limits.silence:
-            self._last = now
+        due = self._last + self._silence
+        if self._loop.time() >= due and (self._task is None or self._task.done()):
             self._task = self._loop.create_task(self._ping())
-        self._timer = self._loop.call_later(self._period, self._beat)
+            due = self._loop.time() + self._silence
+        self._timer = self._loop.call_at(max(due, self._loop.time() + self._silence / 10), self._beat)
 
     async def _ping(self) -> None:
         await self._send(self._sign)
+        self.sent()

@@ -14,7 +14,7 @@ class BodyReader(Protocol):
     """Where the body comes from; read at most once."""
 
     async def read(self, limit: int) -> bytes:
-        """The whole body. Raises `TooLarge` as soon as it is known to be longer than `limit` bytes, `BodyTimeout` when it comes too slowly."""
+        """The whole body. Raises `Refused`: 413 as soon as it is known to be longer than `limit` bytes, 408 when it is slow."""
         ...
 
 
@@ -63,5 +63,5 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(value for known, value in self.headers if known == name)
 
     async def body(self, limit: int | None = None) -> bytes:
-        """The body, at most `limit` bytes (None: what the route allows). Raises `TooLarge`, `BodyTimeout`."""
+        """The body, at most `limit` bytes (None: what the route allows). Raises `Refused`: 413 or 408."""
         return await self.reader.read(self.body_limit if limit is None else limit)

@@ -60,7 +60,9 @@ class Routes:
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
             allowed = ", ".join(sorted(methods))
-            raise Refused(405, f"{method} is not possible at {path}: use {allowed}", code="method_not_allowed", headers=(("allow", allowed),))
+            raise Refused(
+                405, f"{method} is not possible at {path}: use {allowed}", code="method_not_allowed", headers=(("allow", allowed),)
+            )
         return Match(route, params)
 
     def surface_of(self, path: str) -> Surface:

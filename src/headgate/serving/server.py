@@ -97,6 +97,7 @@ class Server:
             lifespan="on",
             interface="asgi3",
             log_config=None,
+            log_level="error",
             access_log=False,
             proxy_headers=False,
             server_header=False,

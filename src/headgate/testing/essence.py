@@ -82,3 +82,11 @@ def _choice(choice: Choice) -> dict[str, Json]:
     thought = "".join(block.text for block in choice.content if isinstance(block, Thinking))
     calls = [(call.id, call.name, canonical(call.arguments or "{}")) for call in choice.tool_calls]
     return {"text": said, "thinking": thought, "calls": calls, "finish": choice.finish}
+
+
+def without_ids(response: Response) -> dict[str, Json]:
+    """`answer` with the ids of calls left out, which providers make up anew for each answer."""
+    whole = answer(response)
+    for choice in whole["choices"]:
+        choice["calls"] = [(name, arguments) for _, name, arguments in choice["calls"]]
+    return whole

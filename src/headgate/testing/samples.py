@@ -13,9 +13,7 @@ from headgate.wire.json import JsonObject
 
 MODEL = "a-model"
 CREATED = 1_780_000_000
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG of one pixel
-)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG of one pixel
 SCHEMA: JsonObject = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}},
@@ -38,9 +36,7 @@ TALK = msgspec.structs.replace(
     PLAIN, messages=(user_message("Name a colour."), Message("assistant", (Text("Blue."),)), user_message("Another one."))
 )
 SAMPLED = msgspec.structs.replace(PLAIN, temperature=0.0, top_p=0.5, stop=("END", "STOP"))
-PICTURE = msgspec.structs.replace(
-    PLAIN, messages=(Message("user", (Text("What is this?"), Media("image", mime="image/png", data=PIXEL))),)
-)
+PICTURE = msgspec.structs.replace(PLAIN, messages=(Message("user", (Text("What is this?"), Media("image", mime="image/png", data=PIXEL))),))
 TOOLS = msgspec.structs.replace(PLAIN, messages=(user_message("The weather in Oslo?"),), tools=(WEATHER, CLOCK))
 FORCED = msgspec.structs.replace(TOOLS, tool_choice=ToolChoice("tool", ("get_weather",)))
 TOOL_LOOP = msgspec.structs.replace(

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +48,17 @@ def running_simulator(settings: SimSettings | None = None, clock: Clock | None =
 def fault(operation: str, action: Action, *, first: int | None = None) -> tuple[Rule, ...]:
     """A script of one rule: `action` happens to every request of this operation, or to the `first` few."""
     return (Rule(action, Match(operation=operation, first=first)),)
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether `holds()` becomes true within `seconds`: for what the simulator's thread is about to notice."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not holds():
+        if time.monotonic() >= deadline:
+            return False
+        pause.wait(0.002)
+    return True
 
 
 def default_card(provider: Provider) -> ModelCard | None:

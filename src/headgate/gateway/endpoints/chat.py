@@ -5,10 +5,10 @@ from __future__ import annotations
 from headgate.client import Target
 from headgate.errors import HeadgateError
 from headgate.gateway.asking import Ask, Job, read_ask
+from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import pass_through
 from headgate.gateway.stamps import stamps
 from headgate.gateway.translated import translate
-from headgate.gateway.parts import GatewayParts
 from headgate.serving.envelopes import Surface, error_response
 from headgate.serving.metering import Meter, Tab
 from headgate.serving.request import Request

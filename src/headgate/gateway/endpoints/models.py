@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from headgate.catalog.cards import ModelCard
-from headgate.errors import ConfigError, MissingKey
+from headgate.errors import ConfigError
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.envelopes import Fault, anthropic_envelope, openai_envelope
 from headgate.serving.request import Request
@@ -40,8 +40,6 @@ class Models:
     def _resolved(self, name: str) -> ModelCard | None:
         try:
             card = self._parts.resolve(name).card
-        except MissingKey:
-            return None
         except ConfigError:
             return None
         return None if card is None else self._by_name.get(card.name)

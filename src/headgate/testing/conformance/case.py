@@ -42,7 +42,7 @@ Need: TypeAlias = Callable[[Subject], str | None]
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One check of one provider. `skip` says why it does not apply; `run` raises `Nonconforming`, or any error the provider's code leaks."""
+    """One check of one provider. `skip` says why it does not apply; `run` raises `Nonconforming`, or whatever the provider's code leaks."""
 
     name: str
     subject: Subject

@@ -42,7 +42,17 @@ TOLD: dict[ErrorKind, frozenset[int]] = {
 }
 """What a client is told (translation case 85): a provider that refuses our key is a bad gateway, never the client's 401."""
 
-BODIES = (b"", b"{}", b"[]", b"null", b"<html>", b"\xff\x00", b"[" * 100_000, b'{"error":7}', b'{"error":{"type":[],"code":{},"message":3}}')
+BODIES = (
+    b"",
+    b"{}",
+    b"[]",
+    b"null",
+    b"<html>",
+    b"\xff\x00",
+    b"[" * 100_000,
+    b'{"error":7}',
+    b'{"error":{"type":[],"code":{},"message":3}}',
+)
 """Bodies that say nothing."""
 
 
@@ -60,7 +70,7 @@ def _odd_statuses(subject: Subject) -> None:
     """No status is beyond the table: 4xx is not transient by itself, 5xx is not the client's fault."""
     for status in (*range(300, 400, 7), 418, 420, 451, 499, 520, 524, 599):
         error = subject.provider.chat.parse_error(status, {}, b"")
-        if 500 <= status:
+        if status >= 500:
             expect(error.transient, f"status {status} became {error.kind}, which is not tried again")
         if status in (418, 420, 451):
             expect(not error.transient, f"status {status} became {error.kind}, which is tried again")
@@ -68,7 +78,11 @@ def _odd_statuses(subject: Subject) -> None:
 
 def _text_is_not_searched(subject: Subject) -> None:
     """Words in a message decide nothing."""
-    for words in ("rate limit exceeded, overloaded, 429", "invalid api key, unauthorized 401", "context_length_exceeded insufficient_quota"):
+    for words in (
+        "rate limit exceeded, overloaded, 429",
+        "invalid api key, unauthorized 401",
+        "context_length_exceeded insufficient_quota",
+    ):
         body = b'{"error":{"message":"' + words.encode() + b'"}}'
         error = subject.provider.chat.parse_error(400, {}, body)
         expect(error.kind is ErrorKind.BAD_REQUEST, f"the message {words!r} turned a 400 into {error.kind}")

@@ -9,7 +9,7 @@ import msgspec
 from headgate.domain.content import Opaque, Text
 from headgate.errors import ProviderError, WireError
 from headgate.testing import samples
-from headgate.testing.conformance.case import Entry, Subject, expect_equal, fail
+from headgate.testing.conformance.case import Entry, Subject, expect, expect_equal, fail
 from headgate.testing.conformance.requests import NOVELTY
 from headgate.testing.essence import answer
 from headgate.wire.json import decode, encode
@@ -34,7 +34,8 @@ def _round_trip(name: str, subject: Subject) -> None:
     wanted = samples.ANSWERS[name]
     back = subject.provider.chat.parse_response(subject.provider.chat.render_response(wanted))
     expect_equal(answer(back), answer(wanted), "the answer")
-    expect_equal((back.id, back.model), (wanted.id, wanted.model), "id and model")
+    expect(wanted.id in back.id, f"the id {wanted.id!r} became {back.id!r}")
+    expect_equal(back.model, wanted.model, "model")
 
 
 def _verbatim(subject: Subject) -> None:

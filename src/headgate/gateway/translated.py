@@ -1,0 +1,113 @@
+"""Two dialects: the request is understood, rendered for the target, and its answer rendered back (architecture §4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from headgate.client import ChatClient
+from headgate.client.chat import StreamSession, prepare
+from headgate.dialects.base import StreamContext
+from headgate.domain.request import Request as Conversation
+from headgate.domain.response import Response as Completion
+from headgate.errors import HeadgateError, WireError
+from headgate.gateway.asking import Job, check_choices, check_strict
+from headgate.gateway.last_words import farewell, last_words
+from headgate.gateway.passthrough import UNBUFFERED
+from headgate.gateway.stamps import stamps
+from headgate.serving.envelopes import Refused
+from headgate.serving.response import JSON, NO_STORE, Answer, Response, Stream
+from headgate.wire.http import Headers
+
+PING = b": ping\n\n"
+_ID_HEADERS = {"openai": "x-request-id", "anthropic": "request-id"}
+
+
+async def translate(job: Job) -> Answer:
+    """Answer a request through a target of another dialect. Raises `HeadgateError` for what the surface has to put into its envelope."""
+    return await StreamTranslation(job).open() if job.ask.stream else await _whole(job)
+
+
+def understand(job: Job) -> Conversation:
+    """The request as a value. Raises `Refused` (400) with the place of what is malformed."""
+    try:
+        conversation = job.dialect.parse_request(job.ask.body, job.request.path)
+    except WireError as error:
+        raise Refused(400, error.message, code="invalid_request", param=error.param) from error
+    check_choices(job, conversation.n)
+    return conversation
+
+
+async def _whole(job: Job) -> Response:
+    tab = job.tab
+    with tab.settled_by(job.meter):
+        conversation = understand(job)
+        ready = prepare(job.target, msgspec.structs.replace(conversation, stream=None, stream_usage=None))
+        tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
+        check_strict(job, ready.rendered.notes)
+        tab.called = True
+        exchange = await ChatClient(job.parts.http).complete_prepared(job.target, ready, request_id=tab.call.id)
+        tab.answered(exchange.response, exchange.upstream_id)
+        body = job.dialect.render_response(_dated(job, exchange.response))
+    assert tab.receipt is not None
+    return Response(200, (JSON, NO_STORE, *_own_id(job), *stamps(tab.call, tab.receipt.cost)), body)
+
+
+def _dated(job: Job, completion: Completion) -> Completion:
+    """The answer with an id and a time, which some wires do not have and others must."""
+    created = completion.created if completion.created is not None else int(job.tab.call.at)
+    return msgspec.structs.replace(completion, created=created, id=completion.id or job.tab.call.id)
+
+
+def _own_id(job: Job) -> Headers:
+    """Our request id under the name the surface's clients look for."""
+    return ((_ID_HEADERS[job.surface.name], job.tab.call.id),)
+
+
+class StreamTranslation:
+    """One streamed answer on its way through both dialects. `open` returns when the provider's response head is there."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    async def open(self) -> Stream:
+        """The stream."""
+        job = self._job
+        chunks = self._run()
+        await anext(chunks)
+        headers = (("content-type", job.dialect.stream_type), NO_STORE, UNBUFFERED, *_own_id(job), *stamps(job.tab.call))
+        return Stream(200, headers, chunks, keep_alive=PING, farewell=farewell(job))
+
+    async def _run(self) -> AsyncGenerator[bytes, None]:
+        """First an empty piece, once the provider has begun to answer; then the pieces."""
+        job, tab = self._job, self._job.tab
+        with tab.settled_by(job.meter):
+            conversation = understand(job)
+            session = ChatClient(job.parts.http).stream(job.target, conversation, request_id=tab.call.id)
+            tab.describe(request_bytes=session.request_bytes, notes=session.notes)
+            check_strict(job, session.notes)
+            tab.called = True
+            async with session:
+                tab.status, tab.upstream_id, tab.response = 200, session.upstream_id, session.fold.response
+                yield b""
+                try:
+                    async with aclosing(self._pieces(session, bool(conversation.stream_usage))) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                except HeadgateError as error:
+                    tab.error = error
+                    yield last_words(job, error)
+
+    async def _pieces(self, session: StreamSession, include_usage: bool) -> AsyncGenerator[bytes, None]:
+        tab = self._job.tab
+        context = StreamContext(self._job.target.model, tab.call.id, int(tab.call.at), include_usage)
+        encoder = self._job.dialect.stream_encoder(context)
+        async with aclosing(aiter(session)) as events:
+            async for event in events:
+                tab.first_byte = session.first_event
+                yield encoder.render_event(event)
+        tab.whole = session.complete
+        tab.error = None if session.fold.error is None else session.fold.error.error
+        yield encoder.close()

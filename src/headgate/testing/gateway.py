@@ -1,0 +1,169 @@
+"""A gateway over the simulator, both on real sockets and in threads of their own, for tests that speak HTTP to it.
+
+::
+
+    with running_gateway(tmp_path) as rig:
+        openai.OpenAI(base_url=rig.url + "/v1", api_key=rig.key)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from headgate.catalog.cards import Catalog
+from headgate.catalog.load import load_catalog
+from headgate.catalog.resolve import resolve
+from headgate.client import Credential, Target, make_origin
+from headgate.config import Secret, missing_key
+from headgate.gateway.app import build_app
+from headgate.gateway.parts import GatewayParts
+from headgate.ledger import Filter, Ledger, Receipt, new_id
+from headgate.providers import PROVIDERS
+from headgate.serving.app import App
+from headgate.serving.auth import allowed_hosts
+from headgate.serving.limits import ServerLimits
+from headgate.serving.server import Server
+from headgate.sim.server import Simulator
+from headgate.sim.settings import SimSettings
+from headgate.testing.raw_http import KEY
+from headgate.transport.http1 import HttpClient
+from headgate.transport.settings import TransportSettings
+
+T = TypeVar("T")
+
+
+PATIENCE = 10.0
+
+
+def sim_resolver(sim_url: str, catalog: Catalog | None = None, account: str = "default") -> Callable[[str], Target]:
+    """A `resolve` that knows every model of the catalog, has keys for simulated providers only, and finds those at `sim_url`."""
+    cards = catalog or load_catalog()
+
+    def find(name: str) -> Target:
+        found = resolve(name, None, cards, PROVIDERS)
+        provider = PROVIDERS[found.provider]
+        if provider.auth.default is None:
+            raise missing_key(provider.label, provider.auth.env)
+        credential = Credential(account, Secret(provider.auth.default))
+        return Target(provider, found.model, credential, make_origin(provider, sim_url, None, None), found.card)
+
+    return find
+
+
+def fresh_id() -> str:
+    """A receipt id of now."""
+    return new_id(time.time(), secrets.token_bytes(10))
+
+
+class WatchedLedger(Ledger):
+    """A ledger one can wait for."""
+
+    changed: threading.Condition
+
+    async def record(self, receipt: Receipt) -> bool:
+        """See `Ledger.record`."""
+        new = await super().record(receipt)
+        with self.changed:
+            self.changed.notify_all()
+        return new
+
+
+class Rig:
+    """A running gateway: `url` without ``/v1``, its `key`, the simulator behind it, and its books."""
+
+    def __init__(self, sim: Simulator, ledger: WatchedLedger, key: str) -> None:
+        self.sim = sim
+        self.ledger = ledger
+        self.key = key
+        self.url = ""
+        self.http = HttpClient(TransportSettings())
+        self.loop = asyncio.new_event_loop()
+        self.server: Server | None = None
+        self.app: App | None = None
+
+    def receipts(self, count: int) -> list[Receipt]:
+        """All receipts, oldest first, as soon as there are `count` of them; raises `AssertionError` when that takes too long."""
+        with self.ledger.changed:
+            there = self.ledger.changed.wait_for(lambda: len(self.all_receipts()) >= count, PATIENCE)
+        found = self.all_receipts()
+        assert there and len(found) == count, f"{len(found)} receipts instead of {count}"
+        return found
+
+    def all_receipts(self) -> list[Receipt]:
+        """The receipts that are written by now, oldest first."""
+        return sorted(self.ledger.list(Filter(limit=10_000)), key=lambda receipt: receipt.id)
+
+    async def drain(self) -> None:
+        """Return when the receipt of every answered request is written."""
+        assert self.app is not None
+        await self.app.stop()
+
+    def run(self, work: Coroutine[None, None, T]) -> T:
+        """Run `work` on the gateway's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+
+
+@contextmanager
+def running_gateway(
+    folder: Path,
+    *,
+    settings: SimSettings | None = None,
+    limits: ServerLimits | None = None,
+    key: str | None = KEY,
+    host: str = "127.0.0.1",
+    body_limit: int | None = None,
+) -> Iterator[Rig]:
+    """Run simulator and gateway while the block runs. `key` None serves without one; `folder` holds the ledger."""
+    with ExitStack() as stack:
+        sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
+        ledger = WatchedLedger.open(folder / "ledger.db")
+        assert isinstance(ledger, WatchedLedger)
+        stack.callback(ledger.close)
+        ledger.changed = threading.Condition()
+        rig = Rig(sim, ledger, key or "")
+        rig.app = app = _app(rig, key, host, body_limit)
+        stack.enter_context(_serving(rig, app, host, limits))
+        yield rig
+
+
+def _app(rig: Rig, key: str | None, host: str, body_limit: int | None) -> App:
+    catalog = load_catalog()
+    parts = GatewayParts(
+        resolve=sim_resolver(rig.sim.url, catalog),
+        http=rig.http,
+        ledger=rig.ledger,
+        models=catalog.cards,
+        clock=time.time,
+        new_id=fresh_id,
+    )
+    bounds = {} if body_limit is None else {"body_limit": body_limit}
+    return build_app(parts, key=None if key is None else Secret(key), hosts=allowed_hosts(host), **bounds)
+
+
+@contextmanager
+def _serving(rig: Rig, app: App, host: str, limits: ServerLimits | None) -> Iterator[None]:
+    """Serve from a thread with a loop of its own while the block runs."""
+    started, leave = threading.Event(), asyncio.Event()
+
+    async def main() -> None:
+        async with Server(app, host, 0, limits) as rig.server, rig.http:
+            rig.url = rig.server.url
+            started.set()
+            await leave.wait()
+
+    thread = threading.Thread(target=rig.loop.run_until_complete, args=(main(),), name="headgate-gateway")
+    thread.start()
+    try:
+        assert started.wait(PATIENCE), "the gateway did not start"
+        yield
+    finally:
+        rig.loop.call_soon_threadsafe(leave.set)
+        thread.join()
+        rig.loop.close()
