@@ -80,7 +80,7 @@ def test_development_requirements_contain_the_runtime_ones() -> None:
 def test_pins_lie_in_the_ranges_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     runtime, dev = pins("runtime.txt"), pins("dev.txt")
-    extras = [text for texts in project["project"]["optional-dependencies"].values() for text in texts]
+    extras = [text for texts in project["project"].get("optional-dependencies", {}).values() for text in texts]
     wanted = [(runtime, text) for text in (*project["project"]["dependencies"], *project["build-system"]["requires"])]
     for pinned, text in [*wanted, *((dev, text) for text in extras)]:
         requirement = Requirement(text)

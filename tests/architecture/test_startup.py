@@ -56,8 +56,9 @@ CASES = {
     ("--help",): {"headgate", "click"},
     ("--version",): {"headgate", "click"},
     ("ask", "--help"): {"headgate", "click", "msgspec"},
-    ("run", "--help"): {"headgate", "click", "msgspec"},
+    ("run", "--help"): {"headgate", "click", "msgspec", "typing_extensions"},
     ("serve", "--help"): {"headgate", "click", "msgspec"},
+    ("demo", "--help"): {"headgate", "click", "msgspec"},
 }
 """Arguments (none: ``import headgate``) → the packages outside the standard library that they may load."""
 
@@ -85,3 +86,17 @@ def test_importing_the_package_loads_nothing_but_itself() -> None:
 def test_help_loads_the_command_table_alone() -> None:
     names = {name for name in loaded(("--help",)) if name.startswith("headgate.")}
     assert {name.split(".")[1] for name in names} <= {"cli", "errors"}
+
+
+def test_asking_loads_neither_the_run_engine_nor_the_server() -> None:
+    heavy = {"dbos", "sqlalchemy", "jinja2", "jsonschema_rs", "psycopg", "zstandard", "uvicorn"}
+    names = loaded_by_module("headgate.cli.work.ask")
+    assert not {name.partition(".")[0] for name in names} & heavy
+    assert not names & {"headgate.batch.worker", "headgate.gateway.app", "headgate.sim.server"}
+
+
+def loaded_by_module(module: str) -> set[str]:
+    """Names of the modules that a fresh interpreter loads with `module`."""
+    probe = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))

@@ -66,12 +66,14 @@ def _settings(parts: Parts) -> Iterator[Check]:
 
 
 def _keys(parts: Parts) -> Iterator[Check]:
+    broken: set[str] = set()
     for provider in PROVIDERS.values():
         if provider.simulated:
             continue
         try:
             found = parts.has_key(provider) and parts.credential(provider)
         except HeadgateError as error:
+            broken.add(error.message)
             yield Check(f"key {provider.name}", "fail", error.message, error.hint or "")
             continue
         if found:
@@ -79,7 +81,8 @@ def _keys(parts: Parts) -> Iterator[Check]:
         else:
             yield Check(f"key {provider.name}", "warn", "none set", f"export {provider.auth.env[0]}=…")
     for warning in parts.key_warnings():
-        yield Check("keys", "warn", warning, "keep one of them")
+        if warning not in broken:
+            yield Check("keys", "warn", warning, "check the key")
 
 
 def _folders(parts: Parts) -> Iterator[Check]:
@@ -113,7 +116,11 @@ def _ports(parts: Parts) -> Iterator[Check]:
 
 
 def _trust(parts: Parts) -> Iterator[Check]:
-    count = len(ssl.create_default_context(cafile=parts.settings.ca_file).get_ca_certs())
+    try:
+        count = len(ssl.create_default_context(cafile=parts.settings.ca_file).get_ca_certs())
+    except (OSError, ssl.SSLError) as error:
+        yield Check("certificates", "fail", f"{parts.settings.ca_file} cannot be read: {error}", "correct ca_file or SSL_CERT_FILE")
+        return
     paths = ssl.get_default_verify_paths()
     if count or parts.settings.ca_file or paths.capath:
         yield Check("certificates", "ok", f"{count} authorities loaded")

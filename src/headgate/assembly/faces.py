@@ -1,4 +1,4 @@
-"""The library's clients and the gateway, put together from the settings in force."""
+"""The library's clients, put together from the settings in force."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ import time
 
 from headgate import library
 from headgate.assembly.parts import Parts, load_parts
-from headgate.catalog.cards import ModelCard
-from headgate.config import Secret
-from headgate.gateway.app import build_app
-from headgate.gateway.parts import GatewayParts
-from headgate.ledger import Ledger, new_id
+from headgate.ledger import new_id
 from headgate.ledger.receipt import RANDOM_BYTES, Face
 from headgate.library import LibraryParts
-from headgate.serving.app import App
-from headgate.serving.auth import allowed_hosts, check_binding
-from headgate.transport.http1 import HttpClient
 
 
 def receipt_id() -> str:
@@ -54,18 +47,3 @@ class AsyncClient(library.AsyncClient):
 
     def __init__(self, parts: LibraryParts | None = None) -> None:
         super().__init__(parts, make_parts=library_parts)
-
-
-def gateway_app(parts: Parts, http: HttpClient, ledger: Ledger, host: str, key: Secret | None) -> App:
-    """The gateway for `host`, with the models of providers that can be called. Raises `ConfigError` when nobody would be kept out."""
-    check_binding(host, authenticated=key is not None)
-    gateway = GatewayParts(
-        resolve=parts.resolve, http=http, ledger=ledger, models=callable_models(parts), clock=time.time, new_id=receipt_id
-    )
-    return build_app(gateway, key=key, hosts=allowed_hosts(host))
-
-
-def callable_models(parts: Parts) -> tuple[ModelCard, ...]:
-    """The cards of providers whose key is set (or that need none), retired models left out."""
-    ready = frozenset(parts.with_keys())
-    return tuple(card for card in parts.catalog.cards if card.provider in ready and card.status != "retired")

@@ -16,6 +16,7 @@ from headgate.catalog.resolve import resolve
 from headgate.catalog.source import with_overrides
 from headgate.client import Credential, Target, make_origin
 from headgate.config import Environment, Secret, Settings, find_key, load_settings, missing_key, read_environment
+from headgate.errors import ConfigError
 from headgate.ledger import Ledger
 from headgate.providers import PROVIDERS, Provider
 from headgate.transport.http1 import HttpClient
@@ -59,8 +60,12 @@ class Parts(msgspec.Struct, frozen=True):
         """What is odd about the keys that are set."""
         warnings: list[str] = []
         for provider in PROVIDERS.values():
-            found = find_key(provider.auth.env, self.environment, shape=provider.auth.shape)
-            warnings += found.warnings if found is not None else ()
+            try:
+                found = find_key(provider.auth.env, self.environment, shape=provider.auth.shape)
+            except ConfigError as error:
+                warnings.append(error.message)
+            else:
+                warnings += found.warnings if found is not None else ()
         return warnings
 
     def target(self, resolved: Resolved) -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from headgate import __version__
-from headgate.errors import ConfigError, HeadgateError, ProviderError, RunError, UsageError
+from headgate.errors import ConfigError, HeadgateError, ProviderError, RunError, UsageError, WireError
 
 COMMANDS: dict[str, str] = {
     "ask": "headgate.cli.ask:ask",
@@ -80,7 +80,7 @@ def cli() -> None:
 
 
 EXIT_CODES: tuple[tuple[type[HeadgateError], int], ...] = ((ConfigError, 3), (UsageError, 2), (HeadgateError, 1))
-"""Exit codes by error class, the most specific first; `RunError` carries its own, a provider's refusal of the key gives 4, others 5."""
+"""Exit codes by error class, the most specific first. `RunError` carries its own; a provider that refuses the key gives 4, others 5."""
 
 
 def exit_code(error: HeadgateError) -> int:
@@ -89,6 +89,8 @@ def exit_code(error: HeadgateError) -> int:
         return error.exit_code
     if isinstance(error, ProviderError):
         return 4 if error.kind in ("auth", "permission") else 5
+    if isinstance(error, WireError) and error.fault == "remote":
+        return 5
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
@@ -111,9 +113,7 @@ _DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of the console script."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    """Entry point of the console script. SIGPIPE stays ignored: sockets that the other side closed must not end the process."""
     try:
         result = cli.main(args=argv, prog_name="headgate", standalone_mode=False)
         code = result if isinstance(result, int) else 0
@@ -126,7 +126,15 @@ def main(argv: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
-    sys.stdout.flush()
+    flush()
     if argv is None:
         sys.exit(code)
     return code
+
+
+def flush() -> None:
+    """Write out what was printed; a reader that left (``headgate models | head``) is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

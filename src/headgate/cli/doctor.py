@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import click
 
-from headgate.assembly.doctor import examine
-from headgate.assembly.parts import load_parts
-from headgate.cli import sanitize
-from headgate.wire.json import encode_text
-
-MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
+from headgate.cli.lazy import call
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.option("--strict", is_flag=True, help="Warnings count as failures.")
-def doctor(as_json: bool, strict: bool) -> int:
+def doctor(**options: object) -> int:
     """Check keys, data, folders and ports. Sends nothing anywhere. Exit code 1 when something must be mended."""
-    checks = examine(load_parts())
-    if as_json:
-        click.echo(encode_text(checks))
-    else:
-        for check in checks:
-            click.echo(f"{MARKS[check.level]} {check.name}: {sanitize(check.message)}")
-            if check.level != "ok" and check.fix:
-                click.echo(f"    → {check.fix}")
-    bad = {"fail", "warn"} if strict else {"fail"}
-    return 1 if any(check.level in bad for check in checks) else 0
+    return call("headgate.cli.work.doctor:doctor", options)

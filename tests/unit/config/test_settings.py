@@ -15,12 +15,12 @@ from headgate.errors import ConfigError
 def load(folder: Path, real: dict[str, str] | None = None, dotenv: str = "", yaml: str | None = None, **flags: str | None) -> Settings:
     if yaml is not None:
         (folder / "headgate.yaml").write_text(yaml)
-    return load_settings(Environment({"HOME": "/home/ann", **(real or {})}, parse_dotenv(dotenv)), folder, flags)
+    return load_settings(Environment({"HOME": "/homes/user", **(real or {})}, parse_dotenv(dotenv)), folder, flags)
 
 
 def test_defaults(tmp_path: Path) -> None:
     settings = load(tmp_path)
-    assert settings.data_dir == Path("/home/ann/.local/share/headgate")
+    assert settings.data_dir == Path("/homes/user/.local/share/headgate")
     assert settings.ledger_file == settings.data_dir / "ledger.db"
     assert settings.run_dir == tmp_path / "runs"
     ports = {name: getattr(settings, name) for name in SPECS if name.endswith("_port")}

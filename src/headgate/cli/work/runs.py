@@ -1,0 +1,191 @@
+"""``headgate run`` and ``headgate status``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from headgate.assembly.parts import Parts, load_parts
+from headgate.assembly.runs import Opened, RunRequest, drive_run, find_run, open_run
+from headgate.assembly.status import read_status, status_json
+from headgate.batch.control import INTERRUPTED, Control, Stop
+from headgate.batch.states import RunState
+from headgate.batch.worker import Result
+from headgate.cli import sanitize
+from headgate.cli.work.output import ProgressPrinter, money, table
+from headgate.errors import UsageError
+from headgate.wire.json import Json, encode_text
+
+TIMED_OUT = Stop("the time given with --timeout is up", 3)
+CONFIRM_OVER = 50
+"""Units above which a realtime run with a real provider asks before it spends money (OCT-130)."""
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``headgate run``, named as the command declares them; `max_cost` in nano-dollars, `timeout` in seconds."""
+
+    pipeline: str
+    mode: str
+    yes: bool
+    quiet: bool
+    as_json: bool
+    provider: str | None = None
+    model: str | None = None
+    max_units: int | None = None
+    run: str | None = None
+    max_cost: int | None = None
+    seed: str | None = None
+    concurrency: int | None = None
+    grace: float | None = None
+    timeout: float | None = None
+    api_key: str | None = None
+
+    @property
+    def request(self) -> RunRequest:
+        """What is asked of the composition root."""
+        return RunRequest(
+            pipeline=self.pipeline,
+            provider=self.provider,
+            model=self.model,
+            mode=self.mode,
+            max_units=self.max_units,
+            run=self.run,
+            max_cost_nanos=self.max_cost,
+            seed=self.seed,
+            concurrency=self.concurrency,
+            grace=self.grace,
+        )
+
+
+def run(**given: Json) -> int:
+    """See `headgate run --help`."""
+    options = msgspec.convert(given, RunOptions)
+    parts = load_parts(key=options.api_key)
+    opened = open_run(parts, options.request)
+    announce(opened)
+    confirm(opened, options.max_units, options.yes)
+    result = drive(parts, opened, options.quiet, options.timeout)
+    conclude(opened, result, options.as_json)
+    return result.exit_code
+
+
+def announce(opened: Opened) -> None:
+    """Say what is about to happen, and where."""
+    plan = opened.plan
+    verb = "resuming" if opened.resumed else "run"
+    targets = ", ".join(sorted({target.name for target in plan.targets.values()})) or "no provider"
+    click.echo(f"{verb} {plan.run_id}: {plan.pipeline.name}, {plan.options.mode}, {targets}", err=True)
+    click.echo(f"folder {opened.home.folder}", err=True)
+    for note in opened.notes:
+        click.echo(f"note: {sanitize(note)}", err=True)
+
+
+def confirm(opened: Opened, max_units: int | None, yes: bool) -> None:
+    """Ask before many real calls are made."""
+    plan = opened.plan
+    units = plan.pipeline.unit_count(max_units)
+    real = [target.name for target in plan.targets.values() if not target.provider.simulated]
+    if yes or opened.resumed or not real or units <= CONFIRM_OVER:
+        return
+    question = f"{units} units, {units * len(real)} calls to {', '.join(sorted(set(real)))}"
+    if not sys.stdin.isatty():
+        opened.home.release()
+        raise UsageError(f"{question}: too many to be made unasked", hint="add --yes, or --max-units")
+    if not click.confirm(f"{question}. Go on?", err=True):
+        opened.home.release()
+        raise click.Abort
+
+
+def drive(parts: Parts, opened: Opened, quiet: bool, limit: float | None = None) -> Result:
+    """Drive the run, for at most `limit` seconds; the first Ctrl-C pauses it, the second ends the process at once."""
+    printer = ProgressPrinter(quiet)
+
+    async def main() -> Result:
+        control = Control()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _interrupt, loop, control, number)
+        if limit is not None:
+            loop.call_later(limit, control.stop, TIMED_OUT)
+        return await drive_run(parts, opened, printer, control)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(main())
+    printer.finish()
+    return result
+
+
+def _interrupt(loop: asyncio.AbstractEventLoop, control: Control, number: signal.Signals) -> None:
+    click.echo("\npausing: calls in flight get a moment to finish; once more to stop at once", err=True)
+    loop.remove_signal_handler(number)
+    signal.signal(number, signal.SIG_DFL)
+    control.stop(INTERRUPTED)
+
+
+def conclude(opened: Opened, result: Result, as_json: bool) -> None:
+    """Say how it ended, where things lie, and how to go on."""
+    progress = result.progress
+    if as_json:
+        document = {
+            "run": opened.plan.run_id,
+            "folder": str(opened.home.folder),
+            "state": result.state.value,
+            "exit_code": result.exit_code,
+            "valid": progress.valid,
+            "failed": progress.failed,
+            "cost_nanos": progress.spent,
+            "reason": result.reason,
+            "outputs": {name: str(path) for name, path in result.outputs.items()},
+        }
+        click.echo(encode_text(document))
+        return
+    click.echo(f"{result.state.value}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}")
+    for name, path in result.outputs.items():
+        click.echo(f"  {name:9} {_short(path)}")
+    if result.state is not RunState.COMPLETE:
+        click.echo(f"reason: {sanitize(result.reason or 'unknown')}", err=True)
+        if result.hint:
+            click.echo(f"hint: {sanitize(result.hint)}", err=True)
+        click.echo(f"go on with: headgate run {opened.plan.pipeline.name} --run-dir {_short(opened.home.folder)}", err=True)
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def status(run: str, as_json: bool) -> int:
+    """See `headgate status --help`."""
+    found = read_status(find_run(load_parts(), run))
+    if as_json:
+        click.echo(encode_text(status_json(found)))
+        return 0
+    row = found.run
+    total = row.total if row.total is not None else f"{row.planned} planned so far"
+    click.echo(f"{row.id}: {row.pipeline}, {row.mode}, {found.state}" + (f" ({sanitize(row.reason)})" if row.reason else ""))
+    click.echo(f"units {total}, spent {money(found.spent)}, set aside {money(found.held)}")
+    rows = [
+        (
+            s.name,
+            f"{s.provider}/{s.model}" if s.provider else "—",
+            str(s.started),
+            str(s.valid),
+            str(s.failed),
+            str(s.pending),
+            money(s.cost_nanos),
+        )
+        for s in found.steps
+    ]
+    click.echo(table(rows, ("step", "target", "started", "valid", "failed", "pending", "cost"), frozenset({2, 3, 4, 5, 6})))
+    for submission in found.submissions:
+        seen = submission.raw_status or "not looked at yet"
+        click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {submission.rows} rows")
+    for problem in found.problems:
+        click.echo(f"warning: {problem}", err=True)
+    return 0
