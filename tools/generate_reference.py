@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the parts of the documentation that the code already says: commands and options, errors, providers.
+"""Write the parts of the documentation that the code already says: commands and options, errors, providers, wires.
 
     tools/generate_reference.py            # write
     tools/generate_reference.py --check    # exit 1 when something would change
@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
+import wire_table
 
 from headgate import errors
 from headgate.cli import cli
+from headgate.gateway.app import ANTHROPIC, OPENAI
 from headgate.providers import PROVIDERS
+from headgate.serving.envelopes import Surface, error_response
+from headgate.wire.json import decode
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 100
@@ -78,6 +82,44 @@ def error_kinds() -> Iterator[str]:
         yield f"| `{kind.value}` | {yes(kind in errors.TRANSIENT_KINDS)} | {yes(kind in errors.RUN_FATAL_KINDS)} |"
 
 
+def upstream_errors() -> Iterator[str]:
+    """What a client of the gateway is told for each kind of provider error."""
+    yield "| Kind | OpenAI's endpoint | Anthropic's endpoint |"
+    yield "|---|---|---|"
+    for kind in errors.ErrorKind:
+        error = errors.ProviderError(kind, "")
+        yield f"| `{kind.value}` | {answer(error, OPENAI)} | {answer(error, ANTHROPIC)} |"
+
+
+OURS: tuple[tuple[str, errors.HeadgateError], ...] = (
+    ("no key for the provider is set", errors.MissingKey("")),
+    ("unknown, ambiguous or retired model", errors.ConfigError("")),
+    ("a field the wire cannot carry, or any loss with `strict`", errors.Unsupported("")),
+    ("another request that cannot be carried out", errors.UsageError("")),
+    ("the answer stopped before its end", errors.Truncated("")),
+    ("what came is no answer", errors.WireError("")),
+    ("receipts cannot be written", errors.StoreError("")),
+)
+"""Failures that are not a provider's refusal, each with an error that stands for it."""
+
+
+def own_errors() -> Iterator[str]:
+    """What a client of the gateway is told for errors of ours."""
+    yield "| What | Class | OpenAI's endpoint | Anthropic's endpoint |"
+    yield "|---|---|---|---|"
+    for what, error in OURS:
+        yield f"| {what} | `{type(error).__name__}` | {answer(error, OPENAI)} | {answer(error, ANTHROPIC)} |"
+
+
+def answer(error: errors.HeadgateError, surface: Surface) -> str:
+    """Status, type and, where it says more, code of an error on a surface."""
+    response = error_response(error, surface)
+    body = decode(response.body)["error"]
+    code = body.get("code") or body.get("details", {}).get("error_code")
+    more = f" / `{code}`" if code and code != body["type"] else ""
+    return f"{response.status} `{body['type']}`{more}"
+
+
 def providers() -> Iterator[str]:
     """A row for each provider."""
     yield "| Provider | Chat wire | Batch wire | Key from | Default model |"
@@ -96,8 +138,8 @@ def yes(flag: bool) -> str:
 
 PARTS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     "reference/cli.md": {"commands": commands},
-    "reference/errors.md": {"tree": error_tree, "kinds": error_kinds},
-    "reference/wire-support.md": {"providers": providers},
+    "reference/errors.md": {"tree": error_tree, "kinds": error_kinds, "upstream": upstream_errors, "ours": own_errors},
+    "reference/wire-support.md": {"providers": providers, "chat": wire_table.rows},
 }
 """Page → name of a generated part → what writes it."""
 

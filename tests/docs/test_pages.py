@@ -21,13 +21,15 @@ from headgate import errors
 from headgate.batch.pipeline_load import load_pipeline
 from headgate.batch.reasons import Reason
 from headgate.cli import cli
+from headgate.config import Environment, load_settings
+from headgate.config.settings import SPECS
 from headgate.providers import PROVIDERS
 from headgate.sim import faults
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 TEMPLATE = ROOT / ".env.template"
-VARIABLE = re.compile(r"\b(?:HEADGATE|GENAI)_[A-Z][A-Z_]*[A-Z]\b")
+LITERAL = re.compile(r"[\"'](HEADGATE_[A-Z][A-Z_]*[A-Z])[\"']")
 DEVELOPMENT = {"HEADGATE_CORPUS", "HEADGATE_REQUIRE_SERVICES", "HEADGATE_PROOFS"}
 
 
@@ -59,6 +61,15 @@ def blocks(*languages: str) -> list[tuple[str, str]]:
 def sources() -> str:
     """The product's source text."""
     return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+
+def variables() -> set[str]:
+    """Every environment variable the product reads: those of settings and keys, and the one that names the settings file."""
+    names = {f"HEADGATE_{name.upper()}" for name in SPECS} | {alias for spec in SPECS.values() for alias in spec.aliases}
+    keys = {name for provider in PROVIDERS.values() for name in provider.auth.env}
+    read = names | keys | {"HEADGATE_CONFIG"}
+    assert set(LITERAL.findall(sources())) <= read
+    return read
 
 
 def command_lines() -> list[tuple[str, str]]:
@@ -117,17 +128,33 @@ def test_make_targets_in_the_documentation_exist() -> None:
     assert named <= targets
 
 
-def test_every_variable_the_code_reads_is_documented() -> None:
-    read = set(VARIABLE.findall(sources())) | {name for provider in PROVIDERS.values() for name in provider.auth.env}
-    documented = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", SETTINGS.read_text(encoding="utf-8")))
+def test_settings_are_documented_and_what_is_documented_is_a_setting() -> None:
+    documented = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", SETTINGS.read_text(encoding="utf-8")))
+    assert documented == variables() | DEVELOPMENT
+
+
+def test_the_template_lists_what_is_in_use() -> None:
     listed = set(re.findall(r"^([A-Z_]+)=$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert read <= documented
-    assert read <= listed
+    reserved = SETTINGS.read_text(encoding="utf-8").partition("## Reserved")[2].partition("## Development")[0]
+    assert listed == variables() - set(re.findall(r"`([A-Z_]+)`", reserved))
 
 
-def test_every_documented_variable_is_read() -> None:
-    documented = set(VARIABLE.findall(SETTINGS.read_text(encoding="utf-8") + TEMPLATE.read_text(encoding="utf-8")))
-    assert documented - DEVELOPMENT <= set(VARIABLE.findall(sources()))
+def test_reserved_settings_are_used_by_nothing() -> None:
+    reserved = SETTINGS.read_text(encoding="utf-8").partition("## Reserved")[2].partition("## Development")[0]
+    elsewhere = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py") if path.name != "settings.py")
+    names = [name.lower() for name in re.findall(r"`HEADGATE_([A-Z_]+)`", reserved)]
+    assert names
+    assert [name for name in names if re.search(rf"\b{name}\b", elsewhere)] == []
+
+
+def test_ports_and_defaults_are_those_of_the_code() -> None:
+    text = SETTINGS.read_text(encoding="utf-8")
+    values = load_settings(Environment({"HOME": "/home/someone"}), Path("/work")).explain()
+    for name, value, _ in values:
+        if name.endswith(("_port", "_timeout", "_host")):
+            rows = [line for line in text.replace("),", ")\n").splitlines() if f"`HEADGATE_{name.upper()}`" in line]
+            assert len(rows) == 1
+            assert value.removesuffix(".0") in rows[0], name
 
 
 def test_the_template_holds_no_value() -> None:

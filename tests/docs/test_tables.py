@@ -1,0 +1,294 @@
+"""Tables of the documentation against the code, in both directions."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import click
+import msgspec
+import pytest
+
+from headgate.batch import config_reader
+from headgate.batch.pipeline import Coercion
+from headgate.batch.pipeline_load import load_pipeline
+from headgate.catalog.load import load_catalog
+from headgate.cli import cli, exit_code
+from headgate.dialects import batch_anthropic, batch_gemini, batch_openai_files
+from headgate.errors import (
+    ConfigError,
+    ErrorKind,
+    HeadgateError,
+    MissingKey,
+    ProviderError,
+    RunError,
+    StoreError,
+    Truncated,
+    Unsupported,
+    UsageError,
+    WireError,
+)
+from headgate.library.options import Options
+from headgate.providers import PROVIDERS
+from headgate.sim import faults
+from headgate.sim.server import Simulator
+from headgate.testing.gateway import Rig, running_gateway
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+CODE = re.compile(r"`([^`]+)`")
+
+
+def page(name: str) -> str:
+    """The text of a page of the documentation."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next."""
+    return re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row but the headers."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    heads = {i - 1 for i, line in enumerate(lines) if re.fullmatch(r"[|\-: ]+", line)}
+    kept = (line for i, line in enumerate(lines) if i not in heads and i - 1 not in heads)
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))] for line in kept]
+
+
+def words(text: str) -> set[str]:
+    """Everything in backquotes."""
+    return set(CODE.findall(text))
+
+
+# Exit codes
+
+
+EXITS: dict[int, tuple[HeadgateError, ...]] = {
+    1: (StoreError(""), RunError(""), HeadgateError(""), WireError("", fault="local")),
+    2: (UsageError(""), Unsupported(""), RunError("", exit_code=2)),
+    3: (ConfigError(""), MissingKey("")),
+    4: (ProviderError(ErrorKind.AUTH, ""), ProviderError(ErrorKind.PERMISSION, "")),
+    5: (ProviderError(ErrorKind.CONNECTION, ""), ProviderError(ErrorKind.RATE_LIMIT, ""), Truncated(""), WireError("")),
+}
+
+
+def test_exit_codes() -> None:
+    documented = {int(cells[0]) for cells in rows(page("reference/exit-codes.md"))}
+    assert documented == {0, 130, *EXITS}
+    for code, errors in EXITS.items():
+        assert [exit_code(error) for error in errors] == [code] * len(errors)
+
+
+def test_the_options_of_run_that_are_explained_exist() -> None:
+    command = cli.get_command(click.Context(cli), "run")
+    assert command is not None
+    real = {name for parameter in command.params for name in parameter.opts}
+    named = set(re.findall(r"--[a-z][a-z-]+", page("how-to/run-a-pipeline.md")))
+    assert named <= real
+
+
+# The pipeline's keys
+
+
+EVERY_KIND = """
+pipeline:
+  name: All
+  steps:
+    - {name: ask, params: {temperature: 0}}
+    - {name: compute, scope: expression, expressions: {a: "1"}}
+    - {name: fan, scope: fan_out, field: a}
+    - {name: last, scope: run, script: x.py}
+api: {retry: {}, realtime: {}}
+processing:
+  strategy: permutation
+  positions: [{name: card}]
+  items: {source: items.yaml}
+  validation_retry: {}
+prompts: {templates: {ask: ask.jinja2}}
+schemas: {files: {ask: ask.json}}
+validation: {ask: {rules: [{expr: "1 > 0"}]}}
+"""
+
+
+@pytest.fixture
+def pipeline_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every key that reading a pipeline asks for."""
+    asked: set[str] = set()
+    looking, having, ignoring = config_reader.Section.raw, config_reader.Section.has, config_reader.Section.ignore
+
+    def raw(self: config_reader.Section, key: str) -> object:
+        asked.add(key)
+        return looking(self, key)
+
+    def has(self: config_reader.Section, key: str) -> bool:
+        asked.add(key)
+        return having(self, key)
+
+    def ignore(self: config_reader.Section, *keys: str) -> None:
+        asked.update(keys)
+        ignoring(self, *keys)
+
+    monkeypatch.setattr(config_reader.Section, "raw", raw)
+    monkeypatch.setattr(config_reader.Section, "has", has)
+    monkeypatch.setattr(config_reader.Section, "ignore", ignore)
+    for name, text in {
+        "config.yaml": EVERY_KIND,
+        "items.yaml": "[{id: a}]",
+        "templates/ask.jinja2": "Say something.",
+        "schemas/ask.json": '{"type": "object"}',
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert [step.kind.value for step in load_pipeline(tmp_path).steps] == ["chunk", "expression", "fan_out", "run"]
+    return asked - {"ask"}
+
+
+def test_every_key_of_a_pipeline_is_explained(pipeline_keys: set[str]) -> None:
+    text = page("reference/pipeline-format.md")
+    named = {part for word in words(text) for part in re.split(r"[.:, ]+", word)} | set(re.findall(r"^## (\w+)$", text, re.MULTILINE))
+    assert pipeline_keys - named == set()
+
+
+def test_every_key_that_is_explained_is_read(pipeline_keys: set[str]) -> None:
+    text = page("reference/pipeline-format.md").partition("## Expressions")[0]
+    firsts = {word for cells in rows(text) for word in words(cells[0])}
+    coercions = {coercion.value for coercion in Coercion}
+    assert coercions <= firsts
+    assert firsts - coercions - pipeline_keys == set()
+
+
+# The simulator
+
+
+def tags(union: object) -> Iterator[tuple[str, set[str]]]:
+    """The `kind` and the fields of every action."""
+    for kind in get_args(union):
+        yield str(kind.__struct_config__.tag), set(kind.__struct_fields__)
+
+
+def test_fault_rules() -> None:
+    text = page("how-to/use-the-simulator.md")
+    documented = {next(iter(words(cells[0]))): cells for cells in rows(section(text, "Faults"))}
+    actions = dict(tags(faults.Action))
+    assert set(documented) == set(actions)
+    for kind, fields in actions.items():
+        assert words(documented[kind][1]) == fields, kind
+    assert words(documented["answer"][2]) == set(get_args(faults.AnswerName))
+    assert words(documented["rows"][2]) | set(get_args(faults.AnswerName)) == set(get_args(faults.RowName)) | {"answer"}
+    assert words(documented["batch_end"][2]) == set(get_args(faults.EndName))
+    after = section(text, "Faults").partition("\n`error` is one of")[2]
+    known = set(get_args(faults.ErrorName)) | faults.OPERATIONS | set(faults.Match.__struct_fields__) | {"match"}
+    assert words(after) - {"openai", "anthropic", "gemini"} == known
+
+
+def test_the_control_api(headgate_simulator: Simulator) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", headgate_simulator.port)
+    connection.request("GET", "/_sim/")
+    known = set(re.findall(r"/_sim/(\w+)", msgspec.json.decode(connection.getresponse().read())["error"]))
+    connection.close()
+    assert set(re.findall(r"/_sim/(\w+)", page("how-to/use-the-simulator.md"))) == known
+
+
+@pytest.fixture
+def headgate_simulator() -> Iterator[Simulator]:
+    """A simulator on a free port."""
+    with Simulator().run_in_thread() as simulator:
+        yield simulator
+
+
+# The library and the gateway
+
+
+def test_the_options_of_a_call() -> None:
+    listed = {word for cells in rows(section(page("how-to/use-from-python.md"), "What can be asked")) for word in words(cells[0])}
+    assert listed == set(Options.__annotations__)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A gateway over a simulator."""
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+def test_the_endpoints_of_the_gateway(rig: Rig) -> None:
+    assert rig.app is not None
+    real = {f"{route.method} {route.path.replace('/*', '/{model}')}" for route in rig.app.routes.all}
+    listed = {word for cells in rows(section(page("how-to/use-as-gateway.md"), "Endpoints"))[:4] for word in words(cells[0])}
+    assert listed == real
+
+
+def test_the_headers_of_the_gateway(rig: Rig) -> None:
+    text = section(page("how-to/use-as-gateway.md"), "Endpoints")
+    listed = {word for cells in rows(text)[4:] for word in words(cells[0])}
+    body = b'{"model": "sim-anthropic/sim-small", "seed": 7, "messages": [{"role": "user", "content": "Hello"}]}'
+    status, headers, _ = ask(rig, body)
+    ours = {name for name in headers if name.startswith("x-headgate-")}
+    assert status == 200
+    assert listed == ours | {"x-upstream-"}
+    assert headers["x-headgate-fidelity"] in text
+    status, _, reply = ask(rig, body, **{"x-headgate-strict": "true"})
+    assert (status, msgspec.json.decode(reply)["error"]["param"]) == (400, "max_tokens")
+
+
+def ask(rig: Rig, body: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer to a chat request."""
+    connection = http.client.HTTPConnection(rig.url.removeprefix("http://"))
+    connection.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {rig.key}", **headers})
+    reply = connection.getresponse()
+    found = reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+    connection.close()
+    return found
+
+
+def test_the_codes_the_gateway_refuses_with() -> None:
+    text = section(page("reference/errors.md"), "At the gateway")
+    table = text.partition("What the gateway refuses by itself:")[2]
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for name in ("serving", "gateway") for path in (ROOT / "src/headgate" / name).rglob("*.py")
+    )
+    assert words(table) - {"Host"} == set(re.findall(r'\bcode="([a-z_]+)"', sources))
+    statuses = set(re.findall(r"\b(?:Refused|_refuse)\(\s*(\d{3})", sources)) | set(
+        re.findall(r"^_PHRASES = .*?(431)", sources, re.MULTILINE)
+    )
+    assert {status for cells in rows(table) for status in re.findall(r"\d{3}", cells[0])} == statuses
+
+
+# Wires, words, layers
+
+
+def test_the_limits_of_the_batch_wires() -> None:
+    cells = {row[0]: row[1:] for row in rows(section(page("reference/wire-support.md"), "What each batch wire can do"))}
+    providers = [PROVIDERS[name] for name in ("openai", "anthropic", "gemini")]
+    for place, (envelope, provider) in enumerate(zip((batch_openai_files, batch_anthropic, batch_gemini), providers, strict=True)):
+        limits = envelope.DIALECT.limits
+        megabytes = limits.max_bytes // 10**6
+        size = f"{megabytes} MB" if megabytes < 1000 else f"{megabytes // 1000} GB"
+        assert cells["most rows"][place].startswith(f"{limits.max_rows:,}")
+        assert cells["most bytes"][place] == size
+        assert cells["cancelled by us after"][place] == f"{provider.max_age / 3600:g} hours"
+
+
+def test_no_card_lets_system_messages_stay_on_anthropics_wire() -> None:
+    assert "no card does yet" in page("reference/wire-support.md")
+    assert not any(card.capabilities.system_anywhere for card in load_catalog().cards if card.provider == "anthropic")
+
+
+def test_the_glossary_knows_only_words_in_use() -> None:
+    terms = re.findall(r"^\*\*([^*]+)\*\*", page("glossary.md"), re.MULTILINE)
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")).lower()
+    assert terms == sorted(terms, key=str.lower)
+    assert [term for term in terms if not re.search(re.sub(r"[- ]", "[-_ ]?", term.lower()), sources)] == []
+
+
+def test_the_layers_of_the_architecture_page() -> None:
+    drawn = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    layers = [re.split(r"\s{2,}", line)[0] for line in drawn.splitlines()]
+    contract = (ROOT / ".importlinter").read_text(encoding="utf-8").partition("layers =\n")[2].partition("\n\n")[0]
+    there = [" | ".join(name for name in line.strip().split(" | ") if not name.startswith("(")) for line in contract.splitlines()]
+    assert layers == [line for line in there if line]
