@@ -161,6 +161,9 @@ def main() -> int:
     clean = clean and not (leaks["in_flight"] or leaks["tasks"] or leaks["file_descriptors"])
     passed = clean and stream["median_ms"] < 5 and (options.smoke or costs["ratio"] >= 2)
     result: dict[str, dict[str, float] | dict[str, int]] = {"cpu": costs, "stream": stream, "cancels": leaks}
+    out = Path(__file__).resolve().parent / "out"
+    out.mkdir(exist_ok=True)
+    (out / "http1.json").write_text(json.dumps({**result, "passed": passed}, indent=2) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps({**result, "passed": passed}))
     else:

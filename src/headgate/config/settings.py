@@ -229,7 +229,7 @@ def _read(name: str, spec: Spec, text: str, folder: Path, origin: str) -> tuple[
         return spec.read(text, folder), origin
     except ValueError as error:
         shown = "" if spec.read is _secret else f", not {text!r}"
-        raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate config show") from error
+        raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate doctor") from error
 
 
 def _misspelt(environment: Environment) -> list[str]:

@@ -52,7 +52,7 @@ def _settings(path: Path, root: yaml.MappingNode, known: Collection[str]) -> dic
         if name not in known:
             close = get_close_matches(name, known, n=1)
             meant = f' (did you mean "{close[0]}"?)' if close else f"; known are {', '.join(sorted(known))}"
-            raise ConfigError(f'unknown key "{name}"{meant}', where=where, hint="headgate config show")
+            raise ConfigError(f'unknown key "{name}"{meant}', where=where, hint="headgate doctor")
         if name in found:
             raise ConfigError(f'the key "{name}" stands here twice', where=where)
         if value.tag == _NULL:

@@ -95,7 +95,7 @@ def submit(tag: BatchTag, body: BatchBody) -> Flow[BatchHandle]:
     if body.count > LIMITS.max_rows or lines.length > LIMITS.max_bytes:
         raise UsageError(
             f"a batch of {body.count} rows and {lines.length} bytes is over the limits ({LIMITS.max_rows} rows, {LIMITS.max_bytes} bytes)",
-            hint="make smaller chunks: --max-rows-per-batch 10000",
+            hint="lower processing.chunk_size in the pipeline",
         )
     file_id = yield from _upload(tag, lines)
     wanted: JsonObject = {

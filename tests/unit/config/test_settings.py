@@ -136,7 +136,7 @@ def test_mistakes_in_the_file_have_a_place(tmp_path: Path, yaml: str, said: str)
 def test_wrong_values_name_their_origin(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"environment {name}") as caught:
         load(tmp_path, {name: text})
-    assert caught.value.hint == "headgate config show"
+    assert caught.value.hint == "headgate doctor"
 
 
 def test_a_wrong_secret_is_not_shown(tmp_path: Path) -> None:
