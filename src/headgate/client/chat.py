@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from types import TracebackType
 
 import msgspec
 
-from headgate.client.target import Target, refusal, upstream_id
+from headgate.client.target import Target, concealed, refusal, upstream_id
 from headgate.dialects.base import ChatDialect, Note, RenderedRequest, StreamDecoder
 from headgate.domain.events import Failed, StreamEvent
 from headgate.domain.fold import Fold
@@ -41,9 +41,9 @@ class Prepared(msgspec.Struct, frozen=True):
     rendered: RenderedRequest
     body: bytes
 
-    def call(self, limit: float | None) -> Send:
-        """The call to make, within `limit` seconds."""
-        return Send("POST", self.rendered.path, self.body, (CONTENT_TYPE, *self.rendered.headers), limit)
+    def call(self, limit: float | None, *, once: bool = False) -> Send:
+        """The call to make, within `limit` seconds; with `once` the transport never sends it a second time."""
+        return Send("POST", self.rendered.path, self.body, (CONTENT_TYPE, *self.rendered.headers), limit, once)
 
 
 def prepare(target: Target, request: Request) -> Prepared:
@@ -72,17 +72,18 @@ class ChatClient:
         return await self.complete_prepared(target, prepare(target, whole), request_id=request_id, limit=limit)
 
     async def complete_prepared(
-        self, target: Target, ready: Prepared, *, request_id: str | None = None, limit: float | None = None
+        self, target: Target, ready: Prepared, *, request_id: str | None = None, limit: float | None = None, once: bool = False
     ) -> Exchange:
-        """`complete` for a request that is rendered already."""
+        """`complete` for a request that is rendered already; `once` forbids the transport to send it again on a fresh connection."""
         started, clock = time.time(), time.monotonic()
-        reply = await self.send(target, ready.call(limit), request_id)
+        reply = await self.send(target, ready.call(limit, once=once), request_id)
         response = read_answer(target, reply)
         return Exchange(response, ready.rendered.notes, started, time.monotonic() - clock, upstream_id(reply.headers), len(ready.body))
 
     async def send(self, target: Target, call: Send, request_id: str | None = None) -> Reply:
         """Make one call as it stands and return a 2xx reply; any other raises `ProviderError`."""
-        reply = await self._http.request(target.origin, call, target.headers(request_id))
+        with naming(target):
+            reply = await self._http.request(target.origin, call, target.headers(request_id))
         if not reply.ok:
             raise refusal(target, reply.status, reply.headers, reply.body, time.time())
         return reply
@@ -99,12 +100,22 @@ class ChatClient:
         return self._http.stream(target.origin, call, (*target.headers(request_id), *extra))
 
 
+@contextmanager
+def naming(target: Target) -> Iterator[None]:
+    """Give an error of the network the name of the provider it was on the way to."""
+    try:
+        yield
+    except ProviderError as error:
+        error.provider = error.provider or target.provider.name
+        raise
+
+
 def read_answer(target: Target, reply: Reply) -> Response:
     """Parse a 2xx reply. Raises `ProviderError` for an error inside it, or for a body that is no answer of this dialect."""
     try:
         return target.provider.chat.parse_response(reply.body)
     except ProviderError as error:
-        error.provider = target.provider.name
+        concealed(target, error).provider = target.provider.name
         error.request_id = error.request_id or upstream_id(reply.headers)
         raise
     except WireError as error:
@@ -155,7 +166,8 @@ class StreamSession:
 
     async def __aenter__(self) -> StreamSession:
         self.started, self._clock = time.time(), time.monotonic()
-        reply = await self._context.__aenter__()
+        with naming(self.target):
+            reply = await self._context.__aenter__()
         try:
             self.upstream_id = upstream_id(reply.headers)
             if not reply.ok:
@@ -170,16 +182,17 @@ class StreamSession:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._context.__aexit__(kind, error, trace)
 
-    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+    async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         assert self._reply is not None, "use `async with` before iterating"
         decoder = self._dialect.stream_decoder()
-        async for data in self._reply.body:
-            for event in decoder.feed(data):
-                self._note(event)
-                yield event
-            if decoder.complete:
-                self._reply.finish()
-                break
+        with naming(self.target):
+            async for data in self._reply.body:
+                for event in decoder.feed(data):
+                    self._note(event)
+                    yield event
+                if decoder.complete:
+                    self._reply.finish()
+                    break
         for event in decoder.close():
             self._note(event)
             yield event
@@ -190,14 +203,19 @@ class StreamSession:
             self.first_event = self.duration
         self.fold.add(event)
         if isinstance(event, Failed):
-            event.error.provider = self.target.provider.name
+            concealed(self.target, event.error).provider = self.target.provider.name
             event.error.request_id = event.error.request_id or self.upstream_id
 
 
 def listen(decoder: StreamDecoder, fold: Fold, data: bytes) -> HeadgateError | None:
-    """Let a decoder overhear bytes that pass through: fills `fold`, and returns (never raises) what it could not read."""
+    """Let a decoder overhear bytes that pass through: fills `fold`, and returns (never raises) what it could not read.
+
+    It may go on listening after that: what belongs to something it missed is an error again, and all else is heard.
+    """
     try:
         fold.add_all(decoder.feed(data))
     except HeadgateError as error:
         return error
+    except LookupError as error:
+        return WireError(f"a part of the answer was missed before: {error!r}")
     return None

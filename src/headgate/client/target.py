@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headgate.catalog.cards import ModelCard
-from headgate.config import Secret
+from headgate.config import Secret, redact
 from headgate.domain.capabilities import ANY_MODEL, Capabilities
 from headgate.errors import ErrorKind, ProviderError
 from headgate.providers import Provider
@@ -59,15 +59,32 @@ def make_origin(provider: Provider, root: str | None, proxy: str | None, ca_file
 
 def refusal(target: Target, status: int, headers: dict[str, str], body: bytes, now: float) -> ProviderError:
     """The error a non-2xx reply stands for, with the provider's name, its request id and every form of Retry-After filled in."""
-    error = target.provider.chat.parse_error(status, headers, body)
+    error = concealed(target, target.provider.chat.parse_error(status, headers, body))
     error.provider = target.provider.name
     error.request_id = error.request_id or upstream_id(headers)
     if error.retry_after is None:
         error.retry_after = retry_after(headers, now)
+    if status == 401 and error.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNKNOWN):
+        error.kind = ErrorKind.AUTH
     if error.kind is ErrorKind.AUTH:
         variables = " or ".join(target.provider.auth.env)
         error.hint = error.hint or f"check the key in {variables} (account {target.credential.account!r})"
     return error
+
+
+def concealed(target: Target, error: ProviderError) -> ProviderError:
+    """`error` itself, with the key of the target masked in what the provider says (faults J2)."""
+    key = target.credential.key
+    error.message = redact(error.message, (key,))
+    error.args = (error.message,)
+    error.body = conceal_key(target, error.body)
+    return error
+
+
+def conceal_key(target: Target, body: bytes) -> bytes:
+    """`body` with the key of the target masked where it is quoted; the same bytes where it is not."""
+    key = target.credential.key
+    return body.replace(key.reveal().encode(), str(key).encode())
 
 
 _ID_HEADERS = ("x-request-id", "request-id", "x-goog-request-id", "x-amzn-requestid", "cf-ray")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.domain.content import Block, Refusal, Text, Thinking, ToolCall
+from headgate.domain.content import Block, Opaque, Refusal, Text, Thinking, ToolCall
 from headgate.domain.response import Response
 from headgate.domain.usage import Usage
 from headgate.wire.json import encode_text
@@ -37,4 +37,4 @@ def _size(block: Block) -> int:
         return len(block.text.encode())
     if isinstance(block, ToolCall):
         return len(block.name.encode()) + len(block.arguments.encode())
-    return len(encode_text(block))
+    return len(encode_text(block.raw if isinstance(block, Opaque) else block))

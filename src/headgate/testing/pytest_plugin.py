@@ -1,7 +1,7 @@
 """Fixtures on the simulator, for ``pytest_plugins = ["headgate.testing.pytest_plugin"]``.
 
-* `headgate_sim_settings`: override it to shape the simulator.
-* `headgate_sim`: a simulator on a free port, its clock standing still until it is advanced.
+* `headgate_sim_settings`, `headgate_sim_clock`: override them to shape the simulator.
+* `headgate_sim`: a simulator on a free port.
 * `headgate_environment`: an empty working folder and data folder, no keys, and `HEADGATE_SIM_URL` set.
 """
 
@@ -16,6 +16,7 @@ import pytest
 from headgate.providers import PROVIDERS
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
+from headgate.testing.clock import START, Clock, ManualClock
 from headgate.testing.simulators import running_simulator
 
 
@@ -26,9 +27,15 @@ def headgate_sim_settings() -> SimSettings:
 
 
 @pytest.fixture
-def headgate_sim(headgate_sim_settings: SimSettings) -> Iterator[Simulator]:
+def headgate_sim_clock() -> Clock:
+    """The simulator's clock: one that stands still until it is advanced."""
+    return ManualClock(START)
+
+
+@pytest.fixture
+def headgate_sim(headgate_sim_settings: SimSettings, headgate_sim_clock: Clock) -> Iterator[Simulator]:
     """A running simulator."""
-    with running_simulator(headgate_sim_settings) as simulator:
+    with running_simulator(headgate_sim_settings, headgate_sim_clock) as simulator:
         yield simulator
 
 

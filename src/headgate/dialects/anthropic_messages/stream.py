@@ -77,7 +77,10 @@ class MessagesDecoder:
 
     def close(self) -> list[StreamEvent]:
         """Last events at the end of the bytes. Raises `Truncated` when neither `message_stop` nor an error was seen."""
-        events = self._events(self._sse.close())
+        try:
+            events = self._events(self._sse.close())
+        except WireError as error:
+            raise Truncated(f"the stream ended inside an event: {error.message}") from error
         if not self.complete and not self._started:
             events += self._plain_error()
         if not self.complete:

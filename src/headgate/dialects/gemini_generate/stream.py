@@ -58,6 +58,9 @@ class _Frames(Protocol):
 
     def close(self) -> list[bytes]: ...
 
+    @property
+    def unknown(self) -> bytes: ...
+
 
 class _SseFrames:
     def __init__(self) -> None:
@@ -68,6 +71,10 @@ class _SseFrames:
 
     def close(self) -> list[bytes]:
         return [event.data for event in self._sse.close()]
+
+    @property
+    def unknown(self) -> bytes:
+        return self._sse.unknown
 
 
 class _JsonFrames:
@@ -81,6 +88,10 @@ class _JsonFrames:
         if self._splitter.open:
             raise Truncated("the JSON stream ended inside an object")
         return []
+
+    @property
+    def unknown(self) -> bytes:
+        return b""
 
 
 class _Choice:
@@ -130,10 +141,34 @@ class GeminiStreamDecoder:
 
     def close(self) -> list[StreamEvent]:
         """Last events. Raises `Truncated` unless every candidate has ended or the stream reported an error."""
-        events = self._read(self._frames.close()) if self._frames is not None and not self._failed else []
+        if self._frames is None or self._failed:
+            events: list[StreamEvent] = []
+        else:
+            events = self._last(self._frames)
         if not self.complete:
             raise Truncated("the Gemini stream ended before a finish reason")
         return events
+
+    def _last(self, frames: _Frames) -> list[StreamEvent]:
+        """What the end of the bytes completes: a last chunk, or an error in plain JSON behind the chunks."""
+        try:
+            events = self._read(frames.close())
+        except WireError as error:
+            raise Truncated(f"the Gemini stream ended inside a chunk: {error.message}") from error
+        if not self.complete and frames.unknown:
+            events += self._plain_error(frames.unknown)
+        return events
+
+    def _plain_error(self, text: bytes) -> list[StreamEvent]:
+        try:
+            raw = decode(text, what="stream")
+        except WireError:
+            return []
+        error = error_in(raw) if isinstance(raw, dict) else None
+        if error is None:
+            return []
+        self._failed = True
+        return [Failed(classify(error, 200))]
 
     def _detect(self, data: bytes) -> bool:
         """Choose the framing by the first byte that says something."""

@@ -1,0 +1,203 @@
+"""``headgate run`` and ``headgate status``, against the simulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from headgate.cli.runs import Dollars
+from headgate.ledger import Filter, Ledger
+from headgate.sim.faults import Match, Rule, Status
+from headgate.sim.server import Simulator
+from headgate.testing.clock import START, Clock, ScaledClock
+from headgate.testing.pipelines import CONFIG, ITEMS, write_quiz
+from headgate.wire.json import Json
+
+pytest_plugins = ["headgate.testing.pytest_plugin"]
+
+Command = Callable[..., Json]
+
+
+@pytest.fixture
+def headgate_sim_clock() -> Clock:
+    """A batch of a minute is over in a third of a second."""
+    return ScaledClock(START, 200.0)
+
+
+def rows(path: str | Path) -> list[Json]:
+    """A JSONL file."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("mode", ["realtime", "batch"])
+def test_a_run_from_start_to_receipts(headgate: Command, headgate_environment: Path, headgate_sim: Simulator, mode: str) -> None:
+    write_quiz(headgate_environment)
+    done = headgate("run", "Quiz", "-r", "one", "--mode", mode, "--json", code=0)
+    told = done.json()
+    assert set(told) == {"run", "folder", "state", "exit_code", "valid", "failed", "cost_nanos", "reason", "outputs"}
+    assert (told["run"], told["state"], told["exit_code"], told["valid"], told["failed"]) == ("one", "complete", 0, 6, 0)
+    assert told["cost_nanos"] == headgate_sim.bill.total > 0
+    assert "sim-openai/sim-small" in done.err
+    answers = rows(told["outputs"]["results"])
+    assert sorted(answer["answer"] for answer in answers) == [f"question {n}" for n in range(6)]
+    assert rows(told["outputs"]["failures"]) == []
+    with closing(Ledger.open(headgate_environment / "data" / "ledger.db")) as ledger:
+        booked = ledger.totals(Filter(run="one"))
+    assert sum(total.cost_nanos for total in booked) == headgate_sim.bill.total
+
+    status = headgate("status", "one", "--json", code=0).json()
+    assert (status["state"], status["mode"], status["units"], status["driven"]) == ("complete", mode, 6, False)
+    assert Decimal(status["cost_usd"]) * 10**9 == headgate_sim.bill.total
+    (step,) = status["steps"]
+    assert (step["name"], step["provider"], step["model"]) == ("ask", "sim-openai", "sim-small")
+    assert step["started"] == step["valid"] + step["failed"] + step["pending"] == 6
+    assert len(status["batches"]) == (1 if mode == "batch" else 0)
+    assert status["problems"] == []
+    text = headgate("status", str(headgate_environment / "runs" / "one"), code=0).out
+    assert text.startswith(f"one: Quiz, {mode}, complete\nunits 6, spent $")
+
+
+def test_a_run_goes_on_where_it_stopped(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """A refused key stops the run; with a key that works it goes on, and pays for nothing twice."""
+    write_quiz(headgate_environment)
+    headgate_sim.set_faults((Rule(Status("auth"), Match(operation="chat")),))
+    stopped = headgate("run", "Quiz", "-r", "one")
+    assert stopped.code != 0
+    assert "check the key in HEADGATE_SIM_KEY" in stopped.err
+    assert "go on with: headgate run Quiz --run-dir runs/one" in stopped.err
+    assert headgate_sim.bill.total == 0
+
+    wrong = headgate("run", "Other", "-r", "one", code=2)
+    assert "is a run of 'Quiz', not of 'Other'" in wrong.err
+    assert "headgate run Quiz --run-dir" in wrong.err
+
+    headgate_sim.set_faults(())
+    done = headgate("run", "Quiz", "-r", "one", "--json", code=0)
+    assert done.json()["valid"] == 6
+    assert "resuming one" in done.err
+    assert len(headgate_sim.bill.lines) == 6
+    again = headgate("run", "Quiz", "-r", "one", "--json", code=0)
+    assert again.json()["valid"] == 6
+    assert len(headgate_sim.bill.lines) == 6
+
+
+def test_a_cost_cap_ends_with_two(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment)
+    done = headgate("run", "Quiz", "-r", "one", "--max-cost", "0.0000001", code=2)
+    assert "reason: the cost cap is reached" in done.err
+    assert "hint: run the same command with a higher --max-cost to go on" in done.err
+    assert headgate_sim.bill.total == 0
+    assert headgate("run", "Quiz", "-r", "one", "--max-cost", "$1", "-q", code=0).out.startswith("complete: 6 valid")
+
+
+def test_an_answer_that_breaks_the_schema_fails_only_its_unit(
+    headgate: Command, headgate_environment: Path, headgate_sim: Simulator
+) -> None:
+    write_quiz(headgate_environment, items=ITEMS.replace("question 3", "'x'\n    extra: 1"), template="answer: {{ text }}\n")
+    headgate_sim.set_faults((Rule(Status("bad_request"), Match(operation="chat", nth=2)),))
+    told = headgate("run", "Quiz", "-r", "one", "--json", "--concurrency", "1").json()
+    assert (told["valid"], told["failed"]) == (5, 1)
+    (failure,) = rows(told["outputs"]["failures"])
+    assert "Invalid request" in json.dumps(failure)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("Quizz",), 3, "did you mean 'Quiz'?"),
+        (("Quiz", "-p", "sim-opnai"), 3, "unknown provider 'sim-opnai' (did you mean sim-openai?)"),
+        (("Quiz", "-m", "sim-openai/sim-smal"), 3, "did you mean sim-small?"),
+        (("Quiz", "-m", "sim-smal"), 3, "did you mean sim-small?"),
+        (("Quiz", "-p", "openai"), 3, "no key for OpenAI: OPENAI_API_KEY is not set"),
+        (("Quiz", "--mode", "bach"), 2, "'bach' is not one of"),
+        (("Quiz", "--max-units", "0"), 2, "0 is not in the range"),
+        (("Quiz", "--max-cost", "much"), 2, "'much' is not an amount; write 2.50"),
+        (("Quiz", "--max-cost", "0"), 2, "the amount must be greater than zero"),
+        (("Quiz", "--max-cost", "-1"), 2, "the amount must be greater than zero"),
+        (("Quiz", "--max-cost", "inf"), 2, "the amount must be greater than zero"),
+        (("Quiz", "-r", "a b"), 2, "'a b' cannot be the name of a run"),
+        (("Quiz", "-r", "..secret"), 2, "cannot be the name of a run"),
+        (("Quiz", "--sead", "1"), 2, "Did you mean '--seed'?"),
+        ((), 2, "Missing argument 'PIPELINE'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_done_is_said_at_once(
+    headgate: Command, headgate_environment: Path, headgate_sim: Simulator, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    write_quiz(headgate_environment)
+    done = headgate("run", *arguments)
+    assert done.code == code, done.err
+    assert told in " ".join(done.err.split())
+    assert headgate_sim.requests == []
+    assert not (headgate_environment / "runs").exists(), "nothing is left behind"
+
+
+def test_no_provider_named_anywhere(headgate: Command, headgate_environment: Path) -> None:
+    write_quiz(headgate_environment, config=CONFIG.replace("api:\n  provider: sim-openai\n", ""))
+    done = headgate("run", "Quiz", code=3)
+    assert "no provider is named anywhere; keys were found for sim-anthropic, sim-gemini, sim-openai" in done.err
+    assert "hint: add --provider sim-anthropic" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "nanos"), [("2.50", 2_500_000_000), ("$1", 10**9), ("0.000000001", 1), ("1e-3", 10**6), ("1000000", 10**15)]
+)
+def test_amounts(text: str, nanos: int) -> None:
+    assert Dollars().convert(text, None, None) == nanos
+
+
+def test_a_step_that_does_not_exist(headgate: Command, headgate_environment: Path) -> None:
+    write_quiz(headgate_environment, config=CONFIG.replace("validation:\n  ask:", "validation:\n  aks:"))
+    done = headgate("run", "Quiz", code=3)
+    assert "config.yaml:21:3: validation names 'aks', which is no step (known: ask)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [
+        (CONFIG.replace("  chunk_size: 10", "  chunk_size: ten"), "config.yaml:10:3"),
+        (CONFIG.replace("  chunk_size: 10", "  chunk_size: [10"), "config.yaml:1"),
+        (CONFIG.replace("  strategy: direct", "  stratgey: direct"), "config.yaml:9:3"),
+        (CONFIG.replace("      prompt_template: ask.jinja2", "\t prompt_template: ask.jinja2"), "config.yaml:5:1"),
+    ],
+    ids=["type", "unclosed", "unknown-key", "tab"],
+)
+def test_an_error_in_the_yaml_names_its_place(headgate: Command, headgate_environment: Path, config: str, place: str) -> None:
+    write_quiz(headgate_environment, config=config)
+    done = headgate("run", "Quiz", code=3)
+    assert place in done.err
+    assert not (headgate_environment / "runs").exists()
+
+
+def test_status_of_what_is_not_there(headgate: Command, headgate_environment: Path) -> None:
+    done = headgate("status", "nowhere", code=2)
+    assert "there is no run 'nowhere'" in done.err
+    assert "hint: headgate run" in done.err
+
+
+def test_a_run_is_found_by_the_beginning_of_its_name(headgate: Command, headgate_environment: Path) -> None:
+    write_quiz(headgate_environment, items="questions:\n  - id: a\n    text: b\n")
+    for name in ("first-one", "first-two", "last"):
+        headgate("run", "Quiz", "-r", name, "-q", code=0)
+    assert headgate("status", "la", code=0).out.startswith("last: Quiz")
+    assert "several runs begin with 'first'" in headgate("status", "first", code=2).err
+
+
+def test_hostile_text_is_not_printed_raw(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment)
+    headgate_sim.set_faults((Rule(Status("auth", message="no\x1b[2Jentry\x07"), Match(operation="chat")),))
+    done = headgate("run", "Quiz", "-r", "one")
+    status = headgate("status", "one", code=0)
+    for text in (done.out, done.err, status.out, status.err):
+        assert not set(text) & set("\x1b\x07"), text
+    assert "no\ufffd[2Jentry" in done.err
+    for arguments in (("run", "Qu\x1b[2Jiz"), ("run", "Quiz", "-m", "sim-openai/\x1b[2J"), ("status", "\x1b[2J"), ("\x1b[2J",)):
+        found = headgate(*arguments)
+        assert found.code in (2, 3)
+        assert "\x1b" not in found.out + found.err, arguments

@@ -1,0 +1,108 @@
+"""Batch calls to one provider; the whole life of a job is in the conformance suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headgate.client import BatchClient
+from headgate.dialects.batch import BatchHandle, BatchRequestRow, BatchRows, BatchStatus, BatchTag
+from headgate.errors import ErrorKind, ProviderError, Unsupported
+from headgate.providers import PROVIDERS
+from headgate.sim.faults import Status
+from headgate.sim.server import Simulator
+from headgate.testing.simulators import END_OF_BATCH, fault, simulated_target, with_batches
+from headgate.transport.http1 import HttpClient
+
+pytest_plugins = ["headgate.testing.pytest_plugin"]
+
+BODIES = {
+    "sim-openai": b'{"model":"sim-small","messages":[{"role":"user","content":"Hello."}]}',
+    "sim-anthropic": b'{"model":"sim-small","max_tokens":50,"messages":[{"role":"user","content":"Hello."}]}',
+    "sim-gemini": b'{"contents":[{"role":"user","parts":[{"text":"Hello."}]}]}',
+}
+each = pytest.mark.parametrize("name", sorted(BODIES))
+
+
+def tag_and_rows(name: str) -> tuple[BatchTag, BatchRows]:
+    """A job of three rows."""
+    endpoint = PROVIDERS[name].batch_endpoint.format(model="sim-small")
+    rows = tuple(BatchRequestRow(f"u-{n}", endpoint, BODIES[name]) for n in range(3))
+    return BatchTag("run:1", "u", "sim-small", endpoint, "a-boundary"), BatchRows(rows)
+
+
+@each
+def test_a_job_from_submission_to_rows_on_disk(name: str, headgate_sim: Simulator) -> None:
+    target = simulated_target(PROVIDERS[name], headgate_sim)
+    tag, rows = tag_and_rows(name)
+
+    async def live(client: BatchClient) -> list[str]:
+        handle = await client.submit(tag, rows)
+        headgate_sim.advance(END_OF_BATCH)
+        state = await client.status(handle)
+        assert state.status is BatchStatus.COMPLETED
+        files = await client.results(handle, state)
+        decoder = client.dialect.row_decoder("output")
+        (path,) = {Path(file.path) for file in files if file.kind == "output"}
+        return sorted(str(row.custom_id) for row in [*decoder.feed(path.read_bytes()), *decoder.close()])
+
+    assert with_batches(target, live) == ["u-0", "u-1", "u-2"]
+    assert {line.account for line in headgate_sim.bill.lines} == {"sim-headgate"}
+    assert len(headgate_sim.bill.lines) == 3
+
+
+@each
+def test_a_refused_key_names_its_variable(name: str, headgate_sim: Simulator) -> None:
+    target = simulated_target(PROVIDERS[name], headgate_sim, key="wrong")
+
+    async def look(client: BatchClient) -> None:
+        with pytest.raises(ProviderError) as caught:
+            await client.find(tag_and_rows(name)[0], 0.0)
+        assert caught.value.provider == name
+        assert caught.value.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION)
+        if caught.value.kind is ErrorKind.AUTH:
+            assert caught.value.hint == "check the key in HEADGATE_SIM_KEY"
+
+    with_batches(target, look)
+
+
+@each
+def test_an_unclear_submission_is_found_again(name: str, headgate_sim: Simulator) -> None:
+    """The job may exist although creating it failed with a 5xx: whoever asks `find` learns."""
+    target = simulated_target(PROVIDERS[name], headgate_sim)
+    tag, rows = tag_and_rows(name)
+    headgate_sim.set_faults(fault("batch_create", Status("unavailable"), first=1))
+
+    async def retry(client: BatchClient) -> None:
+        since = headgate_sim.clock.now() - 1.0
+        with pytest.raises(ProviderError) as caught:
+            await client.submit(tag, rows)
+        assert caught.value.transient
+        assert await client.find(tag, since) == []
+        handle = await client.submit(tag, rows)
+        assert [candidate.handle.id for candidate in await client.find(tag, since)] == [handle.id]
+
+    with_batches(target, retry)
+
+
+def test_a_provider_without_a_batch_api_says_what_to_do(headgate_sim: Simulator, tmp_path: Path) -> None:
+    plain = msgspec.structs.replace(PROVIDERS["sim-openai"], batch=None, batch_endpoint="")
+    client = BatchClient(HttpClient(), simulated_target(plain, headgate_sim), tmp_path)
+    with pytest.raises(Unsupported) as caught:
+        _ = client.dialect
+    assert caught.value.hint == "use --mode realtime"
+
+
+@each
+def test_an_unknown_job_is_not_found(name: str, headgate_sim: Simulator) -> None:
+    target = simulated_target(PROVIDERS[name], headgate_sim)
+    handle = BatchHandle("batches/none" if name == "sim-gemini" else "none")
+
+    async def look(client: BatchClient) -> None:
+        with pytest.raises(ProviderError) as caught:
+            await client.status(handle)
+        assert caught.value.kind is ErrorKind.NOT_FOUND
+
+    with_batches(target, look)
