@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from headgate.client.target import Target
+from headgate.client.target import Target, concealed
 from headgate.dialects.batch import BatchBody, BatchDialect, BatchHandle, BatchState, BatchTag, Candidate, ResultFile
 from headgate.errors import ErrorKind, ProviderError, Unsupported
 from headgate.transport.drive import drive
@@ -56,7 +56,7 @@ class BatchClient:
         try:
             return await drive(flow, self._http, target.origin, self._authorise, self._folder)
         except ProviderError as error:
-            error.provider = target.provider.name
+            concealed(target, error).provider = target.provider.name
             if error.kind is ErrorKind.AUTH and error.hint is None:
                 error.hint = f"check the key in {' or '.join(target.provider.auth.env)}"
             raise

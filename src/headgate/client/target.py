@@ -65,7 +65,7 @@ def refusal(target: Target, status: int, headers: dict[str, str], body: bytes, n
     if error.retry_after is None:
         error.retry_after = retry_after(headers, now)
     if status == 401 and error.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNKNOWN):
-        error.kind = ErrorKind.AUTH
+        error.kind, error.fault = ErrorKind.AUTH, "provider"
     if error.kind is ErrorKind.AUTH:
         variables = " or ".join(target.provider.auth.env)
         error.hint = error.hint or f"check the key in {variables} (account {target.credential.account!r})"

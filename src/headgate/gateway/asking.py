@@ -8,7 +8,7 @@ import msgspec
 
 from headgate.client import Target
 from headgate.dialects.base import ChatDialect, Note
-from headgate.errors import Unsupported
+from headgate.errors import ConfigError, Unsupported
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.envelopes import Refused, Surface
 from headgate.serving.metering import Meter, Tab
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TRUE = frozenset({"true", "1"})
+LONGEST_MODEL = 512
+"""Longer names are not looked up: the search for near misses would hold up every other request."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def read_ask(body: bytes) -> Ask:
-    """Open a request body. Raises `Refused` (400) for what is no JSON object, and for a model or stream field of the wrong type."""
+    """Open a request body. Raises `Refused` (400) for what is no JSON object or a field of the wrong type, `ConfigError` for no model."""
     try:
         fields = _fields.decode(body)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -61,6 +63,8 @@ def read_ask(body: bytes) -> Ask:
     model = read_field(fields, "model", str)
     if not model:
         raise Refused(400, "model must be given: GET /v1/models lists what can be asked", code="missing_model", param="model")
+    if len(model) > LONGEST_MODEL:
+        raise ConfigError(f"no model has a name longer than {LONGEST_MODEL} characters", hint="GET /v1/models lists what can be asked")
     return Ask(body, fields, model, bool(read_field(fields, "stream", bool)))
 
 

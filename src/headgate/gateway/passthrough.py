@@ -9,9 +9,9 @@ from contextlib import aclosing
 import msgspec
 
 from headgate.client.chat import CONTENT_TYPE, listen, naming, read_answer
-from headgate.client.target import refusal, upstream_id
+from headgate.client.target import conceal_key, refusal, upstream_id
 from headgate.domain.fold import Fold
-from headgate.errors import ErrorKind, HeadgateError, ProviderError, WireError
+from headgate.errors import ErrorKind, HeadgateError, ProviderError, TooLarge, WireError
 from headgate.gateway.asking import Job, check_choices, read_field
 from headgate.gateway.last_words import farewell, last_words
 from headgate.gateway.relay import EventRelay, is_usage_only
@@ -94,7 +94,8 @@ def returned(job: Job, reply: Reply) -> Response:
     """A settled reply as it goes to the client."""
     assert job.tab.receipt is not None
     marks = stamps(job.tab.call, job.tab.receipt.cost)
-    return Response(reply.status, (*returned_headers(reply.headers), NO_STORE, *marks), reply.body)
+    body = reply.body if reply.ok else conceal_key(job.target, reply.body)
+    return Response(reply.status, (*returned_headers(reply.headers), NO_STORE, *marks), body)
 
 
 def _is_object(body: bytes) -> bool:
@@ -111,7 +112,9 @@ class StreamPass:
         self._job = job
         self._fold = Fold(job.dialect.name)
         self._decoder = job.target.provider.chat.stream_decoder()
+        self._relay = EventRelay()
         self._deaf = False
+        self._lost = False
         self._whole: Reply | None = None
         self._headers: Headers = ()
 
@@ -122,7 +125,8 @@ class StreamPass:
         if self._whole is not None:
             await anext(chunks, b"")
             return returned(self._job, self._whole)
-        return Stream(200, self._headers, chunks, farewell=farewell(self._job))
+        say = farewell(self._job)
+        return Stream(200, self._headers, chunks, farewell=lambda error: self._relay.gap + say(error))
 
     async def _run(self) -> AsyncGenerator[bytes, None]:
         """First an empty piece, once it is known what the answer will be; then the pieces."""
@@ -145,27 +149,34 @@ class StreamPass:
                             yield piece
                 except HeadgateError as error:
                     tab.error = error
-                    yield last_words(job, error)
+                    yield self._relay.gap + last_words(job, error)
 
     async def _pieces(self, reply: StreamReply, usage_added: bool) -> AsyncGenerator[bytes, None]:
-        relay, over = EventRelay(is_usage_only if usage_added else None), False
+        self._relay = relay = EventRelay(is_usage_only if usage_added else None)
+        over = False
         async for data in reply.body:
             over = self._listen(data)
             yield relay.feed(data)
             if over:
                 reply.finish()
                 break
-        yield relay.rest()
         if not over:
             self._conclude()
+        yield relay.rest()
 
     def _listen(self, data: bytes) -> bool:
-        """Overhear a read, and tell whether the answer's terminator was in it. What is whole is booked as whole, whoever still reads it."""
+        """Overhear a read, and tell whether the answer's terminator was in it. What is whole is booked as whole, whoever still reads it.
+
+        What cannot be read is counted by its bytes; the usage may still come after it.
+        """
         tab = self._job.tab
         if tab.first_byte is None:
             tab.first_byte = asyncio.get_running_loop().time() - tab.call.clock
-        if not self._deaf:
-            self._deaf = listen(self._decoder, self._fold, data) is not None
+        failed = None if self._deaf else listen(self._decoder, self._fold, data)
+        if failed is not None:
+            self._lost, self._deaf = True, isinstance(failed, TooLarge)
+        if failed is not None or self._deaf:
+            tab.unheard += len(data)
         over = self._decoder.complete and not self._deaf
         if over:
             self._conclude()
@@ -173,11 +184,10 @@ class StreamPass:
 
     def _conclude(self) -> None:
         """At the end of the bytes. Raises `Truncated` for a stream that stopped before its terminator, unless it could not be followed."""
-        if self._deaf:
-            return
-        self._fold.add_all(self._decoder.close())
+        if not self._lost:
+            self._fold.add_all(self._decoder.close())
         failed = self._fold.error
-        self._job.tab.whole = failed is None
+        self._job.tab.whole = failed is None and (self._decoder.complete or not self._lost)
         self._job.tab.error = None if failed is None else failed.error
 
 

@@ -20,13 +20,21 @@ class EventRelay:
     def __init__(self, unwanted: Callable[[bytes], bool] | None = None) -> None:
         self._unwanted = unwanted
         self._held = b""
+        self._torn = False
+
+    @property
+    def gap(self) -> bytes:
+        """What must come before an event of our own: nothing, or the end of the event that was not waited for."""
+        return b"\n\n" if self._torn else b""
 
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes."""
         held = self._held + data
         cut = max((at + len(end) for end in _ENDS if (at := held.rfind(end)) >= 0), default=0)
-        if not cut and len(held) > LONGEST_HELD:
-            cut = len(held)
+        if cut:
+            self._torn = False
+        elif len(held) > LONGEST_HELD:
+            cut, self._torn = len(held), True
         self._held = held[cut:]
         return self._wanted(held[:cut])
 

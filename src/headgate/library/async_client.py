@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TypeAlias, Unpack
 
@@ -34,6 +35,8 @@ class AsyncClient:
             raise TypeError("give parts or make_parts")
         self._parts = make_parts() if parts is None and make_parts is not None else parts
         self._meter: Meter | None = None
+        self._open: set[AsyncStream] = set()
+        self._calls: set[asyncio.Future[None]] = set()
 
     async def complete(self, model: str | Request, messages: Messages | None = None, **options: Unpack[Options]) -> Completion:
         """One whole answer.
@@ -44,7 +47,7 @@ class AsyncClient:
         request = make_request(model, messages, options)
         parts, meter, target = await self._prepare(request)
         tab = Tab(meter.call(parts.face, target))
-        async with tab.settled_now_by(meter):
+        async with self._counted(), tab.settled_now_by(meter):
             ready = prepare(target, msgspec.structs.replace(request, stream=None, stream_usage=None))
             tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
             check_strict(options, ready.rendered.notes)
@@ -56,11 +59,20 @@ class AsyncClient:
 
     def stream(self, model: str | Request, messages: Messages | None = None, **options: Unpack[Options]) -> AsyncStream:
         """A streamed answer: ``async with client.stream(…) as stream: async for text in stream: …``. Raises as `complete` does."""
-        return AsyncStream(self._prepare, make_request(model, messages, options), options)
+        return AsyncStream(self._prepare, make_request(model, messages, options), options, self._open)
 
     async def aclose(self) -> None:
-        """Wait for receipts, and close the parts if they are the client's own. A second call does nothing."""
+        """Leave the streams that are still open, wait for receipts, and close the parts if they are the client's own.
+
+        Calls under way in other tasks fail then, with a receipt. A second call does nothing.
+        """
         parts, self._parts = self._parts, None
+        for stream in tuple(self._open):
+            await stream.__aexit__(None, None, None)
+        if parts is not None and parts.close is not None:
+            await parts.http.aclose()
+            while self._calls:
+                await asyncio.wait(self._calls)
         if self._meter is not None:
             await self._meter.drain()
         if parts is not None and parts.close is not None:
@@ -71,6 +83,17 @@ class AsyncClient:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        """Let `aclose` know of the call."""
+        ended = asyncio.get_running_loop().create_future()
+        self._calls.add(ended)
+        try:
+            yield
+        finally:
+            self._calls.discard(ended)
+            ended.set_result(None)
 
     async def _prepare(self, request: Request) -> tuple[LibraryParts, Meter, Target]:
         """The parts, ready to book, and the target."""
@@ -93,10 +116,11 @@ class AsyncStream:
     Leaving early cancels the call at the provider and books what came. `completion` is there once the answer is whole.
     """
 
-    def __init__(self, prepare_call: Prepare, request: Request, options: Options) -> None:
+    def __init__(self, prepare_call: Prepare, request: Request, options: Options, opened: set[AsyncStream]) -> None:
         self._prepare = prepare_call
         self._request = request
         self._options = options
+        self._siblings = opened
         self._meter: Meter | None = None
         self._tab: Tab | None = None
         self._session: StreamSession | None = None
@@ -115,11 +139,13 @@ class AsyncStream:
             await self._settle(error)
             raise
         self._session = session
+        self._siblings.add(self)
         tab.status, tab.upstream_id, tab.response = 200, session.upstream_id, session.fold.response
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         session, tab = self._opened()
+        self._siblings.discard(self)
         try:
             await session.__aexit__(kind, error, trace)
         finally:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import TypeVar, Unpack
 
@@ -28,31 +29,67 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._gate = threading.Lock()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop | None = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="headgate-client", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[None, None, T]) -> T:
-        """Run `work` on the loop and return what it returns; an interrupt of the wait cancels it. Raises `UsageError` after a fork."""
-        loop = self._loop
-        if loop is None or self._pid != os.getpid():
+        """Run `work` on the loop and return what it returns; an interrupt of the wait cancels it.
+
+        Raises `UsageError` after a fork, after `close`, and when another thread closes meanwhile.
+        """
+        if self._pid != os.getpid():
             work.close()
-            why = "is closed" if loop is None else "was made before the process forked, and its thread did not come along"
-            raise UsageError(f"this client {why}", hint="client = headgate.Client()")
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+            raise _unusable("was made before the process forked, and its thread did not come along")
+        with self._gate:
+            future = None if self._loop is None else asyncio.run_coroutine_threadsafe(self._counted(work), self._loop)
+        if future is None:
+            work.close()
+            raise _unusable("is closed")
         try:
             return future.result()
+        except CancelledError as error:
+            raise _unusable("was closed by another thread") from error
         except BaseException:
             future.cancel()
             raise
 
-    def close(self) -> None:
-        """Stop the loop and join the thread. A second call, and one in a forked child, do nothing."""
-        loop, self._loop = self._loop, None
-        if loop is not None and self._pid == os.getpid():
+    def close(self, last: Callable[[], Coroutine[None, None, None]] | None = None) -> None:
+        """Cancel what other threads wait for, run `last`, stop the loop and join the thread.
+
+        A second call, and one in a forked child, do nothing.
+        """
+        if self._pid != os.getpid():
+            return
+        with self._gate:
+            loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(self._end(last), loop).result()
+        finally:
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
             loop.close()
+
+    async def _counted(self, work: Coroutine[None, None, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await work
+        finally:
+            self._tasks.discard(task)
+
+    async def _end(self, last: Callable[[], Coroutine[None, None, None]] | None) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if last is not None:
+            await last()
 
     @property
     def usable(self) -> bool:
@@ -83,12 +120,11 @@ class Client:
         return Stream(self._thread, self._client.stream(model, messages, **options))
 
     def close(self) -> None:
-        """Wait for receipts, close the parts if they are the client's own, and join the thread. A second call does nothing."""
-        if self._thread.usable:
-            try:
-                self._thread.run(self._client.aclose())
-            finally:
-                self._thread.close()
+        """Cancel calls of other threads, wait for receipts, close the parts if they are the client's own, and join the thread.
+
+        A second call does nothing.
+        """
+        self._thread.close(self._client.aclose)
 
     def __enter__(self) -> Client:
         return self
@@ -135,6 +171,10 @@ class Stream:
 async def _next(pieces: AsyncGenerator[T, None]) -> T | None:
     """The next piece, None at the end: no piece is None."""
     return await anext(pieces, None)
+
+
+def _unusable(why: str) -> UsageError:
+    return UsageError(f"this client {why}", hint="client = headgate.Client()")
 
 
 async def _make(parts: LibraryParts | None, make_parts: Callable[[], LibraryParts] | None) -> AsyncClient:

@@ -14,15 +14,19 @@ from headgate.catalog.prices import price, unit_prices
 from headgate.client import Target
 from headgate.dialects.base import Note
 from headgate.domain.cost import Cost
-from headgate.domain.estimate import estimate_usage
+from headgate.domain.estimate import estimate_tokens, estimate_usage
 from headgate.domain.response import Response
-from headgate.domain.usage import Usage
+from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, StoreError, Truncated, WireError
 from headgate.ledger import Attempt, Ledger, Receipt
 from headgate.ledger.receipt import Face, Status
 
 _LOG = logging.getLogger("headgate.metering")
 _INPUTS = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
+_LIST_TIERS = frozenset({"", "default", "standard", "auto", "on_demand", "service_tier_standard"})
+"""What providers call the service tier their list prices are for; None says the same."""
+MOST = 1_000_000_000
+"""A count above this is a provider's mistake, whatever it counts: no request has a billion tokens (faults B12)."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +50,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a call ended.
 
     `response` is the answer or as much of it as came. `whole` says that its terminator was seen; `status` is the provider's HTTP status,
-    `called` False when no byte was sent. `finished` is loop time; `first_byte` seconds after the start.
+    `called` False when no byte was sent. `unheard` are bytes of the answer that could not be read, and so are not in `response`.
+    `finished` is loop time; `first_byte` seconds after the start.
     """
 
     response: Response = Response()
@@ -54,6 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: HeadgateError | None = None
     cancelled: bool = False
     called: bool = True
+    unheard: int = 0
     status: int | None = None
     upstream_id: str | None = None
     first_byte: float | None = None
@@ -64,29 +70,44 @@ def charged_usage(call: Call, outcome: Outcome) -> Usage:
     """What the call consumed: the provider's count of a whole answer, nothing for a refusal, else an estimate that says so.
 
     A broken or abandoned answer is estimated from the request and from what came; where the provider had counted the input already, that
-    count stands, and its count of the output is the least the estimate may say.
+    count stands, and its count of the output is the least the estimate may say. A count that cannot be true, such as none for an answer
+    that has text, is estimated as well: nothing is free because it was counted wrong.
     """
     response = outcome.response
     if _unbilled(outcome):
         return Usage()
-    if outcome.whole and response.usage is not None:
-        return response.usage
-    guess = estimate_usage(call.request_bytes, response)
-    seen = response.usage
+    seen = response.usage if response.usage is not None and _credible(response.usage) else None
+    if seen is not None and outcome.whole and seen.input_total and seen.output_total:
+        return seen
+    guess = _guessed(call, outcome)
     if seen is None:
         return guess
-    counted = {name: getattr(seen, name) for name in _INPUTS}
+    if outcome.whole and seen.input_total and not guess.output_total:
+        return seen
+    counted = {name: getattr(seen if seen.input_total else guess, name) for name in _INPUTS}
     text = max(guess.output_text, seen.output_total - max(guess.output_reasoning, seen.output_reasoning))
     reasoning = max(guess.output_reasoning, seen.output_reasoning)
     return Usage(**counted, output_text=text, output_reasoning=reasoning, fees=seen.fees, source="estimated", native=seen.native)
 
 
+def _credible(usage: Usage) -> bool:
+    """Whether a provider's counts can be true."""
+    return all(getattr(usage, name) <= MOST for name in BUCKETS) and all(count <= MOST for count in usage.fees.values())
+
+
+def _guessed(call: Call, outcome: Outcome) -> Usage:
+    """An estimate. Bytes nobody could read are taken for text, as far as the model can have written so much: never for nothing."""
+    guess = estimate_usage(call.request_bytes, outcome.response)
+    unheard, most = estimate_tokens(outcome.unheard), call.target.capabilities.max_output
+    return msgspec.structs.replace(guess, output_text=guess.output_text + (unheard if most is None else min(unheard, most)))
+
+
 def _unbilled(outcome: Outcome) -> bool:
-    """Whether nothing was carried out: the call never left, or brought nothing but an error status."""
+    """Whether nothing was carried out: the call never left, or brought nothing but an error status, not even a count."""
     if not outcome.called:
         return True
     error = outcome.error
-    if outcome.response.choices or not isinstance(error, ProviderError):
+    if outcome.response.choices or outcome.response.usage is not None or not isinstance(error, ProviderError):
         return False
     return not error.sent or (error.status is not None and error.status >= 400)
 
@@ -96,6 +117,8 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
     target, response = call.target, outcome.response
     usage = charged_usage(call, outcome)
     record = None if target.card is None else target.card.price_on(day_of(call.at))
+    if not lists_price(response.service_tier):
+        record = None
     cost = Cost(0) if _unbilled(outcome) else price(record, usage)
     kind = error_kind(outcome.error)
     attempt = Attempt(
@@ -135,6 +158,11 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
     )
 
 
+def lists_price(tier: str | None) -> bool:
+    """Whether the list prices hold for an answer of this service tier. Those of other tiers are unknown here (faults E16)."""
+    return tier is None or tier.lower() in _LIST_TIERS
+
+
 def _status(outcome: Outcome) -> Status:
     if outcome.cancelled:
         return "cancelled"
@@ -161,7 +189,7 @@ class Meter:
         self._clock = clock
         self._new_id = new_id
         self._writing: set[asyncio.Task[None]] = set()
-        self._unwritten: list[Receipt] = []
+        self._unwritten: dict[str, Receipt] = {}
 
     def call(self, face: Face, target: Target, *, dialect_in: str | None = None, stream: bool = False) -> Call:
         """A new call, beginning now."""
@@ -171,8 +199,9 @@ class Meter:
     async def ready(self) -> None:
         """Return when receipts can be written. Raises `StoreError` while earlier ones cannot: what cannot be booked is not called."""
         while self._unwritten:
-            await self._ledger.record(self._unwritten[-1])
-            self._unwritten.pop()
+            receipt = next(iter(self._unwritten.values()))
+            await self._ledger.record(receipt)
+            self._unwritten.pop(receipt.id, None)  # another request may have been here meanwhile
 
     def settle(self, call: Call, outcome: Outcome) -> Receipt:
         """Make the receipt of a finished call and have it written in the background."""
@@ -203,7 +232,7 @@ class Meter:
             await self._ledger.record(receipt)
         except StoreError as error:
             _LOG.error("the receipt %s could not be written and is kept for the next try: %s", receipt.id, error.message)
-            self._unwritten.append(receipt)
+            self._unwritten[receipt.id] = receipt
 
 
 class Tab:
@@ -214,6 +243,7 @@ class Tab:
         self.whole = False
         self.called = False
         self.cancelled = False
+        self.unheard = 0
         self.error: HeadgateError | None = None
         self.status: int | None = None
         self.upstream_id: str | None = None
@@ -247,6 +277,7 @@ class Tab:
             error=self.error,
             cancelled=self.cancelled,
             called=self.called,
+            unheard=self.unheard,
             status=self.status,
             upstream_id=self.upstream_id,
             first_byte=self.first_byte,

@@ -18,6 +18,7 @@ from headgate.serving.limits import ServerLimits
 from headgate.wire.json import JsonObject
 
 _LIMITS = ServerLimits()
+_UPGRADE_HEADERS = frozenset({b"upgrade", b"http2-settings"})
 _PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
@@ -37,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._header_bytes = 0
         self._oversized = False
+        self._declined = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -57,9 +59,27 @@ class BoundedProtocol(HttpToolsProtocol):
             self._header_bytes += len(data)
             if self._deadline is None:
                 self._arm()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if not self._in_body and self._header_bytes > self.limits.max_header_bytes and not self.transport.is_closing():
             self._refuse_headers()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as error:
+            self._decline_upgrade(data[error.args[0] :])
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, which whoever offers another protocol has to accept (RFC 9110, section 7.8).
+
+        The parser takes what follows such a head for the other protocol: the body would be lost, or taken for a request of its own.
+        """
+        head, self._declined = self._declined, b""
+        self.parser = httptools.HttpRequestParser(self)
+        self._parse(head + rest)
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -79,12 +99,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
         if self._oversized:
             raise httptools.HttpParserError("the headers are too long")
-        if not self.url.startswith(b"/"):
+        if not self.url.startswith(b"/") or self.parser.get_method() == b"CONNECT":
             raise httptools.HttpParserInvalidURLError("only targets in origin form are served")
+        if self.parser.should_upgrade():
+            self._in_body = False
+            self._declined = self._head_without_upgrade()
+            return
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """See `httptools.HttpRequestParser`."""
+        if self._declined:
+            return
         self._in_body = False
         self._stop_lingering()
         super().on_message_complete()
@@ -102,6 +128,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_headers()
         else:
             self._refuse(400, "the request is not valid HTTP/1.1")
+
+    def _head_without_upgrade(self) -> bytes:
+        """The request's head once more, without what offers another protocol."""
+        kept = b"".join(b"%b: %b\r\n" % pair for pair in self.headers if pair[0] not in _UPGRADE_HEADERS)
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        return line + kept + b"\r\n"
 
     def _refuse_headers(self) -> None:
         self._refuse(431, f"the request headers are longer than {self.limits.max_header_bytes} bytes")

@@ -53,6 +53,8 @@ class Job(msgspec.Struct, frozen=True):
     whole: bool
     restart_clock: bool
     """The clock begins again when the body is sent."""
+    once: bool = False
+    """Never asked again."""
 
 
 class HttpClient:
@@ -157,7 +159,7 @@ class HttpClient:
         head = route.renderer.render(call.method, call.path, call.headers + headers, length)
         deadline = asyncio.get_running_loop().time() + patience
         restart = call.timeout is None and not isinstance(body, bytes)
-        return Job(route, call.method, head, body, patience, deadline, max_body, whole, restart)
+        return Job(route, call.method, head, body, patience, deadline, max_body, whole, restart, call.once)
 
     async def _open_stream(self, origin: Origin, call: Send | Upload, headers: Headers, total: float, max_body: int) -> StreamReply:
         """Send `call` and return when the response head is there; `total` bounds the whole stream."""
@@ -172,14 +174,15 @@ class HttpClient:
     async def _perform(self, job: Job) -> tuple[Connection, Exchange]:
         """Send `job` and wait for its reply, or for the head of it.
 
-        A reused connection that dies soon and unanswered had been closed by the server before our bytes came: asked again, once.
+        A reused connection that dies soon and unanswered had been closed by the server before our bytes came: asked again, once. For calls
+        that must not be made twice that guess is not good enough.
         """
         loop = asyncio.get_running_loop()
         pool = job.route.pool
         connection = pool.take() or await pool.acquire(job.deadline)
         reused, start = connection.reused, loop.time()
         exchange = await self._attempt(connection, job, loop)
-        if exchange.lost_unanswered and reused and loop.time() - start <= self._settings.stale_window:
+        if exchange.lost_unanswered and reused and not job.once and loop.time() - start <= self._settings.stale_window:
             connection = await pool.acquire(job.deadline, fresh=True)
             exchange = await self._attempt(connection, job, loop)
         if exchange.error is not None and (job.whole or not exchange.status):

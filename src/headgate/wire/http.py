@@ -27,6 +27,8 @@ class Send(msgspec.Struct, frozen=True):
     headers: Headers = ()
     timeout: float | None = None
     """Seconds for the whole exchange; None takes the transport's default (120)."""
+    once: bool = False
+    """Never sent twice by the transport, not even when a kept connection turns out to be dead: that is an error with `sent` true."""
 
 
 class Body(Protocol):
@@ -64,6 +66,8 @@ class Upload(msgspec.Struct, frozen=True):
     body: Body
     headers: Headers = ()
     timeout: float | None = None
+    once: bool = False
+    """As in `Send`."""
 
 
 class Download(msgspec.Struct, frozen=True):

@@ -35,6 +35,11 @@ def encode_text(value: Json) -> str:
     return _encoder.encode(value).decode()
 
 
+def loaded(value: Json) -> Json:
+    """`value` itself, or decoded when it is raw JSON that was passed along unread. Raises `WireError` when it cannot be decoded."""
+    return decode(bytes(value), what="raw JSON", fault="local") if type(value) is Raw else value
+
+
 def obj(value: Json, path: str) -> JsonObject:
     """`value` as an object, or `WireError` naming `path`."""
     if isinstance(value, dict):

@@ -141,3 +141,56 @@ def test_a_redirect_is_not_passed_on(rig: Rig) -> None:
     reply = through(rig, OPENAI, {"model": "sim-openai/sim-small", "messages": TURNS})
     assert reply.status >= 500
     assert "location" not in reply.headers
+
+
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "sim-small"}
+SAID = json.dumps({**CHUNK, "choices": [{"index": 0, "delta": {"content": "hello"}, "finish_reason": None}]})
+COUNTED = json.dumps({**CHUNK, "choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 30}})
+
+
+def streamed(rig: Rig, *events: str, rest: str = "") -> Reply:
+    """What becomes of a stream of these events, and `rest` behind them."""
+    body = "".join(f"data: {event}\n\n" for event in events) + rest
+    rig.sim.set_faults((Rule(Garbage(content_type="text/event-stream", body=body)),))
+    reply = through(rig, OPENAI, {"model": "sim-openai/sim-small", "messages": TURNS, "stream": True})
+    rig.run(rig.drain())
+    return reply
+
+
+def test_an_error_is_not_glued_to_half_an_event(rig: Rig) -> None:
+    reply = streamed(rig, SAID, rest='data: {"id":"c","obj')
+    assert b'"obj' + b"data:" not in reply.body
+    *_, last = (json.loads(line[6:]) for line in reply.body.splitlines() if line.startswith(b"data: "))
+    assert last["error"]["code"] == "upstream_incomplete"
+
+
+def test_a_last_event_without_its_blank_line_is_passed_on(rig: Rig) -> None:
+    reply = streamed(rig, SAID, rest="data: [DONE]")
+    assert reply.body == f"data: {SAID}\n\ndata: [DONE]".encode()
+    assert rig.ledger.list()[0].status == "ok"
+
+
+def test_what_cannot_be_read_is_not_free(rig: Rig) -> None:
+    reply = streamed(rig, SAID, "{bad", SAID, "[DONE]")
+    assert reply.body.count(b"hello") == 2 and reply.body.endswith(b"data: [DONE]\n\n")
+    usage = rig.ledger.list()[0].usage
+    assert usage.source == "estimated" and usage.output_text > 4
+
+
+def test_the_count_of_an_answer_is_heard_behind_what_cannot_be_read(rig: Rig) -> None:
+    """In a read of its own, which a megabyte before it sees to."""
+    padding = f": {'x' * (1 << 19)}\n\n" * 2
+    streamed(rig, "{bad", rest=f"{padding}data: {SAID}\n\ndata: {COUNTED}\n\ndata: [DONE]\n\n")
+    receipt = rig.ledger.list()[0]
+    assert (receipt.usage.source, receipt.usage.input_total, receipt.usage.output_total) == ("provider", 70, 30)
+
+
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("path", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize("provider", ["sim-openai", "sim-anthropic"])
+def test_a_key_that_a_provider_quotes_is_masked(rig: Rig, provider: str, path: str, status: int) -> None:
+    body = '{"error": {"message": "wrong key sim-headgate", "type": "invalid_request_error"}}'
+    rig.sim.set_faults((Rule(Garbage(status=status, content_type="application/json", body=body)),))
+    reply = through(rig, path, {"model": f"{provider}/sim-small", "messages": TURNS, "max_tokens": 9})
+    assert reply.status == {400: 400, 401: 502}[status]
+    assert b"wrong key" in reply.body and b"sim-headgate" not in reply.body

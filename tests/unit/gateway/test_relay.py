@@ -64,3 +64,13 @@ def test_a_usage_event_whose_blank_line_never_came() -> None:
 def test_nothing_is_held_for_ever() -> None:
     relay = EventRelay()
     assert len(relay.feed(b"x" * (LONGEST_HELD + 1))) == LONGEST_HELD + 1
+
+
+def test_an_event_of_our_own_is_never_glued_to_half_of_one() -> None:
+    relay = EventRelay()
+    relay.feed(PLAIN + b"data: half")
+    assert relay.gap == b""
+    relay.feed(b"x" * LONGEST_HELD)
+    assert relay.gap == b"\n\n"
+    relay.feed(b"\n\n")
+    assert relay.gap == b""

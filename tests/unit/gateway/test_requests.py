@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.dialects.base import Note
-from headgate.errors import Unsupported
+from headgate.errors import ConfigError, Unsupported
 from headgate.gateway.app import ANTHROPIC, OPENAI
 from headgate.gateway.asking import Job, read_ask
 from headgate.gateway.passthrough import outgoing
@@ -204,3 +204,9 @@ def test_fidelity_is_a_header_whatever_the_fields_are_called() -> None:
     notes = [Note("a\r\nset-cookie: x=1, b", "dropped", ""), Note("ä", "approximated", ""), Note("a.b[0]", "dropped", "")]
     assert fidelity(notes) == "dropped:a??set-cookie:?x=1??b, approximated:?, dropped:a.b[0]"
     assert len(fidelity(Note("x" * 50 + str(i), "dropped", "") for i in range(1000))) <= LONGEST + 5
+
+
+def test_a_model_name_is_bounded() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_ask(b'{"model":"' + b"m" * 600 + b'"}')
+    assert len(caught.value.message) < 200

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from headgate.domain.events import Finished
@@ -14,7 +15,7 @@ from headgate.domain.response import Finish
 from headgate.errors import ConfigError, ErrorKind, ProviderError, Truncated, Unsupported, UsageError
 from headgate.ledger import Ledger
 from headgate.library import AsyncClient, LibraryParts
-from headgate.sim.faults import CutStream, Match, Rule, Status, StreamError
+from headgate.sim.faults import CutStream, Delay, Match, Rule, Status, StreamError
 from headgate.sim.server import Simulator
 from headgate.testing.simulators import wait_for
 
@@ -213,3 +214,33 @@ def test_many_at_once(make_parts: MakeParts, sim: Simulator, ledger: Ledger) -> 
 
     using(make_parts, work)
     assert len(ledger.list()) == 30
+
+
+def test_closing_ends_calls_under_way_and_books_them_before_the_parts_go(make_parts: MakeParts, sim: Simulator, ledger: Ledger) -> None:
+    sim.set_faults((Rule(Delay(20), Match(operation="chat")),))
+    parts, booked = make_parts(), []
+
+    async def close() -> None:
+        booked.extend(ledger.list())
+        await parts.http.aclose()
+
+    async def main() -> None:
+        client = AsyncClient(msgspec.structs.replace(parts, close=close))
+        resume = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await client.complete(MODELS[0], ASK)
+            finally:
+                await resume.wait()
+
+        tasks = [asyncio.create_task(work()) for _ in range(3)]
+        while parts.http.open_connections < 3:
+            await asyncio.wait(tasks, timeout=0.001)
+        await client.aclose()
+        resume.set()
+        failures = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [getattr(failure, "kind", failure) for failure in failures] == [ErrorKind.CANCELLED] * 3
+
+    asyncio.run(main())
+    assert len(booked) == 3

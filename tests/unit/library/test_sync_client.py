@@ -13,12 +13,13 @@ import pytest
 from headgate.errors import ProviderError, UsageError
 from headgate.ledger import Ledger
 from headgate.library import Client, LibraryParts
-from headgate.sim.faults import Rule, Status
+from headgate.sim.faults import Delay, Match, Rule, Status
 from headgate.sim.server import Simulator
 from headgate.testing.simulators import wait_for
 
 MakeParts = Callable[[], LibraryParts]
 MODEL = "sim-anthropic/sim-small"
+PATIENCE = 20.0
 ASK = "Where is the sailor's harbour, and how far is it from there to the sea?"
 
 
@@ -113,3 +114,42 @@ def test_subclass_without_arguments(make_parts: MakeParts) -> None:
     Ready.make = staticmethod(make_parts)
     with Ready() as client:
         assert client.complete(MODEL, ASK).text
+
+
+def test_closing_wakes_the_threads_that_wait(make_parts: MakeParts, sim: Simulator, ledger: Ledger) -> None:
+    sim.set_faults((Rule(Delay(PATIENCE), Match(operation="chat")),))
+    parts = make_parts()
+    client = Client(parts)
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(client.complete, MODEL, ASK) for _ in range(3)]
+        assert wait_for(lambda: parts.http.in_flight == 3)
+        client.close()
+        for call in calls:
+            with pytest.raises((UsageError, ProviderError), match="closed"):
+                call.result(PATIENCE / 2)
+    assert len(ledger.list()) == 3
+
+
+def test_closing_wakes_a_thread_that_reads_a_stream(make_parts: MakeParts, ledger: Ledger) -> None:
+    client = Client(make_parts=make_parts)
+    begun = threading.Event()
+
+    def read() -> None:
+        with client.stream(MODEL, ASK) as stream:
+            for _ in stream:
+                begun.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        assert begun.wait(PATIENCE)
+        client.close()
+        with pytest.raises((UsageError, ProviderError), match="closed"):
+            reading.result(PATIENCE / 2)
+    assert [receipt.status for receipt in ledger.list()] == ["cancelled"]
+
+
+def test_a_stream_that_is_still_open_at_the_end_is_booked(make_parts: MakeParts, ledger: Ledger) -> None:
+    with Client(make_parts=make_parts) as client:
+        stream = client.stream(MODEL, ASK).__enter__()
+        assert next(iter(stream))
+    assert [receipt.status for receipt in ledger.list()] == ["cancelled"]

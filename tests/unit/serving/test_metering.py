@@ -52,6 +52,16 @@ CHARGES: dict[str, tuple[Outcome, int, int, str]] = {
     "sent, no answer": (Outcome(error=ProviderError(ErrorKind.TIMEOUT, "late")), 100, 0, "estimated"),
     "half a reply": (Outcome(error=Truncated("cut")), 100, 0, "estimated"),
     "HTML with 200": (Outcome(error=refused(200)), 100, 0, "estimated"),
+    "whole, counted as nothing": (Outcome(response=saying("x" * 40, Usage()), whole=True), 100, 10, "estimated"),
+    "whole, output counted as nothing": (Outcome(response=saying("x" * 40, Usage(input_uncached=7)), whole=True), 7, 10, "estimated"),
+    "whole, input counted as nothing": (Outcome(response=saying("x" * 40, Usage(output_text=7)), whole=True), 100, 10, "estimated"),
+    "whole, nothing was said": (Outcome(response=saying("", Usage(input_uncached=7)), whole=True), 7, 0, "provider"),
+    "whole, an absurd count": (Outcome(response=saying("x" * 40, Usage(input_uncached=10**30)), whole=True), 100, 10, "estimated"),
+    "whole, an absurd fee": (Outcome(response=saying("x" * 40, Usage(output_text=1, fees={"a": 2**63})), whole=True), 100, 10, "estimated"),
+    "could not be read": (Outcome(response=saying("x" * 4), unheard=400), 100, 101, "estimated"),
+    "could not be read, but was counted": (Outcome(response=saying("", SEEN), whole=True, unheard=400), 120, 3, "provider"),
+    "more than can have been written": (Outcome(unheard=1 << 40), 100, 16_384, "estimated"),
+    "error status after a count": (Outcome(response=Response(usage=SEEN), error=refused(529)), 120, 3, "estimated"),
     "error status after content": (Outcome(response=saying("x" * 40, SEEN), error=refused(529)), 120, 10, "estimated"),
 }
 
@@ -151,3 +161,50 @@ def test_a_tab_is_settled_once_however_it_ends(target: Target, tmp_path: Path, k
     finally:
         ledger.close()
     assert receipt.status == ("cancelled" if kind in (asyncio.CancelledError, GeneratorExit) else "error")
+
+
+@pytest.mark.parametrize(
+    ("tier", "priced"), [(None, True), ("default", True), ("SERVICE_TIER_STANDARD", True), ("priority", False), ("flex", False)]
+)
+def test_list_prices_are_those_of_the_usual_tier(target: Target, tier: str | None, priced: bool) -> None:
+    response = msgspec.structs.replace(saying("hi", SEEN, Finish.STOP), service_tier=tier)
+    receipt = make_receipt(call_to(target), Outcome(response=response, whole=True))
+    assert (receipt.cost_nanos is not None, bool(receipt.unit_prices)) == (priced, priced)
+    assert receipt.usage == SEEN
+
+
+def test_an_absurd_count_is_booked_all_the_same(target: Target, tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.db")
+    response = saying("x" * 40, Usage(input_uncached=2**62, output_text=2**62, native={"prompt_tokens": 10**30}), Finish.STOP)
+
+    async def main() -> Receipt:
+        meter = Meter(ledger, lambda: 1_790_000_000.0, fresh_id)
+        receipt = meter.settle(call_to(target), Outcome(response=response, whole=True))
+        await meter.drain()
+        return receipt
+
+    try:
+        receipt = asyncio.run(main())
+        assert ledger.get(receipt.id) == receipt
+    finally:
+        ledger.close()
+
+
+def test_requests_that_write_old_receipts_together_lose_none(target: Target, tmp_path: Path) -> None:
+    ledger = BrokenLedger.open(tmp_path / "ledger.db")
+    assert isinstance(ledger, BrokenLedger)
+
+    async def main() -> None:
+        meter = Meter(ledger, lambda: 1_790_000_000.0, fresh_id)
+        for n in range(5):
+            meter.settle(msgspec.structs.replace(call_to(target), id=f"r{n}"), Outcome(cancelled=True))
+        with pytest.raises(StoreError):
+            await meter.drain()
+        ledger.full = False
+        await asyncio.gather(*(meter.ready() for _ in range(8)))
+
+    try:
+        asyncio.run(main())
+        assert {receipt.id for receipt in ledger.list()} == {f"r{n}" for n in range(5)}
+    finally:
+        ledger.close()

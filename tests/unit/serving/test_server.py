@@ -225,3 +225,23 @@ def test_unknown_address() -> None:
     with pytest.raises(ConfigError) as caught:
         listen("192.0.2.1", 0, 10)
     assert "192.0.2.1" in caught.value.message
+
+
+UPGRADE = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAAQ"}
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 1000], ids=["whole", "two reads", "byte by byte"])
+def test_another_protocol_is_declined_and_the_body_kept(server: Running, pieces: int) -> None:
+    """As Java's own HTTP client asks for a plain address."""
+    wire = server.wire()
+    data = request_bytes("POST", "/echo", b"GET /items/smuggled HTTP/1.1\r\n\r\n", **UPGRADE)
+    size = -(-len(data) // pieces)
+    for start in range(0, len(data), size):
+        wire.send(data[start : start + size])
+    assert json.loads(wire.reply().body)["length"] == 32
+    wire.send(request_bytes("GET", "/items/next"))
+    assert json.loads(wire.reply().body)["params"] == ["next"]
+
+
+def test_connect_is_refused(server: Running) -> None:
+    assert server.ask(b"CONNECT /echo HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").status == 400

@@ -7,7 +7,7 @@ import pytest
 from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError, TooLarge, Truncated, WireError
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import Origin, TransportSettings
-from headgate.wire.http import Headers, Send
+from headgate.wire.http import BytesBody, Headers, Send, Upload
 
 GET = Send("GET", "/x")
 POST = Send("POST", "/x", b"{}", (("content-type", "application/json"),))
@@ -192,6 +192,18 @@ async def test_a_stale_connection_is_replaced_only_once(scripts) -> None:
         with pytest.raises(ProviderError) as caught:
             await client.request(server.origin, POST)
         assert (caught.value.code, server.connections) == ("closed", 2)
+
+
+@pytest.mark.parametrize("upload", [False, True])
+async def test_a_call_that_must_not_be_made_twice_is_not_sent_again_on_a_fresh_connection(scripts, upload: bool) -> None:
+    body = BytesBody((b"{}",))
+    once = Upload("POST", "/batches", body, once=True) if upload else Send("POST", "/batches", b"{}", once=True)
+    stale = [scripts.REQUEST, scripts.reply(b"one"), scripts.REQUEST, scripts.CLOSE]
+    async with scripts.peer(stale, [scripts.REQUEST, scripts.reply(b"two"), scripts.HOLD]) as server, HttpClient() as client:
+        await client.request(server.origin, once)
+        with pytest.raises(ProviderError) as caught:
+            await client.request(server.origin, once)
+        assert (caught.value.kind, caught.value.sent, server.connections) == (ErrorKind.CONNECTION, True, 1)
 
 
 async def test_no_second_try_after_the_stale_window_or_a_byte_of_response(scripts) -> None:
