@@ -6,7 +6,8 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -71,14 +72,25 @@ def open_run(parts: Parts, request: RunRequest) -> Opened:
         raise UsageError(f"unknown mode {request.mode!r}", hint="use --mode batch or --mode realtime")
     home = Home(run_folder(parts, request.run)) if request.run is not None else None
     if home is not None and home.exists:
-        home.acquire()
-        if _begun(home):
-            return _resume(parts, request, home)
+        with held(home):
+            if _begun(home):
+                return _resume(parts, request, home)
     pipeline = find_pipeline(request.pipeline, pipeline_roots())
     if home is None:
         run_dir = parts.settings.run_dir
         home = Home(run_dir / new_run_id(pipeline.name, time.time(), run_dir))
     return _start(parts, request, home, pipeline)
+
+
+@contextmanager
+def held(home: Home) -> Iterator[None]:
+    """The lock of `home`, kept when the block ends well and given back when it fails."""
+    home.acquire()
+    try:
+        yield
+    except BaseException:
+        home.release()
+        raise
 
 
 def _begun(home: Home) -> bool:
@@ -94,8 +106,8 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     resolved = {step.name: _resolved(parts, request, pipeline, step) for step in pipeline.llm_steps}
     targets = {name: parts.target(found) for name, found in resolved.items()}
     _check_mode(request.mode, targets)
-    home.acquire()
-    home.write(SNAPSHOT, snapshot(pipeline))
+    with held(home):
+        home.write(SNAPSHOT, snapshot(pipeline))
     plan = Plan(
         run_id=home.folder.name,
         pipeline=pipeline,
@@ -233,7 +245,7 @@ def settlement(run: str, posting: Posting) -> Settlement:
 def run_folder(parts: Parts, name: str) -> Path:
     """The folder of a run: a path, else a name under the run folder. Raises `UsageError` for what could not be either."""
     path = Path(name)
-    if path.is_absolute() or len(path.parts) > 1 or path.is_dir():
+    if name and (path.is_absolute() or len(path.parts) > 1 or path.is_dir()):
         return path.absolute()
     if not RUN_NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot be the name of a run", hint="use letters, digits, dots, dashes and underscores")

@@ -10,8 +10,8 @@ from headgate.batch.tables import Tables
 
 def check_books(tables: Tables, run: int) -> list[str]:
     """What contradicts the law, counted unit by unit against the chunks' counters; empty when all is well."""
-    counts, problems = tables.unit_counts(run), []
-    totals = tables.totals(run)
+    totals, counts = tables.books(run)
+    problems = []
     for total in totals:
         valid, failed = counts.get((total.idx, UnitState.VALID), 0), counts.get((total.idx, UnitState.FAILED), 0)
         pending = sum(counts.get((total.idx, state), 0) for state in PENDING_UNITS)

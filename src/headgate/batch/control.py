@@ -34,6 +34,7 @@ class Control:
         self.stopped: Stop | None = None
         self._event = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
+        self._under_way: dict[asyncio.Task[object], float] = {}
 
     def on_stop(self, listener: Callable[[], None]) -> None:
         """Call `listener` when the run stops."""
@@ -51,6 +52,8 @@ class Control:
             self._event.set()
             for listener in self._listeners:
                 listener()
+            for task, grace in self._under_way.items():
+                self._limit(task, grace)
 
     def check(self) -> None:
         """Raise `Pausing` if the run is stopping."""
@@ -74,18 +77,22 @@ class Control:
     async def finish(self, work: Coroutine[object, object, T], grace: float) -> T:
         """Run `work`; once the run stops, give it `grace` more seconds, then cancel it and raise `Pausing`."""
         task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._event.wait())
+        self._under_way[task] = grace
+        if self.stopping:
+            self._limit(task, grace)
         try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                await asyncio.wait({task}, timeout=grace)
-            if not task.done():
-                raise Pausing
-            return task.result()
+            await asyncio.wait({task})
         finally:
-            for pending in (task, stop):
-                pending.cancel()
-            await asyncio.gather(task, stop, return_exceptions=True)
+            del self._under_way[task]
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if task.cancelled() and self.stopping:
+            raise Pausing
+        return task.result()
+
+    def _limit(self, task: asyncio.Task[object], grace: float) -> None:
+        asyncio.get_running_loop().call_later(grace, task.cancel)
 
     async def parked(self) -> None:
         """Return at once while the run goes on; never, once it stops: the process ends around it."""

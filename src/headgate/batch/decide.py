@@ -97,14 +97,15 @@ def decide_poll(state: BatchState, age: float, max_age: float, cancelled: bool) 
 
 
 def decide_unit(outcome: Outcome, reason: Reason | None, tries: int, max_tries: int, errors: int, max_errors: int) -> UnitState:
-    """The unit's state after an attempt. `tries` counts answered attempts, `errors` unanswered ones, this attempt included."""
+    """The unit's state after an attempt. `tries` counts answered attempts, `errors` unanswered ones, this attempt included.
+
+    An answer that was lost on its way may have been paid for, so it is not asked for again for ever.
+    """
     if outcome is Outcome.VALID:
         return UnitState.VALID
-    if outcome is Outcome.UNKNOWN:
-        return UnitState.RETRY
     if reason is not None and not retryable(reason):
         return UnitState.FAILED
-    if outcome is Outcome.ERROR:
+    if outcome in (Outcome.ERROR, Outcome.UNKNOWN):
         return UnitState.RETRY if errors < max_errors else UnitState.FAILED
     return UnitState.RETRY if tries < max_tries else UnitState.FAILED
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from headgate.batch.states import Verdict
+from headgate.errors import StoreError
 
 ENGINE_VERSION = "headgate-1"
 """Bumped when `PHASES` or the workflow's step sequence changes: runs of an older version are planned again from the tables."""
@@ -32,6 +36,7 @@ PHASES: dict[str, tuple[str, ...]] = {
 """What each lane's workflow goes through, in order."""
 
 WORKFLOW = "headgate.chunk"
+NAME = "headgate"
 
 
 class PhaseRunner(Protocol):
@@ -67,11 +72,14 @@ class Engine:
         self._workflow: Callable[[int, str], Coroutine[object, object, str]] | None = None
 
     async def start(self) -> None:
-        """Launch; workflows that a kill left are taken up again by the launch itself. The caller holds the home's lock."""
-        logging.getLogger("dbos").setLevel(logging.ERROR)
+        """Launch; workflows that a kill left are taken up again by the launch itself. The caller holds the home's lock.
+
+        Raises `StoreError`, as every method does, when the engine's database cannot be used.
+        """
+        quiet_log()
         self._database = wal_engine(self._home / "engine.sqlite")
         config: DBOSConfig = {
-            "name": "headgate",
+            "name": NAME,
             "system_database_engine": self._database,
             "system_database_url": f"sqlite:///{self._home / 'engine.sqlite'}",
             "application_version": ENGINE_VERSION,
@@ -81,12 +89,32 @@ class Engine:
             "notification_listener_polling_interval_sec": 0.2,
             "max_executor_threads": 32,
         }
-        DBOS(config=config)
-        self._register()
-        DBOS.launch()
-        for lane in PHASES:
-            limit: int = getattr(self._queues, lane)
-            await DBOS.register_queue_async(_queue_name(lane), worker_concurrency=limit, polling_interval_sec=self._queues.poll)
+        with self._told():
+            with ThreadPoolExecutor(1) as pool:  # not the loop's own: the library replaces that one, and closes it when it ends
+                await asyncio.get_running_loop().run_in_executor(pool, self._prepare, self._database)
+            DBOS(config=config)
+            self._register()
+            DBOS.launch()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Faults of the engine's database file as `StoreError`."""
+        try:
+            yield
+        except DBAPIError as error:
+            message = f"cannot use {self._home / 'engine.sqlite'}: {error.orig}"
+            raise StoreError(message, hint="free some disk space, then run the same command again") from error
+
+    def _prepare(self, database: SqlEngine) -> None:
+        """Make the queues before the launch: a queue that is made later is noticed by its worker only at its next look, a second later."""
+        DBOS.migrate(str(database.url))
+        client = DBOSClient(system_database_engine=database, application_name=NAME)
+        try:
+            for lane in PHASES:
+                limit: int = getattr(self._queues, lane)
+                client.register_queue(_queue_name(lane), worker_concurrency=limit, polling_interval_sec=self._queues.poll)
+        finally:
+            client.destroy()
 
     def _register(self) -> None:
         runner = self._runner
@@ -112,28 +140,39 @@ class Engine:
     async def enqueue(self, workflow_id: str, lane: str, chunk: int) -> None:
         """Start the workflow of a chunk; a second call with the same id changes nothing."""
         assert self._workflow is not None
-        with SetWorkflowID(workflow_id):
+        with self._told(), SetWorkflowID(workflow_id):
             await DBOS.enqueue_workflow_async(_queue_name(lane), self._workflow, chunk, lane)
 
     async def status(self, workflow_id: str) -> str | None:
         """The workflow's state word (ENQUEUED, PENDING, SUCCESS, ERROR, CANCELLED …), or None if it was never enqueued."""
-        found = await DBOS.get_workflow_status_async(workflow_id)
+        with self._told():
+            found = await DBOS.get_workflow_status_async(workflow_id)
         return None if found is None else str(found.status)
 
     async def failures(self) -> list[tuple[str, str]]:
         """Workflows that ended in an error, with the error: always a bug."""
-        found = await DBOS.list_workflows_async(status="ERROR", name=WORKFLOW)
+        with self._told():
+            found = await DBOS.list_workflows_async(status="ERROR", name=WORKFLOW)
         return [(status.workflow_id, repr(status.error)) for status in found]
 
     async def cancel(self, workflow_id: str) -> None:
         """Give a workflow up; the tables say what is left to do."""
-        await DBOS.cancel_workflow_async(workflow_id)
+        with self._told():
+            await DBOS.cancel_workflow_async(workflow_id)
 
     async def stop(self) -> None:
         """End without finishing: workflows still under way stay pending and are taken up by the next start."""
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         if self._database is not None:
             self._database.dispose()
+
+
+def quiet_log() -> None:
+    """Errors of the library only, and to today's standard error: its own handler keeps the stream it was made with, closed or not."""
+    logger = logging.getLogger("dbos")
+    logger.handlers.clear()
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.ERROR)
 
 
 def wal_engine(path: Path) -> SqlEngine:

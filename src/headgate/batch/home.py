@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -38,38 +40,42 @@ class Home:
         """The home's lasting name, made when first asked for."""
         path = self.folder / "home.id"
         if not path.exists():
-            self._create(path, f"home-{secrets.token_hex(8)}\n")
+            self.write("home.id", f"home-{secrets.token_hex(8)}\n".encode())
         return path.read_text(encoding="utf-8").strip()
 
-    def _create(self, path: Path, text: str) -> None:
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a small file of the home, whole or not at all. The caller holds the lock. Raises `StoreError`."""
+        path = self.folder / name
+        draft = self.folder / f".{name}.draft"
         try:
-            with open(path, "x", encoding="utf-8") as handle:
-                handle.write(text)
-        except FileExistsError:
-            return
+            with draft.open("wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            draft.replace(path)
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+            raise StoreError(f"cannot write {path}: {error.strerror}", hint=f"df -h {self.folder}") from error
+        return path
 
     def acquire(self) -> None:
-        """Take the lock. Raises `HomeLocked`, naming the process that has it."""
+        """Take the lock, once. Raises `HomeLocked`, naming the process that has it."""
+        if self._lock is not None:
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = open(self.folder / "home.lock", "a+", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise StoreError(f"cannot use {self.folder}: {error.strerror}", hint="choose another folder with --run-dir") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locked(handle):
             owner = self.owner() or "another process"
             handle.close()
             raise HomeLocked(
                 f"{self.folder} is driven by {owner}",
                 hint=f"headgate status {self.folder} shows how it stands; stop that process to take over",
-            ) from error
-        handle.seek(0)
-        handle.truncate()
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+            )
+        with suppress(OSError):  # the name is for messages only; a full disk must not keep a run from being taken up
+            os.ftruncate(handle.fileno(), 0)
+            os.pwrite(handle.fileno(), f"{os.getpid()}\n".encode(), 0)
         self._lock = handle
 
     def owner(self) -> str | None:
@@ -104,3 +110,15 @@ class Home:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Take the lock. Whoever only asks whether it is held holds it for a moment, so one refusal is not the last word."""
+    for wait in (0.01, 0.05, 0.2, 0.0):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(wait)
+        else:
+            return True
+    return False

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from headgate.batch.control import Control
+from headgate.batch.control import Control, Pausing
 
 
 class Limiter:
@@ -18,49 +18,47 @@ class Limiter:
         self.width = float(ceiling)
         self.in_flight = 0
         self._control = control
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self._resume_at = 0.0
         control.on_stop(self.release_all)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold one slot. Raises `Pausing` when the run stops meanwhile."""
-        await self._enter()
+        """Hold one slot, first come, first served. Raises `Pausing` when the run stops meanwhile."""
+        self._control.check()
+        loop = asyncio.get_running_loop()
+        if self._waiting or self.in_flight >= max(1, int(self.width)):
+            await self._queue(loop)
+        else:
+            self.in_flight += 1
         try:
+            while (delay := self._resume_at - loop.time()) > 0:
+                await self._control.sleep(delay)
+            self._control.check()
             yield
         finally:
-            self.in_flight -= 1
-            self._wake()
-
-    async def _enter(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._control.check()
-            delay = self._resume_at - loop.time()
-            if delay > 0:
-                await self._control.sleep(delay)
-            elif self.in_flight < max(1, int(self.width)):
-                self.in_flight += 1
-                return
-            else:
-                await self._queue(loop)
+            self._leave()
 
     async def _queue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for a slot; when this returns, it is held."""
         turn = loop.create_future()
         self._waiting.append(turn)
         try:
-            await turn
-        finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            given = await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled() and turn.result():
+                self._leave()
+            raise
+        if not given:
+            raise Pausing
 
-    def _wake(self) -> None:
-        free = max(1, int(self.width)) - self.in_flight
-        while self._waiting and free > 0:
+    def _leave(self) -> None:
+        self.in_flight -= 1
+        while self._waiting and self.in_flight < max(1, int(self.width)):
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
-                free -= 1
+                self.in_flight += 1
+                turn.set_result(True)
 
     def succeeded(self) -> None:
         """A call was answered: widen a little."""
@@ -76,4 +74,4 @@ class Limiter:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
+                turn.set_result(False)

@@ -39,22 +39,25 @@ def results(tables: Tables, run: int, step: int) -> Iterator[JsonObject]:
 
 def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObject]:
     """A record for each unit that failed: where, why, after how many tries, its input and the last raw answer (OCT-93)."""
-    for step, seq, reason, tries, attempts, segment, row, input_segment, input_row in tables.failures(run):
-        places = [(segment, row)] if segment is not None else []
-        lines = tables.read_lines([*places, (input_segment, input_row)])
-        answer: JsonObject = lines.get((segment, row), {})
-        record = record_of(lines[input_segment, input_row])
-        yield {
-            "unit_id": record.get("unit_id"),
-            "seq": seq,
-            "step": steps[step].name,
-            "failure_stage": reason,
-            "errors": answer.get("errors", []),
-            "raw_response": answer.get("raw", ""),
-            "retry_count": max(0, attempts - 1),
-            "tries": tries,
-            "input": record,
-        }
+    rows = tables.failures(run)
+    for start in range(0, len(rows), GROUP):
+        group = rows[start : start + GROUP]
+        answers = [(segment, row) for *_, segment, row, _, _ in group if segment is not None]
+        lines = tables.read_lines([*answers, *((segment, row) for *_, segment, row in group)])
+        for step, seq, reason, tries, attempts, segment, row, input_segment, input_row in group:
+            answer: JsonObject = lines.get((segment, row), {})
+            record = record_of(lines[input_segment, input_row])
+            yield {
+                "unit_id": record.get("unit_id"),
+                "seq": seq,
+                "step": steps[step].name,
+                "failure_stage": reason,
+                "errors": answer.get("errors", []),
+                "raw_response": answer.get("raw", ""),
+                "retry_count": max(0, attempts - 1),
+                "tries": tries,
+                "input": record,
+            }
 
 
 def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[JsonObject]:
@@ -94,8 +97,8 @@ def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[Json
 
 
 def write_lines(path: Path, lines: Iterable[Json]) -> Path:
-    """Write JSON lines to a temporary file, then rename it. Raises `StoreError`."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write JSON lines to a temporary file, then rename it. Whoever writes holds the home's lock. Raises `StoreError`."""
+    draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as handle:

@@ -8,10 +8,14 @@ from headgate.batch.states import ChunkState, Outcome, RunState, SubmissionState
 
 
 class RunRow(msgspec.Struct, frozen=True):
-    """One run. Times are epoch seconds, money nano-dollars; `total` is None until planning is finished."""
+    """One run. Times are epoch seconds, money nano-dollars; `total` is None until planning is finished.
+
+    `mark` is made for this run alone: it begins custom ids, batch tags, request ids and ledger keys, because two runs may share a name.
+    """
 
     key: int
     id: str
+    mark: str
     pipeline: str
     pipeline_digest: str
     mode: str
@@ -62,12 +66,16 @@ class ChunkRow(msgspec.Struct, frozen=True):
 
 
 class UnitRow(msgspec.Struct, frozen=True):
-    """A unit at a step. `input_*` say where its record lies, `segment`/`row` where its result does."""
+    """A unit at a step. `tries` counts answers, `errors` calls that failed without one, `attempts` all calls.
+
+    `input_*` say where its record lies, `segment`/`row` where its result does.
+    """
 
     seq: int
     parent_seq: int | None
     state: UnitState
     tries: int
+    errors: int
     attempts: int
     input_segment: int
     input_row: int
@@ -128,6 +136,21 @@ class Claim(msgspec.Struct, frozen=True):
     at: float
 
 
+class UpperBound(msgspec.Struct, frozen=True):
+    """An attempt whose answer was lost, booked at the most it can have cost (None: that is not known either)."""
+
+    step: int
+    seq: int
+    n: int
+    chunk: int
+    request_id: str
+    cost_nanos: int | None
+    lane: str
+    provider: str
+    account: str
+    model: str
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One finished attempt, with what it leaves the unit as. `line` is the number of its payload in the commit's frame, if it has one.
 
@@ -143,6 +166,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     state: UnitState
     tries: int
+    errors: int
     at: float
     reason: str | None = None
     duration: float | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -41,6 +43,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     wait_slice: float = 900.0
     max_age: float | None = None
     refusals: int = 5
+
+
+CAP_REACHED = Stop("the cost cap is reached", 2, hint="run the same command with a higher --max-cost to go on")
+UNBOUNDED = Stop("the cost of this model cannot be bounded, and the run has a cost cap", 2, hint="run without --max-cost")
 
 
 class StepPlan:
@@ -101,11 +107,19 @@ class Run:
         self.expressions = expressions
         self.spent = sum(total.cost_nanos for total in tables.totals(row.key))
         self.held = tables.reserved(row.key)
+        self._boot = f"{random.getrandbits(48):012x}"
+        self._calls = count(1)
+        self._freed = asyncio.Event()
+        control.on_stop(self._freed.set)
 
     @property
     def mark(self) -> str:
-        """Six characters that begin every custom id of this run."""
-        return self.row.id.replace("-", "")[-6:]
+        """What begins every custom id, tag, request id and ledger key of this run, and of no other."""
+        return self.row.mark
+
+    def new_request_id(self) -> str:
+        """A name for a call that no other call has: the run's mark, a number drawn for this process, and a counter."""
+        return f"{self.mark}-{self._boot}-{next(self._calls)}"
 
     @property
     def folder(self) -> Path:
@@ -126,28 +140,31 @@ class Run:
         following = chunk.step + 1
         return self.steps[following].row.lane if following < len(self.steps) else None
 
-    def affords(self, bound: int | None) -> bool:
-        """Set aside `bound` nano-dollars (an upper bound) under the cap; stops the run when they do not fit.
+    async def reserve(self, bound: int | None) -> None:
+        """Set aside `bound` nano-dollars (an upper bound) under the cap: spent + held never passes it.
 
-        What cannot be bounded is refused under a cap. The home is driven by one process, so the sums are kept here; they start from the
-        database.
+        Waits while calls under way hold what is missing, because most of them cost less than their bound. Stops the run, and raises
+        `Pausing`, when it cannot fit any more; what cannot be bounded is refused under a cap. The home is driven by one process, so the
+        sums are kept here; they start from the database.
         """
         cap = self.row.cost_cap_nanos
         if cap is not None and bound is None:
-            self.control.stop(
-                Stop("the cost of this model cannot be bounded, and the run has a cost cap", 2, hint="run without --max-cost")
-            )
-            return False
-        if cap is not None and self.spent + self.held + (bound or 0) > cap:
-            self.control.stop(Stop("the cost cap is reached", 2, hint="run the same command with a higher --max-cost to go on"))
-            return False
+            self.control.stop(UNBOUNDED)
+        while cap is not None and self.spent + self.held + (bound or 0) > cap:
+            if self.held <= 0 or self.spent + (bound or 0) > cap:
+                self.control.stop(CAP_REACHED)
+            self.control.check()
+            self._freed.clear()
+            await self._freed.wait()
+        self.control.check()
         self.held += bound or 0
-        return True
 
     def book(self, released: int, spent: int) -> None:
         """Give back what was set aside, and add what was really spent (nano-dollars)."""
         self.held -= released
         self.spent += spent
+        if released:
+            self._freed.set()
 
 
 def record_of(line: Json) -> JsonObject:

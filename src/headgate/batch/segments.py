@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import zstandard
@@ -39,15 +39,15 @@ class SegmentWriter:
         self._file = _open_at(path, committed)
 
     def append(self, lines: Iterable[Json]) -> Frame:
-        """Write one durable frame; it counts only once its `Frame` is committed. Raises `StoreError` when the disk refuses."""
+        """Write one durable frame; it counts only once its `Frame` is committed. Raises `StoreError` when the disk refuses.
+
+        Nothing is buffered here, so that a refused write leaves nothing behind that a later one, or `close`, would try again.
+        """
         parts = [encode(line) for line in lines]
         data = zstandard.ZstdCompressor(level=3).compress(b"\n".join(parts) + b"\n")
         frame = Frame(self.rows, self.offset, len(data), len(parts))
         try:
-            self._file.seek(self.offset)
-            self._file.write(data)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            _write_at(self._file.fileno(), data, self.offset)
         except OSError as error:
             raise StoreError(
                 f"cannot write {self.path}: {error.strerror}", hint="free some disk space, then run the same command again"
@@ -61,18 +61,27 @@ class SegmentWriter:
         self._file.close()
 
 
-def _open_at(path: Path, committed: int) -> BinaryIO:
+def _write_at(file: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at `offset`, and wait until it is on the disk."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+    os.fsync(file)
+
+
+def _open_at(path: Path, committed: int) -> FileIO:
     """Open for appending after `committed` bytes, cutting off what a crash left behind them."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
-        size = handle.seek(0, os.SEEK_END)
+        handle = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+        size = os.fstat(handle.fileno()).st_size
         if size < committed:
             handle.close()
             raise StoreError(f"{path} has {size} bytes but {committed} were committed: the file was changed from outside")
         handle.truncate(committed)
     except OSError as error:
-        raise StoreError(f"cannot open {path}: {error.strerror}") from error
+        raise StoreError(f"cannot open {path}: {error.strerror}", hint=f"ls -ld {path.parent}") from error
     return handle
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from headgate.batch.rows import Attempt, ChunkRow, Claim, Posting, RunRow, SegmentRow, StepRow, StepTotals, SubmissionRow, UnitRow
+from headgate.batch.rows import (
+    Attempt,
+    ChunkRow,
+    Claim,
+    Posting,
+    RunRow,
+    SegmentRow,
+    StepRow,
+    StepTotals,
+    SubmissionRow,
+    UnitRow,
+    UpperBound,
+)
 from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_rows
 from headgate.batch.states import ChunkState, RunState, SubmissionState, UnitState
 from headgate.dialects.batch import BatchHandle, BatchState
@@ -71,8 +83,7 @@ class Tables:
 
     async def set_run_options(self, run: int, cost_cap_nanos: int | None, engine_version: str) -> None:
         """Record what an invocation may change: the cap, and the engine version that goes on."""
-        fields = {"run": run, "cost_cap_nanos": cost_cap_nanos, "engine_version": engine_version}
-        await self.db.write(lambda db: db.execute(SQL["set_run_options"], fields))
+        await self._do("set_run_options", {"run": run, "cost_cap_nanos": cost_cap_nanos, "engine_version": engine_version})
 
     # Planning
 
@@ -105,7 +116,7 @@ class Tables:
 
     async def set_total(self, run: int, total: int) -> None:
         """Planning is finished: this many units were made."""
-        await self.db.write(lambda db: db.execute(SQL["set_total"], {"run": run, "total": total}))
+        await self._do("set_total", {"run": run, "total": total})
 
     # Chunks
 
@@ -122,15 +133,15 @@ class Tables:
 
     async def set_chunk_state(self, chunk_id: int, state: ChunkState) -> None:
         """Change a chunk's state."""
-        await self.db.write(lambda db: db.execute(SQL["set_chunk_state"], {"id": chunk_id, "state": state.value}))
+        await self._do("set_chunk_state", {"id": chunk_id, "state": state.value})
 
     async def built(self, chunk_id: int, segment: int) -> None:
         """The chunk's requests lie in `segment`."""
-        await self.db.write(lambda db: db.execute(SQL["set_chunk_built"], {"id": chunk_id, "segment": segment}))
+        await self._do("set_chunk_built", {"id": chunk_id, "segment": segment})
 
     async def set_chunk_epoch(self, chunk_id: int, epoch: int) -> None:
         """Give the chunk a fresh workflow number."""
-        await self.db.write(lambda db: db.execute(SQL["set_chunk_epoch"], {"id": chunk_id, "epoch": epoch}))
+        await self._do("set_chunk_epoch", {"id": chunk_id, "epoch": epoch})
 
     def units(self, chunk_id: int) -> list[UnitRow]:
         """The units that are in the chunk now, by number."""
@@ -141,13 +152,19 @@ class Tables:
         return as_value(UnitRow, self._rows("find_unit", {"run": run, "step": step, "seq": seq})[0])
 
     async def split_chunk(self, chunk: ChunkRow, groups: Sequence[tuple[int, int, int]], at: float) -> None:
-        """Replace a chunk by smaller ones: each group is (lowest seq, highest seq, units)."""
+        """Replace a chunk by smaller ones: each group is (lowest seq, highest seq, units).
+
+        Nothing but failed units may stay behind, because nobody looks at a split chunk again: raises `StoreError` when some would.
+        """
 
         def work(db: sqlite3.Connection) -> None:
             for low, high, n in groups:
                 child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round, chunk.id, n, at)
                 db.execute(SQL["move_units"], {"child": child, "chunk": chunk.id, "low": low, "high": high})
                 _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": chunk.step, "n": n, "split_from": chunk.id})
+            left = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk.id})]
+            if any(unit.state is not UnitState.FAILED for unit in left):
+                raise StoreError(f"chunk {chunk.id} cannot be split: a unit would be in no part; this is a defect, please report it")
             db.execute(SQL["split_chunk"], {"id": chunk.id, "at": at})
 
         await self.db.write(work)
@@ -184,8 +201,7 @@ class Tables:
 
     async def claim(self, claims: Sequence[Claim]) -> None:
         """Write down calls before they are made."""
-        rows = [msgspec.structs.asdict(claim) for claim in claims]
-        await self.db.write(lambda db: db.executemany(SQL["insert_claim"], rows))
+        await self._do("insert_claim", *(msgspec.structs.asdict(claim) for claim in claims))
 
     def orphan_claims(self, run: int) -> list[Claim]:
         """Calls whose answer was lost with an earlier process."""
@@ -202,15 +218,16 @@ class Tables:
         frame: Frame | None = None,
         posting: Posting | None = None,
         submission: str | None = None,
-        chunk_state: ChunkState | None = None,
+        closes: ChunkState | None = None,
     ) -> None:
         """Store what attempts came to: payload frame, attempts, units, counters, and the posting to the ledger, in one transaction.
 
-        With `submission` the commit also marks it collected, and does nothing when it already was.
+        What the attempts cost is taken out of the reservation of `submission`. With `closes` the chunk takes that state and the
+        submission is collected; a commit that closes a submission collected before does nothing.
         """
 
         def work(db: sqlite3.Connection) -> None:
-            if submission is not None and not _collected(db, submission):
+            if submission is not None and closes is not None and not _collected(db, submission):
                 return
             if frame is not None and segment is not None:
                 _commit_frame(db, segment, frame)
@@ -219,10 +236,12 @@ class Tables:
             for attempt in attempts:
                 _write_attempt(db, run, attempt, segment, first, counts)
             db.execute(SQL["count_chunk"], {"id": chunk, **counts})
+            if submission is not None:
+                db.execute(SQL["use_reservation"], {"key": submission, "nanos": counts["cost_nanos"]})
             if posting is not None:
                 db.execute(SQL["insert_outbox"], msgspec.structs.asdict(posting))
-            if chunk_state is not None:
-                db.execute(SQL["set_chunk_state"], {"id": chunk, "state": chunk_state.value})
+            if closes is not None:
+                db.execute(SQL["set_chunk_state"], {"id": chunk, "state": closes.value})
             _event(db, run, at, "info", "commit", {"chunk": chunk, "attempts": len(attempts), **counts})
 
         await self.db.write(work)
@@ -237,24 +256,19 @@ class Tables:
 
         return self.db.read(work)
 
-    async def true_up(self, run: int, billed: dict[str, int], at: float) -> tuple[int, int]:
+    async def true_up(self, run: RunRow, billed: Mapping[str, int], at: float) -> tuple[int, int]:
         """Replace upper bounds of lost answers by what the provider's invoice says: request id → nano-dollars, absent means not billed.
 
-        Returns how many attempts changed, and the sum of the differences.
+        Each difference goes to the ledger as a correction of its own (no calls, no tokens, an amount that may be negative), so that what
+        was booked before stays as it was. Returns how many attempts changed, and the sum of the differences.
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            changed = total = 0
-            for step, seq, _, chunk, request_id, bound in db.execute(SQL["upper_bounds"], {"run": run}).fetchall():
-                exact = billed.get(request_id, 0)
-                delta = exact - (bound or 0)
-                db.execute(SQL["true_up"], {"run": run, "request_id": request_id, "cost_nanos": exact})
-                db.execute(SQL["true_up_unit"], {"run": run, "step": step, "seq": seq, "delta": delta})
-                db.execute(SQL["true_up_chunk"], {"chunk": chunk, "delta": delta})
-                changed, total = changed + 1, total + delta
-            if changed:
-                _event(db, run, at, "info", "true_up", {"attempts": changed, "delta_nanos": total})
-            return changed, total
+            bounds = [as_value(UpperBound, row) for row in db.execute(SQL["upper_bounds"], {"run": run.key})]
+            total = sum(_true_up(db, run, bound, billed.get(bound.request_id, 0), at) for bound in bounds)
+            if bounds:
+                _event(db, run.key, at, "info", "true_up", {"attempts": len(bounds), "delta_nanos": total})
+            return len(bounds), total
 
         return await self.db.write(work)
 
@@ -350,7 +364,7 @@ class Tables:
 
     async def settled(self, keys: Sequence[str], at: float) -> None:
         """The ledger has these."""
-        await self.db.write(lambda db: db.executemany(SQL["settle_outbox"], [{"key": key, "at": at} for key in keys]))
+        await self._do("settle_outbox", *({"key": key, "at": at} for key in keys))
 
     def reserved(self, run: int) -> int:
         """Nano-dollars bound by open submissions and unanswered calls."""
@@ -368,14 +382,28 @@ class Tables:
         """The steps in numbers, from the chunks' counters."""
         return [as_value(StepTotals, row) for row in self._rows("step_totals", {"run": run})]
 
-    def unit_counts(self, run: int) -> dict[tuple[int, UnitState], int]:
-        """Units by step and state, counted one by one: what `totals` must agree with."""
-        return {(step, UnitState(state)): count for step, state, count in self._rows("unit_counts", {"run": run})}
+    def books(self, run: int) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int]]:
+        """The steps in numbers, and the units by step and state counted one by one, both at the same moment."""
+
+        def work(db: sqlite3.Connection) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int]]:
+            totals = [as_value(StepTotals, row) for row in db.execute(SQL["step_totals"], {"run": run})]
+            counted = db.execute(SQL["unit_counts"], {"run": run})
+            return totals, {(step, UnitState(state)): count for step, state, count in counted}
+
+        return self.db.read(work)
 
     def events(self, run: int, after: int = 0, limit: int = 200) -> list[tuple[int, float, str, str, str]]:
         """The newest events after id `after`, newest first: (id, at, level, what, data as JSON)."""
         rows = self._rows("last_events", {"run": run, "after": after, "limit": limit})
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    async def _do(self, statement: str, *rows: JsonObject) -> None:
+        """Run one statement for each of `rows`. The cursor dies in the writing thread, the only one that may touch its statement."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(SQL[statement], rows)
+
+        await self.db.write(work)
 
     def _rows(self, statement: str, fields: JsonObject) -> list[tuple[Json, ...]]:
         return self.db.read(lambda db: db.execute(SQL[statement], fields).fetchall())
@@ -456,6 +484,31 @@ def _commit_frame(db: sqlite3.Connection, segment: int, frame: Frame) -> None:
     db.execute(SQL["insert_frame"], {"segment": segment, **msgspec.structs.asdict(frame)})
     fields = {"segment": segment, "committed": frame.offset + frame.length, "rows": frame.first_row + frame.rows}
     db.execute(SQL["commit_segment"], fields)
+
+
+def _true_up(db: sqlite3.Connection, run: RunRow, bound: UpperBound, exact: int, at: float) -> int:
+    """Book what a lost answer really cost; returns the difference to what was booked."""
+    delta = exact - (bound.cost_nanos or 0)
+    db.execute(SQL["true_up"], {"run": run.key, "request_id": bound.request_id, "cost_nanos": exact})
+    db.execute(SQL["true_up_unit"], {"run": run.key, "step": bound.step, "seq": bound.seq, "delta": delta})
+    db.execute(SQL["true_up_chunk"], {"chunk": bound.chunk, "delta": delta})
+    if delta or bound.cost_nanos is None:
+        correction = Posting(
+            key=f"{run.mark}/trueup/{bound.request_id}",
+            run=run.key,
+            chunk=bound.chunk,
+            lane=bound.lane,
+            provider=bound.provider,
+            account=bound.account,
+            model=bound.model,
+            calls=0,
+            usage=encode_text({"source": "provider"}),
+            cost_nanos=delta,
+            unpriced=-1 if bound.cost_nanos is None else 0,
+            at=at,
+        )
+        db.execute(SQL["insert_outbox"], msgspec.structs.asdict(correction))
+    return delta
 
 
 def _collected(db: sqlite3.Connection, key: str) -> bool:

@@ -83,8 +83,10 @@ class _Worker:
     @classmethod
     async def start(cls, setup: Setup) -> _Worker:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        command = (sys.executable, "-P", "-m", "headgate.batch.render_worker")
+        # A session of its own: Ctrl-C is for us, and we end the worker by closing its input.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "headgate.batch.render_worker", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment
+            *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True
         )
         worker = cls(process)
         try:
@@ -102,7 +104,7 @@ class _Worker:
         try:
             self._input.write(frame(message))
             await self._input.drain()
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except (BrokenPipeError, ConnectionResetError, RuntimeError) as error:  # the last is uvloop's word for a closed pipe
             raise _WorkerGone("memory") from error
 
     async def receive(self, seconds: float) -> Results:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -29,7 +31,7 @@ from headgate.batch.tables import NewUnit, Tables
 from headgate.batch.templates import RenderPool
 from headgate.catalog.cards import Price, day_of
 from headgate.client import Target
-from headgate.errors import RunError, StoreError
+from headgate.errors import HeadgateError, RunError, StoreError
 from headgate.store import Database
 from headgate.transport.http1 import HttpClient
 from headgate.wire.json import encode_text
@@ -101,6 +103,7 @@ async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
     """Write the run and its steps, prices frozen as they are today."""
     fields = {
         "id": plan.run_id,
+        "mark": secrets.token_hex(6),
         "pipeline": plan.pipeline.name,
         "pipeline_digest": plan.pipeline.digest,
         "mode": plan.options.mode,
@@ -143,14 +146,22 @@ def make_steps(plan: Plan, compiled: CompiledPipeline, rows: list[StepRow], cont
         if step.kind is not StepKind.LLM:
             steps.append(StepPlan(step, row, validator=validator, compiled=compiled.expression_steps[step.name]))
             continue
-        target = plan.targets[step.name]
+        price = None if row.price is None else msgspec.json.decode(row.price, type=Price)
+        target = _frozen(plan.targets[step.name], price)
         key = (target.provider.name, target.credential.account, target.model)
         limiter = limiters.setdefault(key, Limiter(plan.options.concurrency, control))
-        price = None if row.price is None else msgspec.json.decode(row.price, type=Price)
         schema = plan.pipeline.schemas.get(step.name)
         tries = plan.pipeline.max_attempts(step)
         steps.append(StepPlan(step, row, validator=validator, schema=schema, target=target, price=price, limiter=limiter, max_tries=tries))
     return tuple(steps)
+
+
+def _frozen(target: Target, price: Price | None) -> Target:
+    """The target with the run's own price in place of today's catalog, so that bounds and costs follow the same prices."""
+    if target.card is None:
+        return target
+    card = msgspec.structs.replace(target.card, prices=() if price is None else (price,))
+    return msgspec.structs.replace(target, card=card)
 
 
 class Driver:
@@ -172,25 +183,37 @@ class Driver:
         """Until the end of the run or of the invocation."""
         run = self.run
         if run.row.state is RunState.COMPLETE:
+            await self.settle_outbox()
             return self._result(RunState.COMPLETE, 0, write_outputs(run.tables, run.row, run.tables.steps(run.row.key)))
+        shutil.rmtree(run.folder / "downloads", ignore_errors=True)
         await settle_orphans(run)
         await run.tables.set_run_state(run.row.key, RunState.RUNNING, None, None, run.clock())
         self._before = self.progress("running").done
-        await self.engine.start()
         try:
-            await self._adopt_chunks()
-            planner = asyncio.create_task(self._plan_units())
-            feeder = asyncio.create_task(self._feed())
-            try:
-                await self._watch(planner, feeder)
-            finally:
-                await self.runner.quiet(run.options.stop_grace + 2.0)
-                for task in (planner, feeder):
-                    task.cancel()
-                await asyncio.gather(planner, feeder, return_exceptions=True)
+            await self.engine.start()
+            await self._work()
+        except HeadgateError as error:
+            run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
         finally:
             await self.engine.stop()
         return await self._finish()
+
+    async def _work(self) -> None:
+        """Plan, feed and watch until nothing is left to do or the run stops; then see that every phase has come to rest."""
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._adopt_chunks()
+            tasks += [asyncio.create_task(self._plan_units()), asyncio.create_task(self._feed())]
+            await self._watch(*tasks)
+        except BaseException as error:
+            message = error.message if isinstance(error, HeadgateError) else "internal error"
+            self.run.control.stop(Stop(message, 1, failed=True, hint=getattr(error, "hint", None)))
+            raise
+        finally:
+            await self.runner.quiet(self.run.options.stop_grace + 2.0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _adopt_chunks(self) -> None:
         """Make sure that every open chunk has a workflow that will take it further."""
@@ -287,17 +310,27 @@ class Driver:
             await self.run.tables.settled([p.key for p in postings], self.run.clock())
 
     async def _finish(self) -> Result:
-        run = self.run
-        await self.settle_outbox()
-        stop = run.control.stopped
+        run, stop = self.run, self.run.control.stopped
         if stop is not None:
-            state = RunState.FAILED if stop.failed else RunState.PAUSED
-            await run.tables.set_run_state(run.row.key, state, stop.reason, run.clock(), run.clock())
-            return self._result(state, stop.exit_code, {}, stop)
+            return await self._stopped(stop)
+        await self.settle_outbox()
         self._verify()
         outputs = write_outputs(run.tables, run.row, run.tables.steps(run.row.key))
         await run.tables.set_run_state(run.row.key, RunState.COMPLETE, None, run.clock(), run.clock())
         return self._result(RunState.COMPLETE, 0, outputs)
+
+    async def _stopped(self, stop: Stop) -> Result:
+        """Say that the run stopped, and why; when not even that can be written, the reason is still told."""
+        run = self.run
+        state = RunState.FAILED if stop.failed else RunState.PAUSED
+        try:
+            await run.tables.set_run_state(run.row.key, state, stop.reason, run.clock(), run.clock())
+            await self.settle_outbox()
+        except StoreError as error:
+            if not stop.failed:
+                stop = Stop(f"{stop.reason}; then {error.message}", 1, failed=True, hint=error.hint)
+            state = RunState.FAILED
+        return self._result(state, stop.exit_code, {}, stop)
 
     def _verify(self) -> None:
         """The conservation law, counted unit by unit: nothing may be missing when a run is called complete."""

@@ -82,7 +82,8 @@ class App:
         body = _decoded(request) if request.method == "POST" else None
         operation = "stream" if route.chat and isinstance(body, dict) and body.get("stream") is True else route.operation
         self.world.seq += 1
-        entry = Entry(self.world.seq, self.world.clock.now(), wire.name, operation, "", request_id=request_id)
+        theirs = request.headers.get("x-client-request-id")
+        entry = Entry(self.world.seq, self.world.clock.now(), wire.name, operation, "", request_id=request_id, client_request_id=theirs)
         self.world.journal.append(entry)
         call = Call(self.world, request, wire.name, operation, "", params, entry, body=body, request_id=request_id)
         delivery = self._run(wire, route, call)

@@ -50,7 +50,10 @@ DEFAULT_MODEL = "sim-small"
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One charged request. `nanos` is in nano-dollars; `request_id` is what the header (or batch row) said, `response_id` the body's id."""
+    """One charged request. `nanos` is in nano-dollars; `request_id` is what the header (or batch row) said, `response_id` the body's id.
+
+    `client_request_id` is what the client sent as ``X-Client-Request-Id`` (OpenAI API reference, "Debugging requests").
+    """
 
     seq: int
     provider: str
@@ -63,6 +66,7 @@ class Line(msgspec.Struct, frozen=True):
     nanos: int
     batch_id: str | None = None
     custom_id: str | None = None
+    client_request_id: str | None = None
 
 
 def rounded(numerator: int, denominator: int) -> int:
@@ -134,6 +138,7 @@ class Bill:
         lane: str = REALTIME,
         batch_id: str | None = None,
         custom_id: str | None = None,
+        client_request_id: str | None = None,
     ) -> Line:
         """Charge one request and return its line."""
         line = Line(
@@ -148,6 +153,7 @@ class Bill:
             nanos=charge(model, usage, lane),
             batch_id=batch_id,
             custom_id=custom_id,
+            client_request_id=client_request_id,
         )
         self._lines.append(line)
         if self._record is not None:

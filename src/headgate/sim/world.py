@@ -38,6 +38,7 @@ class Entry(msgspec.Struct):
     batch_id: str | None = None
     tag: Json = None
     request_id: str | None = None
+    client_request_id: str | None = None
     client_gone: float | None = None
     """Simulated time at which the client closed the connection before its answer was whole."""
 
@@ -126,7 +127,8 @@ class Call(msgspec.Struct):
 
     def charge(self, model: str, usage: Tokens, response_id: str) -> None:
         """Put one realtime answer on the bill."""
-        self.world.bill.add(self.provider, self.account, model, usage, request_id=self.request_id, response_id=response_id)
+        ours, theirs = self.request_id, self.entry.client_request_id
+        self.world.bill.add(self.provider, self.account, model, usage, request_id=ours, response_id=response_id, client_request_id=theirs)
 
     def reply(self, ask: responder.Ask, index: int = 0) -> responder.Reply:
         """The model's answer, spoilt if a fault says so."""

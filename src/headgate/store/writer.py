@@ -54,6 +54,8 @@ class Job(Generic[T]):
         connection.execute("SAVEPOINT job")
         with Caught() as caught:
             self._result = self.function(connection)
+            if isinstance(self._result, sqlite3.Cursor):
+                self._result.close()  # else it would reset its (shared) statement later, from the thread that drops it
         if not connection.in_transaction:
             raise caught.error or RuntimeError("a write function must not end the transaction it is in")
         if caught.error is not None:

@@ -14,7 +14,9 @@ from headgate.dialects.batch import BatchHandle, BatchState, BatchStatus, Candid
 GRACE = 10.0
 
 
-def view(state: SubmissionState = SubmissionState.INTENT, *, fresh: bool = False, rows: int = 3, intent_at: float = 100.0) -> SubmissionView:
+def view(
+    state: SubmissionState = SubmissionState.INTENT, *, fresh: bool = False, rows: int = 3, intent_at: float = 100.0
+) -> SubmissionView:
     return SubmissionView(state, rows, intent_at, None, fresh)
 
 
@@ -124,7 +126,9 @@ def test_lagging_results_are_waited_for() -> None:
     assert decide_poll(state, 1.0, 1000.0, False) is Poll.WAIT
 
 
-@given(st.sampled_from([Outcome.INVALID, Outcome.ERROR]), st.sampled_from(list(Reason)), st.integers(1, 5), st.integers(1, 5))
+@given(
+    st.sampled_from([Outcome.INVALID, Outcome.ERROR, Outcome.UNKNOWN]), st.sampled_from(list(Reason)), st.integers(1, 5), st.integers(1, 5)
+)
 def test_a_unit_is_never_tried_for_ever(outcome: Outcome, reason: Reason, max_tries: int, max_errors: int) -> None:
     final = decide_unit(outcome, reason, max_tries, max_tries, max_errors, max_errors)
     assert final is UnitState.FAILED
@@ -132,7 +136,7 @@ def test_a_unit_is_never_tried_for_ever(outcome: Outcome, reason: Reason, max_tr
 
 def test_a_valid_answer_is_valid_and_a_lost_one_is_tried_again() -> None:
     assert decide_unit(Outcome.VALID, None, 9, 3, 0, 6) is UnitState.VALID
-    assert decide_unit(Outcome.UNKNOWN, Reason.LOST, 3, 3, 9, 6) is UnitState.RETRY
+    assert decide_unit(Outcome.UNKNOWN, Reason.LOST, 3, 3, 5, 6) is UnitState.RETRY
 
 
 @given(st.floats(0, 0.999), st.integers(1, 60))
@@ -143,7 +147,10 @@ def test_polling_slows_down_to_its_longest(jitter: float, looks: int) -> None:
         assert 4.5 <= delay <= 132.0
 
 
-@pytest.mark.parametrize(("refusals", "hint", "expected"), [(1, None, 30.0), (2, None, 60.0), (9, None, 300.0), (1, 7.0, 7.0), (1, 9e9, 300.0)])
+REFUSALS = [(1, None, 30.0), (2, None, 60.0), (9, None, 300.0), (1, 7.0, 7.0), (1, 9e9, 300.0)]
+
+
+@pytest.mark.parametrize(("refusals", "hint", "expected"), REFUSALS)
 def test_refused_submissions_wait_longer_each_time(refusals: int, hint: float | None, expected: float) -> None:
     assert submit_delay(refusals, hint) == expected
 

@@ -56,3 +56,12 @@ def test_lines_are_numbered_reported_and_summed() -> None:
     assert [line.nanos for line in bill.lines] == [150_000, 75_000]
     assert bill.document()["by_provider"] == {"openai": 225_000}
     assert bill.total == 225_000
+
+
+def test_the_bill_and_the_journal_name_the_request_as_the_client_did(sim: Simulator, http: Http) -> None:
+    body = {"model": "sim-small", "messages": [{"role": "user", "content": "hi"}]}
+    for number, name in enumerate(("call-1", None), 1):
+        headers = {"authorization": "Bearer sim-key"} | ({"X-Client-Request-Id": name} if name else {})
+        assert http("POST", "/openai/v1/chat/completions", body, headers).status == 200
+        assert sim.bill.lines[-1].client_request_id == sim.requests[-1].client_request_id == name
+        assert len(sim.bill.lines) == number

@@ -222,3 +222,11 @@ def test_a_forked_child_is_told_to_open_again(database: Database) -> None:
 def test_the_file_is_its_owners_alone(database: Database) -> None:
     assert database.path.stat().st_mode & 0o077 == 0
     database.close()
+
+
+def test_a_cursor_that_a_write_function_returns_is_closed_in_the_writing_thread(database: Database) -> None:
+    """Else it would reset its statement, which the writer may be using again, in whatever thread drops it: "API misuse"."""
+    cursor = database.write_now(lambda connection: connection.executemany("INSERT INTO t (who, v) VALUES ('', ?)", [(1,), (2,)]))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        cursor.fetchone()
+    assert values(database) == [1, 2]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from headgate.batch.decide import decide_unit
-from headgate.batch.evaluate import Judged
-from headgate.batch.reasons import policy
+from headgate.batch.evaluate import Judged, failed
+from headgate.batch.reasons import Reason, policy
 from headgate.batch.rows import Attempt, ChunkRow, Posting, UnitRow
 from headgate.batch.run import Run, StepPlan
-from headgate.batch.states import Outcome
+from headgate.batch.states import Outcome, UnitState
 from headgate.catalog.cards import Lane
 from headgate.catalog.prices import price
 from headgate.domain.cost import Cost
@@ -37,6 +37,25 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
     final: bool = False
     """No other try can end differently, whatever the reason says."""
+    blameless: bool = False
+    """The run was stopped or killed, or no call at all can succeed (a wrong key): this counts neither as a try nor as an error."""
+
+
+def lost_answer(unit: UnitRow, n: int, request_id: str, bound: int | None, message: str, *, blameless: bool = False) -> Finding:
+    """A call whose answer is gone, booked at the most it can have cost (nano-dollars; None is unpriced).
+
+    `blameless`: it was lost because this program ended, not because the call failed.
+    """
+    return Finding(
+        unit=unit,
+        n=n,
+        outcome=Outcome.UNKNOWN,
+        judged=failed(Reason.LOST, message),
+        request_id=request_id,
+        cost=Cost(bound),
+        cost_source="bound",
+        blameless=blameless,
+    )
 
 
 def priced(plan: StepPlan, response: Response, request_bytes: int, lane: Lane) -> tuple[Usage, Cost, str]:
@@ -51,11 +70,9 @@ def to_attempt(run: Run, plan: StepPlan, chunk: ChunkRow, finding: Finding, line
     """The row of one attempt, with the unit's next state."""
     unit, reason = finding.unit, finding.judged.reason
     counted = finding.outcome is Outcome.VALID or (finding.outcome is Outcome.INVALID and (reason is None or policy(reason).burns_attempt))
-    tries = unit.tries + counted
-    errors = finding.n - tries
-    state = decide_unit(
-        finding.outcome, reason, tries, 0 if finding.final else plan.max_tries, errors, 0 if finding.final else run.options.max_errors
-    )
+    tries, errors = unit.tries + counted, unit.errors + (not counted and not finding.blameless)
+    most_tries, most_errors = (0, 0) if finding.final else (plan.max_tries, run.options.max_errors)
+    state = UnitState.RETRY if finding.blameless else decide_unit(finding.outcome, reason, tries, most_tries, errors, most_errors)
     return Attempt(
         step=chunk.step,
         seq=unit.seq,
@@ -65,6 +82,7 @@ def to_attempt(run: Run, plan: StepPlan, chunk: ChunkRow, finding: Finding, line
         outcome=finding.outcome,
         state=state,
         tries=tries,
+        errors=errors,
         at=run.clock(),
         reason=None if reason is None else reason.value,
         duration=finding.duration,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
 
 from headgate.batch.control import Stop
 from headgate.batch.evaluate import failed
@@ -12,13 +10,13 @@ from headgate.batch.reasons import Reason
 from headgate.batch.rows import ChunkRow, SubmissionRow
 from headgate.batch.run import Run
 from headgate.batch.states import ChunkState, Outcome, SubmissionState, UnitState, Verdict
-from headgate.batch.steps.attempts import Finding
-from headgate.batch.steps.jobs import batch_client, handle_of, look
+from headgate.batch.steps.attempts import Finding, lost_answer
+from headgate.batch.steps.jobs import batch_client, fetch, handle_of, look, read_rows, remove, row_bounds
 from headgate.batch.steps.results import ResultStore
-from headgate.batch.steps.rows import Matcher, Tally, findings_of, read_rows
+from headgate.batch.steps.rows import Matcher, Tally, findings_of
 from headgate.batch.steps.submit import submit
 from headgate.batch.steps.wait import wait
-from headgate.dialects.batch import TERMINAL, BatchState, BatchStatus, ResultFile
+from headgate.dialects.batch import TERMINAL, BatchState, BatchStatus
 
 
 async def collect(run: Run, chunk: ChunkRow) -> Verdict:
@@ -43,37 +41,36 @@ class Collector:
         self.plan = run.steps[chunk.step]
         self.client = batch_client(run, self.plan)
         self.units = {u.seq: u for u in run.tables.units(chunk.id) if u.state is UnitState.SENT}
-        self.matcher = Matcher(submission, set(self.units))
+        self.matcher = Matcher(submission, frozenset(self.units))
 
     async def collect(self) -> Verdict:
         """Store what came, then what did not."""
         run, submission = self.run, self.submission
         state = BatchState(status=BatchStatus.FAILED, raw_status="lost")
-        async with ResultStore(run, self.plan, self.chunk, submission.key) as store:
+        async with ResultStore(run, self.plan, self.chunk, submission.key, submission.reserved_nanos or 0) as store:
             if submission.state is SubmissionState.ENDED:
                 state = await look(run, self.client, submission) or state
                 await self._store_rows(store, state)
             if self._foreign():
                 await run.tables.disown(run.row.key, submission.key, "its rows belong to another job", run.clock())
                 return Verdict.AGAIN
-            missing = missing_rows(run, self.chunk, state)
-            released = submission.reserved_nanos or 0
-            await store.store(missing, released=released, closes=ChunkState.COLLECTED)
+            missing = missing_rows(run, self.chunk, submission, state)
+            await store.store(missing, closes=ChunkState.COLLECTED)
         await self._remark(state, len(missing))
         return Verdict.NEXT
 
     async def _store_rows(self, store: ResultStore, state: BatchState) -> None:
         if state.status not in TERMINAL:
             return
-        files = await self.run.control.finish(self.client.results(handle_of(self.submission), state), self.run.options.stop_grace)
+        files = await fetch(self.run, self.client, handle_of(self.submission), state)
         for group in self.matcher.groups(read_rows(self.client.dialect, files)):
             await store.store(await asyncio.to_thread(findings_of, self.run, self.plan, self.units, group, self.matcher.tally))
-        await asyncio.to_thread(_remove, files)
+        await asyncio.to_thread(remove, files)
 
     def _foreign(self) -> bool:
         """A job adopted by guess whose rows are all somebody else's."""
         tally = self.matcher.tally
-        return self.submission.matched_by == "window" and tally.ours == 0 and tally.foreign > 0
+        return self.submission.matched_by == "window" and tally.ours + tally.earlier == 0 and tally.foreign > 0
 
     async def _remark(self, state: BatchState, missing: int) -> None:
         """Say what was odd about the rows, and stop the run when going on would be pointless."""
@@ -91,7 +88,7 @@ class Collector:
 
 def pointless(state: BatchState, tally: Tally, round_: int) -> str | None:
     """Why sending the same units again would only cost money; None when it may help."""
-    if tally.ours:
+    if tally.ours + tally.earlier:
         return None
     if tally.unreadable:
         return f"none of the batch's {tally.unreadable} result rows could be read"
@@ -101,19 +98,29 @@ def pointless(state: BatchState, tally: Tally, round_: int) -> str | None:
     return None
 
 
-def _remove(files: Sequence[ResultFile]) -> None:
-    for file in files:
-        Path(file.path).unlink(missing_ok=True)
+_MISSING: dict[BatchStatus, Reason] = {
+    BatchStatus.EXPIRED: Reason.EXPIRED,
+    BatchStatus.CANCELLED: Reason.CANCELLED,
+    BatchStatus.FAILED: Reason.PROVIDER_ERROR,
+}
+"""Ends after which a unit without a row was not worked on, so that nothing is owed for it."""
 
 
-_MISSING: dict[BatchStatus, Reason] = {BatchStatus.EXPIRED: Reason.EXPIRED, BatchStatus.CANCELLED: Reason.CANCELLED}
+def missing_rows(run: Run, chunk: ChunkRow, submission: SubmissionRow, state: BatchState) -> list[Finding]:
+    """Findings for units the job said nothing about.
 
-
-def missing_rows(run: Run, chunk: ChunkRow, state: BatchState) -> list[Finding]:
-    """Findings for units the job said nothing about."""
-    reason = _MISSING.get(state.status, Reason.LOST)
+    A row that is missing although its job was finished, or whose job is gone, may have been answered and paid for: it is booked at its
+    bound under its custom id, until an invoice says what it cost.
+    """
     message = f"the batch ended as {state.raw_status!r} without this unit"
     if state.errors:
         message = f"{message}: {state.errors[0].get('message') or state.errors[0]}"
     left = [u for u in run.tables.units(chunk.id) if u.state is UnitState.SENT]
-    return [Finding(unit=u, n=u.attempts + 1, outcome=Outcome.ERROR, judged=failed(reason, message)) for u in left]
+    reason = None if submission.state is SubmissionState.LOST else _MISSING.get(state.status)
+    if reason is not None:
+        judged = failed(reason, message)
+        return [Finding(unit=u, n=u.attempts + 1, outcome=Outcome.ERROR, judged=judged) for u in left]
+    segment = run.tables.chunk(chunk.id).request_segment
+    assert segment is not None
+    bounds = row_bounds(run, run.steps[chunk.step], segment, {u.seq for u in left}) if left else {}
+    return [lost_answer(u, u.attempts + 1, f"{submission.prefix}-{u.seq}", bounds[u.seq], message) for u in left]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Sequence
 
@@ -16,13 +15,12 @@ from headgate.batch.request import input_bound
 from headgate.batch.rows import ChunkRow, Claim, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import PENDING_UNITS, Outcome, UnitState, Verdict
-from headgate.batch.steps.attempts import Finding, priced, to_attempt
+from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt
 from headgate.batch.steps.prompts import Ready, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.catalog.cards import day_of
 from headgate.catalog.prices import upper_bound
 from headgate.client.chat import Exchange
-from headgate.domain.cost import Cost
 from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError
 from headgate.transport.retry import RetryPolicy, decide_retry
 
@@ -92,7 +90,7 @@ class Committer:
             group, over = self._gather(first)
             try:
                 await self._store.store([p.finding for p in group], released=sum(p.released for p in group))
-            except HeadgateError as error:
+            except Exception as error:  # every one is raised again by whoever waits for its finding
                 for pending in group:
                     _resolve(pending.done, error)
             else:
@@ -112,7 +110,7 @@ class Committer:
         return group, False
 
 
-def _resolve(done: asyncio.Future[None], error: HeadgateError | None) -> None:
+def _resolve(done: asyncio.Future[None], error: Exception | None) -> None:
     if done.done():
         return
     if error is None:
@@ -135,12 +133,14 @@ class UnitCalls:
         while True:
             finding, released, error = await self._attempt(ready)
             await self.committer.store(finding, released)
-            self._consider(error)
+            if error is not None and error.kind in RUN_FATAL_KINDS:
+                raise Pausing
             attempt = to_attempt(self.run, self.plan, self.chunk, finding, None, None)
             if attempt.state not in PENDING_UNITS:
                 return
-            await self._pause_before_retry(attempt.n - attempt.tries, error)
-            unit = msgspec.structs.replace(ready.unit, state=UnitState.RETRY, tries=attempt.tries, attempts=attempt.n)
+            await self._pause_before_retry(attempt.errors, error)
+            kept = {"tries": attempt.tries, "errors": attempt.errors, "attempts": attempt.n}
+            unit = msgspec.structs.replace(ready.unit, state=UnitState.RETRY, **kept)
             ready = await self._again(ready, unit, finding.judged)
 
     async def _attempt(self, ready: Ready) -> tuple[Finding, int, ProviderError | None]:
@@ -152,9 +152,8 @@ class UnitCalls:
         assert self.plan.limiter is not None
         async with self.plan.limiter.slot():
             bound = self._bound(ready)
-            if not self.run.affords(bound):
-                raise Pausing
-            request_id = f"{self.run.mark}-{secrets.token_hex(12)}"
+            await self.run.reserve(bound)
+            request_id = self.run.new_request_id()
             claim = Claim(self.run.row.key, self.chunk.step, unit.seq, n, self.chunk.id, request_id, bound, self.run.clock())
             await self.run.tables.claim([claim])
             finding, error = await self._call(ready, n, request_id, bound)
@@ -163,12 +162,13 @@ class UnitCalls:
     async def _call(self, ready: Ready, n: int, request_id: str, bound: int | None) -> tuple[Finding, ProviderError | None]:
         assert self.plan.target is not None and ready.prepared is not None
         started = time.monotonic()
-        call = self.run.chat.complete_prepared(self.plan.target, ready.prepared, request_id=request_id)
+        call = self.run.chat.complete_prepared(self.plan.target, ready.prepared, request_id=request_id, once=True)
         try:
             exchange = await self.run.control.finish(call, self.run.options.stop_grace)
         except Pausing:
-            return self._lost(ready, n, request_id, bound, "the run was stopped during the call"), None
+            return self._lost(ready, n, request_id, bound, "the run was stopped during the call", blameless=True), None
         except ProviderError as error:
+            self._consider(error)
             return self._error(ready, n, request_id, bound, error, time.monotonic() - started), error
         except HeadgateError as error:
             return self._lost(ready, n, request_id, bound, error.message), None
@@ -199,35 +199,29 @@ class UnitCalls:
         """A refusal or failure. Without a status, after the request was sent, it may have been billed: it is booked at its bound."""
         if error.status is None and error.sent:
             return self._lost(ready, n, request_id, bound, error.message)
-        judged = failed(error_reason(error), error.message)
-        outcome = Outcome.ERROR if error.transient else Outcome.INVALID
-        final = not error.transient
+        blameless = error.kind in RUN_FATAL_KINDS
+        again = error.transient or blameless
         return Finding(
             unit=ready.unit,
             n=n,
-            outcome=outcome,
-            judged=judged,
+            outcome=Outcome.ERROR if again else Outcome.INVALID,
+            judged=failed(error_reason(error), error.message),
             request_id=request_id,
             upstream_id=error.request_id,
             duration=duration,
-            final=final,
+            final=not again,
+            blameless=blameless,
         )
 
-    def _lost(self, ready: Ready, n: int, request_id: str, bound: int | None, message: str) -> Finding:
+    def _lost(self, ready: Ready, n: int, request_id: str, bound: int | None, message: str, *, blameless: bool = False) -> Finding:
         """The request may have been worked on, and the answer is gone."""
-        judged = failed(Reason.LOST, message)
-        return Finding(
-            unit=ready.unit, n=n, outcome=Outcome.UNKNOWN, judged=judged, request_id=request_id, cost=Cost(bound), cost_source="bound"
-        )
+        return lost_answer(ready.unit, n, request_id, bound, message, blameless=blameless)
 
-    def _consider(self, error: ProviderError | None) -> None:
-        """Stop the run for errors that every other call would meet as well."""
-        if error is None:
-            return
+    def _consider(self, error: ProviderError) -> None:
+        """Stop the run for errors that every other call would meet as well, and hold back the others after a rate limit: at once."""
         if error.kind in RUN_FATAL_KINDS:
             self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
-            raise Pausing
-        if error.kind == "rate_limit" and self.plan.limiter is not None:
+        elif error.kind == "rate_limit" and self.plan.limiter is not None:
             self.plan.limiter.limited(error.retry_after or self.run.options.backoff)
 
     async def _pause_before_retry(self, errors: int, error: ProviderError | None) -> None:
@@ -254,19 +248,18 @@ class UnitCalls:
 async def settle_orphans(run: Run) -> int:
     """Close the calls whose answers were lost with an earlier process: booked at their bound, their units tried again."""
     claims = run.tables.orphan_claims(run.row.key)
+    by_chunk: dict[int, list[Claim]] = {}
     for claim in claims:
-        chunk = run.tables.chunk(claim.chunk)
-        unit = run.tables.unit(run.row.key, claim.step, claim.seq)
-        judged = failed(Reason.LOST, "the process ended before the answer was stored")
-        finding = Finding(
-            unit=unit,
-            n=claim.n,
-            outcome=Outcome.UNKNOWN,
-            judged=judged,
-            request_id=claim.request_id,
-            cost=Cost(claim.bound_nanos),
-            cost_source="bound",
-        )
-        async with ResultStore(run, run.steps[claim.step], chunk) as store:
-            await store.store([finding], released=claim.bound_nanos or 0)
+        by_chunk.setdefault(claim.chunk, []).append(claim)
+    for chunk_id, lost in by_chunk.items():
+        chunk = run.tables.chunk(chunk_id)
+        findings = [_orphan(run, claim) for claim in lost]
+        async with ResultStore(run, run.steps[chunk.step], chunk) as store:
+            await store.store(findings, released=sum(claim.bound_nanos or 0 for claim in lost))
     return len(claims)
+
+
+def _orphan(run: Run, claim: Claim) -> Finding:
+    unit = run.tables.unit(run.row.key, claim.step, claim.seq)
+    message = "the process ended before the answer was stored"
+    return lost_answer(unit, claim.n, claim.request_id, claim.bound_nanos, message, blameless=True)

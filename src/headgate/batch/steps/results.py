@@ -15,10 +15,11 @@ FRAME_ROWS = 1000
 
 
 class ResultStore:
-    """Appends the findings of one chunk (and one `submission`). Use as an async context manager; one writer per chunk."""
+    """Appends the findings of one chunk (and one `submission`, with what it set aside). An async context manager; one writer per chunk."""
 
-    def __init__(self, run: Run, plan: StepPlan, chunk: ChunkRow, submission: str | None = None) -> None:
+    def __init__(self, run: Run, plan: StepPlan, chunk: ChunkRow, submission: str | None = None, reserved: int = 0) -> None:
         self.submission = submission
+        self.reserved = reserved
         self.run = run
         self.plan = plan
         self.chunk = chunk
@@ -36,12 +37,19 @@ class ResultStore:
             self._writer.close()
 
     async def store(self, findings: Sequence[Finding], *, released: int = 0, closes: ChunkState | None = None) -> None:
-        """Store findings in frames of at most a thousand; with `closes` the last one ends the submission and sets the chunk's state."""
+        """Store findings in frames of at most a thousand; with `closes` the last one ends the submission and sets the chunk's state.
+
+        What they cost is taken out of what the submission had set aside; `released` gives back what single calls had.
+        """
         groups = [findings[i : i + FRAME_ROWS] for i in range(0, len(findings), FRAME_ROWS)] or [findings]
         for group in groups:
-            last = group is groups[-1]
-            await self._store_group(group, closes if last else None)
-            self.run.book(0, sum(f.cost.nanos or 0 for f in group))
+            await self._store_group(group, closes if group is groups[-1] else None)
+            spent = sum(f.cost.nanos or 0 for f in group)
+            used = min(spent, self.reserved)
+            self.reserved -= used
+            self.run.book(used, spent)
+        if closes is not None:
+            released, self.reserved = released + self.reserved, 0
         self.run.book(released, 0)
 
     async def _store_group(self, findings: Sequence[Finding], closes: ChunkState | None) -> None:
@@ -58,9 +66,9 @@ class ResultStore:
                 at=run.clock(),
                 segment=self._row.id,
                 frame=frame,
-                posting=posting(run, self.plan, chunk, f"{run.row.id}/{chunk.id}/{before[1]}", findings),
-                submission=self.submission if closes is not None else None,
-                chunk_state=closes,
+                posting=posting(run, self.plan, chunk, f"{run.mark}/{chunk.id}/{before[1]}", findings),
+                submission=self.submission,
+                closes=closes,
             )
         except BaseException:
             writer.offset, writer.rows = before

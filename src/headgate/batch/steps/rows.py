@@ -3,54 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
-from headgate.batch.evaluate import Judged, error_reason, failed, judge
+from headgate.batch.evaluate import error_reason, failed, judge
 from headgate.batch.plan import parse_custom_id
 from headgate.batch.reasons import Reason
 from headgate.batch.rows import SubmissionRow, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import Outcome
 from headgate.batch.steps.attempts import Finding, priced
-from headgate.dialects.batch import BatchDialect, BatchRow, ResultFile
+from headgate.dialects.batch import BatchRow
 from headgate.domain.response import Response
 from headgate.errors import ErrorKind, HeadgateError, ProviderError
 from headgate.wire.json import JsonObject
 
 GROUP = 500
-READ = 1 << 18
 FATAL = frozenset({ErrorKind.AUTH, ErrorKind.PERMISSION, ErrorKind.QUOTA})
 
 
 class Tally(msgspec.Struct):
-    """What the rows of one job were, beside its findings. `fatal` is an error that every further call would meet."""
+    """What the rows of one job were, beside its findings. `earlier` ones were stored before a crash.
+
+    `fatal` is an error that every further call would meet.
+    """
 
     ours: int = 0
+    earlier: int = 0
     foreign: int = 0
     duplicate: int = 0
     unreadable: int = 0
     fatal: ProviderError | None = None
 
 
-def read_rows(dialect: BatchDialect, files: Sequence[ResultFile]) -> Iterator[BatchRow]:
-    """Every row of every file, output before errors."""
-    for file in sorted(files, key=lambda f: f.kind != "output"):
-        decoder = dialect.row_decoder(file.kind)
-        with Path(file.path).open("rb") as handle:
-            while data := handle.read(READ):
-                yield from decoder.feed(data)
-        yield from decoder.close()
-
-
 class Matcher:
-    """Sorts rows into ours, foreign, duplicate and unreadable."""
+    """Sorts rows into ours, foreign, duplicate and unreadable. `open_seqs` are the units that wait for a row."""
 
-    def __init__(self, submission: SubmissionRow, open_seqs: set[int]) -> None:
+    def __init__(self, submission: SubmissionRow, open_seqs: frozenset[int]) -> None:
         self.tally = Tally()
         self._prefix = submission.prefix
         self._open = open_seqs
+        self._seen: set[int] = set()
 
     def groups(self, rows: Iterator[BatchRow]) -> Iterator[list[tuple[int, BatchRow]]]:
         """Our rows with their unit numbers, a few hundred at a time; the first row of a unit wins."""
@@ -73,10 +66,13 @@ class Matcher:
         if parts is None or row.custom_id.rpartition("-")[0] != self._prefix:
             self.tally.foreign += 1
             return None
-        if parts.seq not in self._open:
+        if parts.seq in self._seen:
             self.tally.duplicate += 1
             return None
-        self._open.discard(parts.seq)
+        self._seen.add(parts.seq)
+        if parts.seq not in self._open:
+            self.tally.earlier += 1
+            return None
         self.tally.ours += 1
         return parts.seq
 
@@ -117,10 +113,17 @@ def _response(plan: StepPlan, row: BatchRow) -> Response:
 def _row_error(unit: UnitRow, n: int, row: BatchRow, error: ProviderError, tally: Tally) -> Finding:
     if error.kind in FATAL:
         tally.fatal = tally.fatal or error
-    again = error.transient or error.kind in FATAL
-    outcome = Outcome.ERROR if again else Outcome.INVALID
-    judged: Judged = failed(error_reason(error), error.message)
-    return Finding(unit=unit, n=n, outcome=outcome, judged=judged, upstream_id=row.request_id or error.request_id, final=not again)
+    blameless = error.kind in FATAL
+    again = error.transient or blameless
+    return Finding(
+        unit=unit,
+        n=n,
+        outcome=Outcome.ERROR if again else Outcome.INVALID,
+        judged=failed(error_reason(error), error.message),
+        upstream_id=row.request_id or error.request_id,
+        final=not again,
+        blameless=blameless,
+    )
 
 
 def _answered(run: Run, plan: StepPlan, unit: UnitRow, n: int, record: JsonObject, row: BatchRow, response: Response) -> Finding:

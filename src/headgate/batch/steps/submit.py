@@ -5,16 +5,16 @@ from __future__ import annotations
 from headgate.batch.control import Stop
 from headgate.batch.decide import Action, SubmissionView, decide_submission, submit_delay
 from headgate.batch.plan import custom_id
-from headgate.batch.request import input_bound
 from headgate.batch.rows import ChunkRow, SubmissionRow
 from headgate.batch.run import Run
 from headgate.batch.states import UnitState, Verdict
-from headgate.batch.steps.jobs import StoredRows, batch_client, make_tag, stop_if_fatal
-from headgate.catalog.cards import day_of
-from headgate.catalog.prices import upper_bound
-from headgate.dialects.batch import Candidate
-from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError
-from headgate.wire.json import encode
+from headgate.batch.steps.jobs import StoredRows, batch_client, make_tag, owns, patiently, row_bounds
+from headgate.dialects.batch import TERMINAL, Candidate
+from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError, WireError
+from headgate.wire.json import JsonObject
+
+CLOCK_SKEW = 900.0
+"""Seconds by which our clock may be ahead of the provider's: how long before its intent a job may seem to have been created."""
 
 
 class Submitter:
@@ -27,7 +27,10 @@ class Submitter:
         self.client = batch_client(run, self.plan)
         self._fresh: str | None = None
         self._found: tuple[Candidate, ...] | None = None
+        self._looked_from: float | None = None
+        self._foreign: set[str] = set()
         self._refusals = 0
+        self._ambiguous = False
 
     async def submit(self) -> Verdict:
         """Go on until a job is known (or there is nothing to submit)."""
@@ -38,12 +41,18 @@ class Submitter:
             if not self._seqs():
                 return Verdict.NEXT
             provider, account = self.plan.target.provider.name, self.plan.target.credential.account
-            claimed = self.run.tables.claimed_batches(provider, account)
-            view = _view(last, self._fresh)
-            action, candidate = decide_submission(view, self.run.clock(), self.run.options.grace, self._found, claimed)
+            claimed = self.run.tables.claimed_batches(provider, account) | self._foreign
+            action, candidate = decide_submission(self._view(last), self.run.clock(), self.run.options.grace, self._found, claimed)
             if action is Action.PROCEED:
                 return Verdict.NEXT
             await self._act(action, last, candidate)
+
+    def _view(self, last: SubmissionRow | None) -> SubmissionView | None:
+        """What is known. The time in which an absent job may turn up begins with our first look: only then is no call of ours under way."""
+        if last is None:
+            return None
+        since = max(last.intent_at, self._looked_from or 0.0)
+        return SubmissionView(last.state, last.rows, since, last.batch_id, self._fresh == last.key)
 
     def _seqs(self) -> frozenset[int]:
         return frozenset(u.seq for u in self.run.tables.units(self.chunk.id) if u.state in (UnitState.TODO, UnitState.SENT))
@@ -61,18 +70,27 @@ class Submitter:
             await self.run.tables.submitted(self.chunk, last.key, candidate.handle, candidate.matched_by, self.run.clock())
         elif action is Action.ABANDON:
             await self._refused(last, "not found at the provider")
+            self._count_refusal("not one of them was found there afterwards")
         else:
-            self._found = None
-            await self.run.control.sleep(max(0.2, self.run.options.grace / 5))
+            await self._wait(last)
+
+    async def _wait(self, last: SubmissionRow) -> None:
+        """Look again soon; say so when that is because several jobs could be ours."""
+        likely = [c.handle.id for c in self._found or () if c.handle.id not in self._foreign and c.total in (None, last.rows)]
+        if len(likely) > 1 and not self._ambiguous:
+            self._ambiguous = True
+            data: JsonObject = {"submission": last.key, "candidates": likely}
+            await self.run.tables.event(self.run.row.key, "warning", "ambiguous", data, self.run.clock())
+        self._found = None
+        await self.run.control.sleep(min(60.0, max(0.2, self.run.options.grace / 5)))
 
     async def _intend(self, last: SubmissionRow | None) -> None:
         run, chunk = self.run, self.chunk
         n = 1 if last is None else last.n + 1
         seqs = self._seqs()
         reserved = self._reservation(seqs)
-        if not run.affords(reserved):
-            run.control.check()
-        key = f"{run.row.id}:{chunk.step}:{chunk.id}:{n}"
+        await run.reserve(reserved)
+        key = f"{run.mark}-{chunk.step}-{chunk.id}-{n}"
         assert self.plan.target is not None
         fields = {
             "key": key,
@@ -87,21 +105,13 @@ class Submitter:
             "intent_at": run.clock(),
         }
         await run.tables.intend(fields, run.clock())
-        self._fresh, self._found = key, None
+        self._fresh, self._found, self._looked_from = key, None, None
 
     def _reservation(self, seqs: frozenset[int]) -> int | None:
         """The most the chunk can cost, in nano-dollars."""
-        assert self.plan.target is not None and self.chunk_segment is not None
-        limit = self.plan.step.params.max_tokens or self.run.pipeline.api.max_tokens
-        day, card = day_of(self.run.row.created_at), self.plan.target.card
-        total = 0
-        for line in self.run.tables.scan(self.chunk_segment):
-            if line["seq"] in seqs:
-                bound = upper_bound(card, day, input_bound(encode(line["body"])), limit, "batch").nanos
-                if bound is None:
-                    return None
-                total += bound
-        return total
+        assert self.chunk_segment is not None
+        bounds = row_bounds(self.run, self.plan, self.chunk_segment, seqs).values()
+        return None if None in bounds else sum(bound or 0 for bound in bounds)
 
     @property
     def chunk_segment(self) -> int | None:
@@ -119,8 +129,10 @@ class Submitter:
         except ProviderError as error:
             await self._create_failed(last, error)
             return
-        except HeadgateError as error:
-            await self.run.tables.event(self.run.row.key, "warning", "submit_unclear", {"error": error.message}, self.run.clock())
+        except WireError as error:
+            if error.fault == "local":
+                raise
+            await self._unclear(error)
             return
         self._refusals = 0
         await self.run.tables.submitted(self.chunk, last.key, handle, "create", self.run.clock())
@@ -129,17 +141,24 @@ class Submitter:
         """A refusal is final for this intent; anything unclear is looked up at the provider."""
         refused = not error.sent or (error.status is not None and 400 <= error.status < 500 and error.status != 408)
         if not refused:
-            await self.run.tables.event(self.run.row.key, "warning", "submit_unclear", {"error": error.message}, self.run.clock())
+            await self._unclear(error)
             return
         await self._refused(last, error.message)
         if error.kind in RUN_FATAL_KINDS or not error.transient:
             self.run.control.stop(Stop(f"the provider refused the batch: {error.message}", 1, failed=True, hint=error.hint))
-        self._refusals += 1
-        if self._refusals >= self.run.options.refusals:
-            self.run.control.stop(Stop(f"the provider refused {self._refusals} submissions in a row: {error.message}", 1))
+        self._count_refusal(error.message)
         retry = self.run.pipeline.api.retry
         ladder = tuple(min(300.0, retry.initial_delay * retry.multiplier**k) for k in range(4))
         await self.run.control.sleep(submit_delay(self._refusals, error.retry_after, ladder))
+
+    async def _unclear(self, error: HeadgateError) -> None:
+        """The job may exist: it is looked for from now on."""
+        await self.run.tables.event(self.run.row.key, "warning", "submit_unclear", {"error": error.message}, self.run.clock())
+
+    def _count_refusal(self, why: str) -> None:
+        self._refusals += 1
+        if self._refusals >= self.run.options.refusals:
+            self.run.control.stop(Stop(f"the provider refused {self._refusals} submissions in a row: {why}", 1))
 
     async def _refused(self, last: SubmissionRow, error: str) -> None:
         await self.run.tables.refused(self.chunk, last.key, error, self.run.clock())
@@ -148,17 +167,21 @@ class Submitter:
 
     async def _find(self, last: SubmissionRow) -> None:
         tag = make_tag(self.run, self.plan, last)
-        try:
-            self._found = tuple(await self.client.find(tag, last.intent_at - 60.0))
-        except ProviderError as error:
-            stop_if_fatal(self.run, error)
-            await self.run.control.sleep(error.retry_after or 1.0)
+        if self._looked_from is None:
+            self._looked_from = self.run.clock()
+        found = await patiently(self.run, "find_failed", lambda: self.client.find(tag, last.intent_at - CLOCK_SKEW))
+        proven = [candidate for candidate in found if await self._proven(candidate, last)]
+        self._found = tuple(proven or found)
 
-
-def _view(last: SubmissionRow | None, fresh: str | None) -> SubmissionView | None:
-    if last is None:
-        return None
-    return SubmissionView(last.state, last.rows, last.intent_at, last.batch_id, fresh == last.key)
+    async def _proven(self, candidate: Candidate, last: SubmissionRow) -> bool:
+        """Whether the results of a job without our tag show that it is ours; one that they show to be somebody else's is ruled out."""
+        readable = candidate.matched_by == "window" and candidate.status in TERMINAL and candidate.total in (None, last.rows)
+        if not readable or candidate.handle.id in self._foreign:
+            return False
+        ours = await owns(self.run, self.client, candidate.handle, last.prefix)
+        if ours is False:
+            self._foreign.add(candidate.handle.id)
+        return ours is True
 
 
 async def submit(run: Run, chunk: ChunkRow) -> Verdict:

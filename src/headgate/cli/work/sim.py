@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from headgate.assembly.parts import load_parts
-from headgate.errors import ConfigError
-from headgate.sim.faults import parse
+from headgate.errors import ConfigError, WireError
+from headgate.sim.faults import Rule, parse
 from headgate.sim.server import Simulator, serve
 from headgate.sim.settings import SimSettings
 from headgate.wire.json import decode
@@ -24,12 +24,20 @@ def sim(host: str, port: int | None, seed: int, latency: float, time_scale: floa
         latency=latency,
         time_scale=time_scale,
         state_dir=str(state_dir) if state_dir is not None else None,
-        faults=parse(decode(faults.read_bytes(), what=str(faults), fault="local")) if faults is not None else (),
+        faults=() if faults is None else read_faults(faults),
     )
     try:
         serve(settings, _ready)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{number}: {error.strerror}", hint="choose another port with --port") from error
+
+
+def read_faults(path: Path) -> tuple[Rule, ...]:
+    """The rules in a file. Raises `ConfigError` saying what is wrong with it."""
+    try:
+        return parse(decode(path.read_bytes(), what="the fault script", fault="local"))
+    except (OSError, ValueError, WireError) as error:
+        raise ConfigError(str(error), where=str(path), hint="see docs/how-to/use-the-simulator.md") from error
 
 
 def _ready(simulator: Simulator) -> None:

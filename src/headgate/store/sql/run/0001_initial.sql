@@ -4,6 +4,7 @@
 CREATE TABLE run (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
+    mark TEXT NOT NULL,
     pipeline TEXT NOT NULL,
     pipeline_digest TEXT NOT NULL,
     mode TEXT NOT NULL,
@@ -58,6 +59,7 @@ CREATE TABLE unit (
     parent_seq INTEGER,
     state INTEGER NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,
+    errors INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     chunk INTEGER NOT NULL,
     input_segment INTEGER NOT NULL,

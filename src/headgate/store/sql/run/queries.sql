@@ -1,13 +1,13 @@
 -- name: insert_run
-INSERT INTO run (id, pipeline, pipeline_digest, mode, state, created_at, seed, cost_cap_nanos, price_digest, engine_version, options)
-VALUES (:id, :pipeline, :pipeline_digest, :mode, :state, :created_at, :seed, :cost_cap_nanos, :price_digest, :engine_version, :options);
+INSERT INTO run (id, mark, pipeline, pipeline_digest, mode, state, created_at, seed, cost_cap_nanos, price_digest, engine_version, options)
+VALUES (:id, :mark, :pipeline, :pipeline_digest, :mode, :state, :created_at, :seed, :cost_cap_nanos, :price_digest, :engine_version, :options);
 
 -- name: insert_step
 INSERT INTO step (run, idx, name, kind, lane, provider, account, model, price, overridden)
 VALUES (:run, :idx, :name, :kind, :lane, :provider, :account, :model, :price, :overridden);
 
 -- name: find_run
-SELECT key, id, pipeline, pipeline_digest, mode, state, created_at, finished_at, planned, total, seed, cost_cap_nanos, price_digest,
+SELECT key, id, mark, pipeline, pipeline_digest, mode, state, created_at, finished_at, planned, total, seed, cost_cap_nanos, price_digest,
     engine_version, options, reason
 FROM run WHERE id = :id OR :id IS NULL ORDER BY key LIMIT 1;
 
@@ -96,11 +96,11 @@ UPDATE unit SET chunk = :child, state = 0 WHERE chunk = :chunk AND state = 2;
 UPDATE unit SET chunk = :child WHERE chunk = :chunk AND seq BETWEEN :low AND :high AND state IN (0, 1, 2);
 
 -- name: units_of_chunk
-SELECT seq, parent_seq, state, tries, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
 FROM unit WHERE chunk = :chunk ORDER BY seq;
 
 -- name: find_unit
-SELECT seq, parent_seq, state, tries, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
 FROM unit WHERE run = :run AND step = :step AND seq = :seq;
 
 -- name: mark_sent
@@ -110,7 +110,7 @@ UPDATE unit SET state = 1 WHERE chunk = :chunk AND state = 0;
 UPDATE unit SET state = 0 WHERE chunk = :chunk AND state = 1;
 
 -- name: set_unit
-UPDATE unit SET state = :state, tries = :tries, attempts = :n, segment = coalesce(:segment, segment), row = coalesce(:row, row),
+UPDATE unit SET state = :state, tries = :tries, errors = :errors, attempts = :n, segment = coalesce(:segment, segment), row = coalesce(:row, row),
     cost_nanos = cost_nanos + :cost_nanos, reason = :reason
 WHERE run = :run AND step = :step AND seq = :seq AND attempts < :n;
 
@@ -137,7 +137,9 @@ WHERE c.run = :run AND a.n IS NULL;
 UPDATE attempt SET cost_nanos = :cost_nanos, cost_source = 'invoice' WHERE run = :run AND request_id = :request_id AND cost_source = 'bound';
 
 -- name: upper_bounds
-SELECT step, seq, n, chunk, request_id, cost_nanos FROM attempt WHERE run = :run AND cost_source = 'bound' ORDER BY step, seq, n;
+SELECT a.step, a.seq, a.n, a.chunk, a.request_id, a.cost_nanos, a.lane, s.provider, s.account, s.model
+FROM attempt a JOIN step s ON s.run = a.run AND s.idx = a.step
+WHERE a.run = :run AND a.cost_source = 'bound' ORDER BY a.step, a.seq, a.n;
 
 -- name: true_up_unit
 UPDATE unit SET cost_nanos = cost_nanos + :delta WHERE run = :run AND step = :step AND seq = :seq;
@@ -186,8 +188,11 @@ UPDATE submission SET state = :state, error = coalesce(:error, error) WHERE key 
 UPDATE submission SET state = 'intent', batch_id = NULL, input_file = NULL, matched_by = NULL, submitted_at = NULL, error = :error
 WHERE key = :key AND state IN ('submitted', 'ended') AND matched_by = 'window';
 
+-- name: use_reservation
+UPDATE submission SET reserved_nanos = max(0, reserved_nanos - :nanos) WHERE key = :key AND reserved_nanos IS NOT NULL;
+
 -- name: open_reservations
-SELECT coalesce(sum(reserved_nanos), 0) FROM submission WHERE run = :run AND state IN ('intent', 'submitted', 'ended');
+SELECT coalesce(sum(reserved_nanos), 0) FROM submission WHERE run = :run AND state IN ('intent', 'submitted', 'ended', 'lost');
 
 -- name: insert_outbox
 INSERT INTO outbox (key, run, chunk, lane, provider, account, model, calls, usage, cost_nanos, unpriced, at)
