@@ -146,7 +146,19 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
         seed=row.seed,
         price_digest=row.price_digest,
     )
-    return Opened(home, plan, True, ())
+    return Opened(home, plan, True, _ignored(request, row))
+
+
+def _ignored(request: RunRequest, row: RunRow) -> tuple[str, ...]:
+    """What was asked for and cannot be changed in a run that has begun."""
+    asked = {
+        "--provider": request.provider,
+        "--model": request.model,
+        "--seed": request.seed if request.seed != row.seed else None,
+        "--max-units": request.max_units,
+        "--mode": request.mode if request.mode != row.mode and request.mode == "batch" else None,
+    }
+    return tuple(f"{name} {value} is left out: the run goes on as it was planned" for name, value in asked.items() if value is not None)
 
 
 def _stored_target(parts: Parts, step: StepRow) -> Target:

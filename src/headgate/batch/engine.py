@@ -170,9 +170,10 @@ class Engine:
 def quiet_log() -> None:
     """Errors of the library only, and to today's standard error: its own handler keeps the stream it was made with, closed or not."""
     logger = logging.getLogger("dbos")
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.ERROR)
     logger.handlers.clear()
-    logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.ERROR)
+    logger.addHandler(handler)
 
 
 def wal_engine(path: Path) -> SqlEngine:

@@ -17,6 +17,8 @@ class Limiter:
         self.ceiling = ceiling
         self.width = float(ceiling)
         self.in_flight = 0
+        self.silent = 0
+        """Calls in a row that no answer came to, good or bad."""
         self._control = control
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._resume_at = 0.0
@@ -62,7 +64,13 @@ class Limiter:
 
     def succeeded(self) -> None:
         """A call was answered: widen a little."""
+        self.silent = 0
         self.width = min(float(self.ceiling), self.width + 1.0 / max(self.width, 1.0))
+
+    def unanswered(self) -> int:
+        """A call had no answer at all; returns how many in a row that were."""
+        self.silent += 1
+        return self.silent
 
     def limited(self, seconds: float) -> None:
         """A call met a rate limit: halve the width, and let nobody start for `seconds`."""

@@ -30,7 +30,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `grace` is how long an absent batch may still turn up after its intent, `max_errors` the unanswered attempts a unit may have,
     `backoff` the first wait after a transient failure (growing by `multiplier`), `stop_grace` how long calls in flight may go on
-    after a stop, `wait_slice` how long one wait phase lasts, `refusals` how many refused submissions in a row end the run.
+    after a stop, `wait_slice` how long one wait phase lasts, `refusals` how many refused submissions in a row end the run,
+    `unreachable` how many calls in a row without any answer do.
     """
 
     mode: str = "realtime"
@@ -43,6 +44,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     wait_slice: float = 900.0
     max_age: float | None = None
     refusals: int = 5
+    unreachable: int = 12
 
 
 CAP_REACHED = Stop("the cost cap is reached", 2, hint="run the same command with a higher --max-cost to go on")

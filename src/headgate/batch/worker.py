@@ -39,6 +39,9 @@ from headgate.wire.json import encode_text
 Settle = Callable[[Sequence[Posting]], Awaitable[None]]
 OnProgress = Callable[[Progress], None]
 
+NOTHING_VALID = Stop("no unit came through; outputs/failures.jsonl says why", 1)
+"""A run that ended without a single result is loud about it (USR-12)."""
+
 DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "SUCCESS"})
 """States in which a workflow will not take its chunk any further."""
 
@@ -184,7 +187,7 @@ class Driver:
         run = self.run
         if run.row.state is RunState.COMPLETE:
             await self.settle_outbox()
-            return self._result(RunState.COMPLETE, 0, write_outputs(run.tables, run.row, run.tables.steps(run.row.key)))
+            return self._completed(write_outputs(run.tables, run.row, run.tables.steps(run.row.key)))
         shutil.rmtree(run.folder / "downloads", ignore_errors=True)
         await settle_orphans(run)
         await run.tables.set_run_state(run.row.key, RunState.RUNNING, None, None, run.clock())
@@ -316,8 +319,15 @@ class Driver:
         await self.settle_outbox()
         self._verify()
         outputs = write_outputs(run.tables, run.row, run.tables.steps(run.row.key))
-        await run.tables.set_run_state(run.row.key, RunState.COMPLETE, None, run.clock(), run.clock())
-        return self._result(RunState.COMPLETE, 0, outputs)
+        result = self._completed(outputs)
+        await run.tables.set_run_state(run.row.key, RunState.COMPLETE, result.reason, run.clock(), run.clock())
+        return result
+
+    def _completed(self, outputs: dict[str, Path]) -> Result:
+        """The end of a whole run: good if anything came through."""
+        if self.run.tables.totals(self.run.row.key)[-1].valid:
+            return self._result(RunState.COMPLETE, 0, outputs)
+        return self._result(RunState.COMPLETE, NOTHING_VALID.exit_code, outputs, NOTHING_VALID)
 
     async def _stopped(self, stop: Stop) -> Result:
         """Say that the run stopped, and why; when not even that can be written, the reason is still told."""

@@ -88,7 +88,7 @@ def test_a_template_that_reaches_out_gets_nothing(
     write_quiz(headgate_environment, template=template, items="questions:\n  - id: a\n    text: b\n")
     done = headgate("run", "Quiz", "-r", "one", "--json")
     assert headgate_sim.requests == []
-    if done.code == 0:
+    if done.code == 1:
         assert done.json()["failed"] == 1
         assert results(done.json(), "failures")[0]["errors"][0]["rule"] == "render_error"
     else:

@@ -8,11 +8,12 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import click
 import pytest
 
-from headgate.cli.runs import Dollars
+from headgate.cli.params import Dollars, Duration
 from headgate.ledger import Filter, Ledger
-from headgate.sim.faults import Match, Rule, Status
+from headgate.sim.faults import Delay, Match, Rule, Status
 from headgate.sim.server import Simulator
 from headgate.testing.clock import START, Clock, ScaledClock
 from headgate.testing.pipelines import CONFIG, ITEMS, write_quiz
@@ -201,3 +202,45 @@ def test_hostile_text_is_not_printed_raw(headgate: Command, headgate_environment
         found = headgate(*arguments)
         assert found.code in (2, 3)
         assert "\x1b" not in found.out + found.err, arguments
+
+
+def test_a_provider_that_cannot_be_reached_stops_the_run_and_fails_no_unit(
+    headgate: Command, headgate_environment: Path, headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = "questions:\n" + "".join(f"  - id: q{n}\n    text: question {n}\n" for n in range(20))
+    write_quiz(headgate_environment, items=items)
+    with monkeypatch.context() as nowhere:
+        nowhere.setenv("HEADGATE_SIM_URL", "http://127.0.0.1:1")
+        stopped = headgate("run", "Quiz", "-r", "one", "--json", code=1)
+    assert (stopped.json()["state"], stopped.json()["failed"]) == ("failed", 0)
+    assert "calls in a row had no answer" in stopped.json()["reason"]
+    done = headgate("run", "Quiz", "-r", "one", "--seed", "other", "--provider", "sim-gemini", "--json", code=0)
+    assert done.json()["valid"] == 20
+    assert "--seed other is left out" in done.err
+    assert "--provider sim-gemini is left out" in done.err
+
+
+def test_a_run_without_a_single_result_is_loud(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment, template="{{ 1 // (text | length - text | length) }}\n")
+    done = headgate("run", "Quiz", "-r", "one", "--json", code=1)
+    assert (done.json()["state"], done.json()["valid"], done.json()["failed"]) == ("complete", 0, 6)
+    assert done.json()["reason"].startswith("no unit came through")
+    assert headgate("run", "Quiz", "-r", "one", "--json", code=1).json()["valid"] == 0
+
+
+def test_a_run_stops_when_its_time_is_up(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    headgate_sim.set_faults((Rule(Delay(30.0), Match(operation="chat")),))
+    write_quiz(headgate_environment)
+    stopped = headgate("run", "Quiz", "-r", "one", "--timeout", "1s", "--json", code=3)
+    assert (stopped.json()["state"], stopped.json()["reason"]) == ("paused", "the time given with --timeout is up")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("30m", 1800.0), ("1h30m", 5400.0), ("2h", 7200.0)])
+def test_times(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1x", "0s", "30", "1m1h"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a time"):
+        Duration().convert(text, None, None)

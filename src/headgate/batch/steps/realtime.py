@@ -199,7 +199,7 @@ class UnitCalls:
         """A refusal or failure. Without a status, after the request was sent, it may have been billed: it is booked at its bound."""
         if error.status is None and error.sent:
             return self._lost(ready, n, request_id, bound, error.message)
-        blameless = error.kind in RUN_FATAL_KINDS
+        blameless = error.kind in RUN_FATAL_KINDS or self.run.control.stopping
         again = error.transient or blameless
         return Finding(
             unit=ready.unit,
@@ -219,10 +219,15 @@ class UnitCalls:
 
     def _consider(self, error: ProviderError) -> None:
         """Stop the run for errors that every other call would meet as well, and hold back the others after a rate limit: at once."""
+        limiter = self.plan.limiter
+        assert limiter is not None
         if error.kind in RUN_FATAL_KINDS:
             self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
-        elif error.kind == "rate_limit" and self.plan.limiter is not None:
-            self.plan.limiter.limited(error.retry_after or self.run.options.backoff)
+        elif error.status is None and limiter.unanswered() >= self.run.options.unreachable:
+            why = f"{limiter.silent} calls in a row had no answer: {error.message}"
+            self.run.control.stop(Stop(why, 1, failed=True, hint=error.hint or "headgate doctor; the same command goes on"))
+        elif error.kind == "rate_limit":
+            limiter.limited(error.retry_after or self.run.options.backoff)
 
     async def _pause_before_retry(self, errors: int, error: ProviderError | None) -> None:
         options = self.run.options

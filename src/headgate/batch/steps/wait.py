@@ -7,6 +7,13 @@ from headgate.batch.rows import ChunkRow
 from headgate.batch.run import Run
 from headgate.batch.states import SubmissionState, Verdict
 from headgate.batch.steps.jobs import batch_client, cancel, look
+from headgate.providers import Polling, Provider
+
+
+def polling_of(run: Run, provider: Provider) -> Polling:
+    """The provider's rhythm, begun with the pipeline's `api.poll_interval_seconds`; a simulated provider keeps its own, quicker one."""
+    first = min(run.pipeline.api.poll_interval, provider.polling.longest)
+    return provider.polling if provider.simulated else Polling(first, provider.polling.longest)
 
 
 async def wait(run: Run, chunk: ChunkRow) -> Verdict:
@@ -16,7 +23,7 @@ async def wait(run: Run, chunk: ChunkRow) -> Verdict:
         return Verdict.NEXT
     plan = run.steps[chunk.step]
     assert plan.target is not None
-    client, polling = batch_client(run, plan), plan.target.provider.polling
+    client, polling = batch_client(run, plan), polling_of(run, plan.target.provider)
     max_age = run.options.max_age or plan.target.provider.max_age
     until, delay, before, cancelled = run.clock() + run.options.wait_slice, None, submission.raw_status, False
     while run.clock() < until:

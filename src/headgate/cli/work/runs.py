@@ -148,10 +148,11 @@ def conclude(opened: Opened, result: Result, as_json: bool) -> None:
     click.echo(f"{result.state.value}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}")
     for name, path in result.outputs.items():
         click.echo(f"  {name:9} {_short(path)}")
+    if result.reason:
+        click.echo(f"reason: {sanitize(result.reason)}", err=True)
+    if result.hint:
+        click.echo(f"hint: {sanitize(result.hint)}", err=True)
     if result.state is not RunState.COMPLETE:
-        click.echo(f"reason: {sanitize(result.reason or 'unknown')}", err=True)
-        if result.hint:
-            click.echo(f"hint: {sanitize(result.hint)}", err=True)
         click.echo(f"go on with: headgate run {opened.plan.pipeline.name} --run-dir {_short(opened.home.folder)}", err=True)
 
 
