@@ -2,6 +2,8 @@
 
 Every block may carry `extra`: keys of the wire object that this model does not name, kept as they came. They belong to the dialect
 recorded on the enclosing `Request` or `Response` and are rendered back by that dialect only; any other dialect reports them as dropped.
+
+Frozen values of decoded JSON cannot form cycles, so the cycle collector need not track them (`gc=False`).
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ import msgspec
 from headgate.wire.json import Json, JsonObject
 
 
-class Cache(msgspec.Struct, frozen=True):
+class Cache(msgspec.Struct, frozen=True, gc=False):
     """A prompt-cache breakpoint after this block. `ttl` is the provider's word ("5m", "1h"); None is its default."""
 
     ttl: str | None = None
 
 
-class Text(msgspec.Struct, frozen=True, tag=True):
+class Text(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Plain text. `signature` is an opaque token some providers attach to text and want back unchanged."""
 
     text: str
@@ -31,7 +33,7 @@ class Text(msgspec.Struct, frozen=True, tag=True):
 MediaKind: TypeAlias = Literal["image", "document", "audio", "video"]
 
 
-class Media(msgspec.Struct, frozen=True, tag=True):
+class Media(msgspec.Struct, frozen=True, tag=True, gc=False):
     """An image, document, audio or video clip. Exactly one of `data` (base64 text), `url`, `file_id` and `text` is set."""
 
     kind: MediaKind
@@ -47,7 +49,7 @@ class Media(msgspec.Struct, frozen=True, tag=True):
     form: str = ""
 
 
-class Thinking(msgspec.Struct, frozen=True, tag=True):
+class Thinking(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Reasoning shown by the model. `signature` and `redacted` (an encrypted block) must return to the provider byte for byte."""
 
     text: str = ""
@@ -56,7 +58,7 @@ class Thinking(msgspec.Struct, frozen=True, tag=True):
     extra: JsonObject | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, tag=True):
+class ToolCall(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The model asks for a tool. `arguments` is JSON text exactly as received ("" means none)."""
 
     id: str
@@ -68,7 +70,7 @@ class ToolCall(msgspec.Struct, frozen=True, tag=True):
     form: str = ""
 
 
-class ToolResult(msgspec.Struct, frozen=True, tag=True):
+class ToolResult(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The answer of a tool to the call `call_id`. `name` is the tool's name where the wire carries it."""
 
     call_id: str
@@ -80,14 +82,14 @@ class ToolResult(msgspec.Struct, frozen=True, tag=True):
     form: str = ""
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
+class Refusal(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The model declined, in words of its own."""
 
     text: str
     extra: JsonObject | None = None
 
 
-class Opaque(msgspec.Struct, frozen=True, tag=True):
+class Opaque(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A block the dialect `dialect` does not know; rendered back as it came, by that dialect only.
 
     `place` is the wire's word for where it lay, for wires that have more than one place.

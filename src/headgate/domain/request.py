@@ -7,17 +7,20 @@ Both mean something only to `dialect`. A request made by hand has an empty `dial
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from headgate.domain.content import Block, Cache, Text
-from headgate.wire.json import Json, JsonObject
+from headgate.errors import Unsupported, WireError
+from headgate.wire.json import Json, JsonObject, loaded
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One turn. System prompts are messages too, leading ones wherever a wire keeps them apart.
 
     `form` is empty for canonical spelling: a single plain `Text` is a JSON string where the wire allows that, several blocks are a list.
@@ -30,8 +33,12 @@ class Message(msgspec.Struct, frozen=True):
     form: str = ""
 
 
-class Tool(msgspec.Struct, frozen=True):
-    """A function the model may call. `parameters` is a JSON Schema (None: not given)."""
+class Tool(msgspec.Struct, frozen=True, gc=False):
+    """A function the model may call. `parameters` is a JSON Schema (None: not given), decoded or as `wire.json.Raw`.
+
+    A raw schema is an object with something in it, on one line, that nobody had to read; `schema` reads either kind. Tools are equal
+    when their schemas are.
+    """
 
     name: str
     description: str | None = None
@@ -40,6 +47,25 @@ class Tool(msgspec.Struct, frozen=True):
     cache: Cache | None = None
     extra: JsonObject | None = None
     form: str = ""
+
+    @property
+    def schema(self) -> Json:
+        """`parameters`, decoded. Raises `Unsupported` for a raw schema that cannot be (a number no double can hold)."""
+        try:
+            return loaded(self.parameters)
+        except WireError as error:
+            raise Unsupported(f"the schema of tool {self.name!r} cannot be read: {error}", param="tools") from error
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.description))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tool):
+            return NotImplemented
+        return _held(self) == _held(other) and self.schema == other.schema
+
+
+_held: Callable[[Tool], tuple[object, ...]] = attrgetter("name", "description", "strict", "cache", "extra", "form")
 
 
 class HostedTool(msgspec.Struct, frozen=True):
@@ -50,7 +76,7 @@ class HostedTool(msgspec.Struct, frozen=True):
     dialect: str = ""
 
 
-class ToolChoice(msgspec.Struct, frozen=True):
+class ToolChoice(msgspec.Struct, frozen=True, gc=False):
     """Which tools may or must be called: `names` matters for "tool" (one name) and "allowed" (several)."""
 
     mode: Literal["auto", "none", "required", "tool", "allowed"]

@@ -13,6 +13,7 @@ from headgate.batch.steps.rows import Matcher, Tally
 from headgate.dialects.batch import BatchRow, BatchState, BatchStatus
 
 PREFIX = "abc123-4-1"
+KINDS = ("ours", "other run", "other chunk", "nobody", "torn")
 
 
 def row(name: str | None, line: int = 1) -> BatchRow:
@@ -24,9 +25,7 @@ def matched(rows: list[BatchRow], open_: set[int]) -> tuple[list[int], Tally]:
     return [seq for group in matcher.groups(iter(rows)) for seq, _ in group], matcher.tally
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["ours", "other run", "other chunk", "nobody", "torn"])), max_size=30), st.data()
-)
+@given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from(KINDS)), max_size=30), st.data())
 def test_every_row_is_counted_as_one_thing(kinds: list[tuple[int, str]], data: st.DataObject) -> None:
     names = {"ours": "abc123-4-1-{}", "other run": "zzz999-4-1-{}", "other chunk": "abc123-5-1-{}", "nobody": "hello {}"}
     rows = [row(names[kind].format(seq) if kind != "torn" else None) for seq, kind in kinds]

@@ -58,7 +58,7 @@ def test_lines_are_numbered_reported_and_summed() -> None:
     assert bill.total == 225_000
 
 
-def test_the_bill_and_the_journal_name_the_request_as_the_client_did(sim: Simulator, http: Http) -> None:
+def test_the_bill_and_the_journal_name_the_request_as_the_client_did(sim, http) -> None:
     body = {"model": "sim-small", "messages": [{"role": "user", "content": "hi"}]}
     for number, name in enumerate(("call-1", None), 1):
         headers = {"authorization": "Bearer sim-key"} | ({"X-Client-Request-Id": name} if name else {})

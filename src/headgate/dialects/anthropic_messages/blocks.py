@@ -29,9 +29,9 @@ def plain_text(blocks: tuple[Block, ...]) -> str | None:
     if len(blocks) != 1:
         return None
     block = blocks[0]
-    if not isinstance(block, Text) or block.cache is not None or block.signature is not None or block.extra is not None:
-        return None
-    return block.text
+    if type(block) is Text and block.cache is None and block.signature is None and block.extra is None:
+        return block.text
+    return None
 
 
 def parse_block(value: Json, path: str, number: int) -> Block:

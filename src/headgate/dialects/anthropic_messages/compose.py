@@ -15,18 +15,23 @@ EMPTY_OBJECT = msgspec.Raw(b"{}")
 INVALID_JSON = "INVALID_JSON"
 """Key under which arguments that are no JSON object travel, as Anthropic's guide to fine-grained tool streaming proposes."""
 
+_decode = msgspec.json.Decoder().decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def raw_object(arguments: str) -> msgspec.Raw | None:
-    """Tool arguments as raw JSON, "" as the empty object; None when the text is not a JSON object."""
+def raw_object(arguments: str) -> Json | None:
+    """Tool arguments as raw JSON, "" as the empty object; None when the text is not a JSON object.
+
+    Text of several lines is decoded instead: a payload must fit on one line of a batch file.
+    """
     if not arguments:
         return EMPTY_OBJECT
+    lines = "\n" in arguments or "\r" in arguments
     try:
-        raw = _decode_raw(arguments)
+        found = _decode(arguments) if lines else _decode_raw(arguments)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
-    return raw if arguments[0] == "{" or arguments.lstrip()[:1] == "{" else None
+    return found if arguments[0] == "{" or arguments.lstrip()[:1] == "{" else None
 
 
 def tool_input(arguments: str) -> Json:

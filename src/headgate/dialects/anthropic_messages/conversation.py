@@ -4,7 +4,7 @@ first in the user turn, in the order of the calls (translation cases 1–6, 10, 
 from __future__ import annotations
 
 from headgate.dialects.anthropic_messages.blocks import plain_text
-from headgate.dialects.anthropic_messages.foreign import WRITERS, foreign_blocks, foreign_result
+from headgate.dialects.anthropic_messages.foreign import WRITERS, foreign_blocks, foreign_call, foreign_result
 from headgate.dialects.anthropic_messages.notes import Losses
 from headgate.domain.content import Block, Media, ToolCall, ToolResult
 from headgate.domain.request import Message
@@ -14,6 +14,31 @@ from headgate.wire.json import Json, JsonObject
 
 def render_conversation(messages: tuple[Message, ...], losses: Losses) -> tuple[Json, list[JsonObject]]:
     """The `system` value (None when there is none) and the `messages` list. Raises `Unsupported` for talks the wire refuses."""
+    return plain_talk(messages) or _any_talk(messages, losses)
+
+
+def plain_talk(messages: tuple[Message, ...]) -> tuple[str | None, list[JsonObject]] | None:
+    """A talk that needs no care: a system prompt or none, plain texts in turns, the user last. None for any other talk."""
+    system: str | None = None
+    role = ""
+    turns: list[JsonObject] = []
+    for message in messages:
+        words = plain_text(message.content)
+        if not words or words.isspace() or message.extra is not None or message.name is not None:
+            return None
+        before, role = role, message.role
+        if role == "user" or role == "assistant":
+            if role == before:
+                return None
+            turns.append({"role": role, "content": words})
+        elif role == "system" and not before:
+            system = words
+        else:
+            return None
+    return (system, turns) if role == "user" else None
+
+
+def _any_talk(messages: tuple[Message, ...], losses: Losses) -> tuple[Json, list[JsonObject]]:
     system: Json = None
     turns = _Turns(losses)
     for number, message in enumerate(messages):
@@ -79,30 +104,36 @@ class _Turns:
             else:
                 self.role, self.turn = role, None
         words = plain_text(content)
-        if words and not words.isspace():
-            if self.turn is None:
-                self._begin(words)
-            else:
-                self._blocks().append({"type": "text", "text": words})
-            return
+        if words is None or not words or words.isspace():
+            self._add_blocks(role, content)
+        elif self.turn is None:
+            self.turn = {"role": role, "content": words}
+            self.out.append(self.turn)
+        else:
+            self._blocks().append({"type": "text", "text": words})
+
+    def _add_blocks(self, role: str, content: tuple[Block, ...]) -> None:
+        """Any content, block by block, to the current turn, which is one of `role`."""
         losses = self.losses
+        wires: list[JsonObject] = []
         for number, block in enumerate(content):
             losses.block = number
-            if isinstance(block, Media) and role == "assistant":
-                losses.dropped(losses.here, f"assistant turns carry no {block.kind} on this wire")
-                continue
-            wire = WRITERS[type(block)](block, losses)
-            if wire is None:
-                continue
-            if isinstance(block, ToolResult):
-                self._result(block.call_id, wire)
-                continue
             if isinstance(block, ToolCall):
                 self.open_calls.append(block.id)
-            if self.turn is None:
-                self._begin([wire])
-            else:
-                self._blocks().append(wire)
+                wires.append(foreign_call(block, losses))
+            elif isinstance(block, ToolResult):
+                self._result(block.call_id, foreign_result(block, losses))
+            elif role == "assistant" and isinstance(block, Media):
+                losses.dropped(losses.here, f"assistant turns carry no {block.kind} on this wire")
+            elif (wire := WRITERS[type(block)](block, losses)) is not None:
+                wires.append(wire)
+        if not wires:
+            return
+        if self.turn is None:
+            self.turn = {"role": role, "content": wires}
+            self.out.append(self.turn)
+        else:
+            self._blocks().extend(wires)
 
     def add_tool(self, content: tuple[Block, ...]) -> None:
         """The content of a tool message, nearly always one result."""
@@ -111,7 +142,10 @@ class _Turns:
             self.add("user", content)
             return
         if self.role != "user":
-            self._switch("user")
+            if self.turn is None:
+                self._switch("user")
+            else:
+                self.role, self.turn = "user", None
         self.losses.block = 0
         self._result(block.call_id, foreign_result(block, self.losses))
 
@@ -160,25 +194,29 @@ class _Turns:
         return blocks
 
     def _result(self, call_id: str, wire: JsonObject) -> None:
-        if call_id not in self.open_calls or call_id in self.results:
-            why = "was answered twice" if call_id in self.results else "is not a call of the assistant message before"
+        results = self.results
+        if call_id not in self.open_calls or call_id in results:
+            why = "was answered twice" if call_id in results else "is not a call of the assistant message before"
             raise Unsupported(
                 f"tool result for {call_id!r}: this {why}",
                 param=f"messages[{self.losses.message}]",
                 hint="send each tool result once, right after the assistant message that asked for it",
             )
-        self.results[call_id] = wire
+        results[call_id] = wire
 
     def _settle(self) -> None:
         """Put the results first in the user turn, in the order of the calls."""
-        results = self.results
-        if len(results) < len(self.open_calls):
+        results, calls = self.results, self.open_calls
+        if len(results) < len(calls):
             self._missing(f"messages[{self.losses.message}]")
-        ordered = [results[identifier] for identifier in self.open_calls]
-        if self.turn is None:
+        ordered = list(results.values()) if len(calls) == 1 else [results[identifier] for identifier in calls]
+        turn = self.turn
+        if turn is None:
             self._begin(ordered)
+        elif isinstance(turn["content"], str):
+            turn["content"] = [*ordered, {"type": "text", "text": turn["content"]}]
         else:
-            self._blocks()[:0] = ordered
+            turn["content"][:0] = ordered
         self.results, self.open_calls = {}, []
 
     def _missing(self, param: str) -> None:

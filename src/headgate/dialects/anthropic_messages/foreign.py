@@ -16,7 +16,7 @@ from headgate.dialects.anthropic_messages.notes import Losses
 from headgate.dialects.anthropic_messages.words import NAME
 from headgate.domain.content import Block, Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
 from headgate.errors import Unsupported
-from headgate.wire.json import Json, JsonObject
+from headgate.wire.json import JsonObject
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+").fullmatch
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
@@ -68,7 +68,8 @@ def _thinking(block: Thinking, losses: Losses) -> JsonObject | None:
     return {"type": "thinking", "thinking": block.text, "signature": block.signature}
 
 
-def _call(block: ToolCall, losses: Losses) -> JsonObject:
+def foreign_call(block: ToolCall, losses: Losses) -> JsonObject:
+    """A tool call for this wire. Raises `Unsupported` when its arguments are no JSON object."""
     arguments = raw_object(block.arguments)
     if arguments is None:
         raise Unsupported(
@@ -76,7 +77,13 @@ def _call(block: ToolCall, losses: Losses) -> JsonObject:
             param=losses.here,
             hint="send the arguments as the model wrote them, or repair them first",
         )
-    wire: JsonObject = {"type": "tool_use", "id": tool_id(block.id), "name": block.name, "input": arguments}
+    call_id = block.id
+    wire: JsonObject = {
+        "type": "tool_use",
+        "id": call_id if call_id.isidentifier() and call_id.isascii() else tool_id(call_id),
+        "name": block.name,
+        "input": arguments,
+    }
     if block.cache is not None:
         losses.mark(wire, block.cache)
     if block.signature is not None:
@@ -88,9 +95,14 @@ def _call(block: ToolCall, losses: Losses) -> JsonObject:
 
 def foreign_result(block: ToolResult, losses: Losses) -> JsonObject:
     """A tool's answer for this wire."""
-    wire: JsonObject = {"type": "tool_result", "tool_use_id": tool_id(block.call_id)}
-    if block.content:
-        wire["content"] = _result_content(block.content, losses)
+    call_id, content = block.call_id, block.content
+    wire: JsonObject = {
+        "type": "tool_result",
+        "tool_use_id": call_id if call_id.isidentifier() and call_id.isascii() else tool_id(call_id),
+    }
+    if content:
+        plain = plain_text(content)
+        wire["content"] = _result_content(content, losses) if plain is None else plain
     if block.is_error is not None:
         wire["is_error"] = block.is_error
     if block.cache is not None:
@@ -100,10 +112,7 @@ def foreign_result(block: ToolResult, losses: Losses) -> JsonObject:
     return wire
 
 
-def _result_content(blocks: tuple[Block, ...], losses: Losses) -> Json:
-    plain = plain_text(blocks)
-    if plain is not None:
-        return plain
+def _result_content(blocks: tuple[Block, ...], losses: Losses) -> list[JsonObject]:
     wires = []
     for block in blocks:
         wire = WRITERS[type(block)](block, losses)
@@ -190,7 +199,7 @@ _FITTED: dict[str, Callable[[Media, Losses], JsonObject]] = {"image": _image, "d
 WRITERS: dict[type, Callable[..., JsonObject | None]] = {
     Text: _text,
     Thinking: _thinking,
-    ToolCall: _call,
+    ToolCall: foreign_call,
     ToolResult: foreign_result,
     Media: _media,
     Refusal: _refusal,

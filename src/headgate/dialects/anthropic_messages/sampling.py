@@ -15,6 +15,8 @@ _ABSENT = ("presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "t
 """Request fields without a counterpart on this wire, `seed` apart."""
 
 _absent = attrgetter(*_ABSENT)
+_unknown = attrgetter("seed", "service_tier", "extra", *_ABSENT)
+_NOTHING = (None,) * (3 + len(_ABSENT))
 
 
 def render_sampling(request: Request, payload: JsonObject, losses: Losses, *, thinking: bool) -> None:
@@ -72,13 +74,13 @@ def stop_sequences(request: Request, losses: Losses) -> list[str]:
 
 def report_unknown(request: Request, payload: JsonObject, losses: Losses) -> None:
     """Service tier, and a note for each field or key this wire does not have; zero and false change nothing and need none."""
+    if _unknown(request) == _NOTHING:
+        return
     if request.seed is not None:
         losses.dropped("seed", "not part of this wire")
-    given = _absent(request)
-    if any(given):
-        for name, value in zip(_ABSENT, given, strict=True):
-            if value:
-                losses.dropped(name, "not part of this wire")
+    for name, value in zip(_ABSENT, _absent(request), strict=True):
+        if value:
+            losses.dropped(name, "not part of this wire")
     tier = request.service_tier
     if tier is not None:
         if tier in _TIERS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+import msgspec
+
 from headgate.dialects.anthropic_messages.blocks import split_cache
 from headgate.dialects.anthropic_messages.notes import Losses
 from headgate.dialects.anthropic_messages.words import NAME
@@ -69,11 +71,12 @@ def render_tools(request: Request, losses: Losses) -> list[JsonObject]:
     choice = request.tool_choice
     allowed = frozenset(choice.names) if choice is not None and choice.mode == "allowed" else None
     tools = []
+    own = losses.own
     for number, tool in enumerate(request.tools):
-        if isinstance(tool, HostedTool):
+        if not isinstance(tool, Tool):
             tools.append(_hosted(tool, losses, number))
         elif allowed is None or tool.name in allowed:
-            tools.append(_own_tool(tool, losses) if losses.own else _foreign_tool(tool, losses, number))
+            tools.append(_own_tool(tool, losses) if own else _foreign_tool(tool, losses, number))
     return tools
 
 
@@ -102,18 +105,45 @@ def _own_tool(tool: Tool, losses: Losses) -> JsonObject:
     return wire
 
 
+class _Shell(msgspec.Struct):
+    """What must be known of a schema that is passed along raw."""
+
+    type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_shell = msgspec.json.Decoder(_Shell).decode
+
+
+def _says_type(schema: msgspec.Raw) -> bool:
+    """Whether raw JSON is an object with a `type`, as nearly all schemas are."""
+    if bytes(schema).startswith(b'{"type"'):
+        return True
+    try:
+        return _decode_shell(schema).type is not msgspec.UNSET
+    except msgspec.DecodeError:
+        return False
+
+
 def _foreign_tool(tool: Tool, losses: Losses, number: int) -> JsonObject:
-    name = tool.name
+    name, schema = tool.name, tool.parameters
     if not (name.isascii() and name.isidentifier() and len(name) <= 128) and not _NAME(name):
         raise Unsupported(
             f"tool name {tool.name!r} cannot be sent: this wire takes 1 to 128 letters, digits, '_' and '-'",
             param=f"tools[{number}].name",
             hint="rename the tool",
         )
-    wire: JsonObject = {"name": tool.name}
+    wire: JsonObject = {"name": name}
     if tool.description:
         wire["description"] = tool.description
-    wire["input_schema"] = input_schema(tool.parameters, f"tools[{number}].parameters")
+    raw = type(schema) is msgspec.Raw and _says_type(schema)
+    wire["input_schema"] = schema if raw else input_schema(tool.schema, f"tools[{number}].parameters")
+    if tool.strict or tool.cache is not None or tool.extra:
+        _put_rest(wire, tool, losses, number)
+    return wire
+
+
+def _put_rest(wire: JsonObject, tool: Tool, losses: Losses, number: int) -> None:
+    """What few tools have: strictness, a cache breakpoint, further keys."""
     if tool.strict:
         if losses.capabilities.structured_output == "native":
             wire["strict"] = True
@@ -123,7 +153,6 @@ def _foreign_tool(tool: Tool, losses: Losses, number: int) -> JsonObject:
         losses.mark(wire, tool.cache)
     if tool.extra:
         losses.foreign(tool.extra, f"tools[{number}].")
-    return wire
 
 
 _HOSTED: dict[str, JsonObject] = {

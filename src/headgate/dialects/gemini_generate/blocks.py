@@ -36,11 +36,27 @@ _SUFFIXES = {
 }
 
 
-def plain_text(block: Block) -> JsonObject | None:
-    """The part of a text that carries nothing else: the common case, without the table."""
-    if type(block) is Text and block.text and block.signature is None and block.cache is None and block.extra is None:
-        return {"text": block.text}
+def plain_part(block: Block) -> JsonObject | None:
+    """The part of a text or call that carries nothing else: the common case, without the table. None for any other block."""
+    if type(block) is Text:
+        if block.text and block.signature is None and block.cache is None and block.extra is None:
+            return {"text": block.text}
+    elif type(block) is ToolCall and block.signature is None and block.cache is None and block.extra is None:
+        arguments = as_object(block.arguments)
+        if arguments is not None and block.id and not block.id.startswith(SYNTHETIC):
+            return {"functionCall": {"name": block.name, "id": block.id, "args": arguments}}
     return None
+
+
+def plain_answer(block: ToolResult, name: str) -> JsonObject | None:
+    """The part of a tool's answer in plain words to a call of `name`, for a request from another wire; None for any other answer."""
+    content = block.content
+    if len(content) != 1 or type(said := content[0]) is not Text or block.cache is not None or block.extra is not None:
+        return None
+    if block.call_id.startswith(SYNTHETIC) or not block.call_id:
+        return None
+    answer = write_answer(said.text, is_error=block.is_error, form="")
+    return {"functionResponse": {"name": name, "id": block.call_id, "response": answer}}
 
 
 def render_block(block: Block, writer: Writer, field: str) -> JsonObject | None:

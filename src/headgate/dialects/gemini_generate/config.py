@@ -137,6 +137,17 @@ def _fit(config: JsonObject, request: Request, writer: Writer) -> None:
     if request.temperature is not None and request.temperature > ceiling:
         config["temperature"] = ceiling
         writer.approximate("temperature", f"clamped to {ceiling:g}")
+    if not (can.sampling and can.temperature_and_top_p and can.seed and can.penalties and can.logprobs):
+        _fit_abilities(config, request, writer)
+    if not can.choices and (request.n or 1) > 1:
+        raise Unsupported(f"n={request.n}: this model gives one answer per call", param="n")
+    if request.stop:
+        _fit_stops(request.stop, config, writer)
+
+
+def _fit_abilities(config: JsonObject, request: Request, writer: Writer) -> None:
+    """Remove what the model does not take."""
+    can = writer.capabilities
     for able, keys in (
         (can.sampling, ("temperature", "topP", "topK")),
         (can.temperature_and_top_p or request.temperature is None, ("topP",)),
@@ -146,10 +157,6 @@ def _fit(config: JsonObject, request: Request, writer: Writer) -> None:
     ):
         if not able:
             _remove(keys, config, writer)
-    if not can.choices and (request.n or 1) > 1:
-        raise Unsupported(f"n={request.n}: this model gives one answer per call", param="n")
-    if request.stop:
-        _fit_stops(request.stop, config, writer)
 
 
 def _remove(keys: tuple[str, ...], config: JsonObject, writer: Writer) -> None:

@@ -6,6 +6,7 @@ Source: Gemini API reference, `models.generateContent` and `models.streamGenerat
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -51,6 +52,7 @@ def resource(model: str) -> str:
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 
 
+@lru_cache(maxsize=256)
 def quoted_resource(model: str) -> str:
     """The resource name as it stands in a path."""
     name = resource(model)

@@ -169,7 +169,7 @@ def take_signature(rest: JsonObject) -> str | None:
 
 def as_object(words: str) -> JsonObject | None:
     """The JSON object some text consists of, None when it is anything else."""
-    if not words.lstrip(" \t\r\n").startswith("{"):
+    if words[:1] != "{" and not words.lstrip(" \t\r\n").startswith("{"):
         return None
     try:
         value = decode(words)
@@ -205,8 +205,9 @@ def write_answer(words: str, *, is_error: bool | None, form: str) -> JsonObject:
     """The object for a tool's answer, which is wrapped when it is not one (translation case 13)."""
     if is_error:
         return {"error": words}
-    for key in ("result", "output"):
-        if key in form:
-            return {key: words}
+    if form:
+        for key in ("result", "output"):
+            if key in form:
+                return {key: words}
     found = as_object(words)
     return {"result": words} if found is None else found

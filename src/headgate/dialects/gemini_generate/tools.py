@@ -118,15 +118,16 @@ def _render_function(tool: Tool, writer: Writer, field: str) -> JsonObject:
 
 def _set_parameters(wire: JsonObject, tool: Tool, writer: Writer, field: str) -> None:
     """The parameters' schema under the name the model understands (translation cases 16 and 80)."""
+    parameters = tool.parameters
     if writer.same and tool.form:
-        wire["parameters"] = raised(tool.parameters) if tool.form == "capitals" else tool.parameters
+        wire["parameters"] = raised(tool.schema) if tool.form == "capitals" else parameters
     elif writer.same:
-        if tool.parameters is not None:
-            wire["parametersJsonSchema"] = tool.parameters
+        if parameters is not None:
+            wire["parametersJsonSchema"] = parameters
     elif writer.capabilities.json_schema_field:
-        wire["parametersJsonSchema"] = tool.parameters or {"type": "object", "properties": {}}
-    elif not is_open_object(tool.parameters):
-        wire["parameters"] = to_subset(tool.parameters, writer, f"{field}.parameters")
+        wire["parametersJsonSchema"] = parameters or {"type": "object", "properties": {}}
+    elif not is_open_object(tool.schema):
+        wire["parameters"] = to_subset(tool.schema, writer, f"{field}.parameters")
 
 
 def _render_hosted(tool: HostedTool, writer: Writer, field: str) -> JsonObject:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headgate.dialects.gemini_generate.blocks import plain_text, render_block
+from headgate.dialects.gemini_generate.blocks import plain_answer, plain_part, render_block
 from headgate.dialects.gemini_generate.writer import Writer
 from headgate.domain.content import Block, Opaque, Text, ToolCall, ToolResult
 from headgate.domain.request import Message
@@ -55,8 +55,7 @@ class _Turns:
 
     def model(self, message: Message, index: int) -> None:
         """An assistant turn: its calls begin to wait for their results."""
-        following = not (self.contents and self.contents[-1]["role"] == "model")
-        if following:
+        if not (self.contents and self.contents[-1]["role"] == "model"):
             if self._waiting:
                 self._refuse_gap(f"messages[{index}]")
             self._order()
@@ -65,7 +64,7 @@ class _Turns:
         asked = self._asked
         signed = False
         for block in message.content:
-            if isinstance(block, ToolCall):
+            if type(block) is ToolCall:
                 self._waiting[block.id] = (self._asked, block.name)
                 self._asked += 1
                 signed = signed or block.signature is not None
@@ -85,12 +84,10 @@ class _Turns:
         ranks: list[int] = []
         for place, block in enumerate(message.content):
             rank = self._asked
-            part = plain_text(block)
-            if part is None:
-                field = f"messages[{index}].content[{place}]"
-                if isinstance(block, ToolResult):
-                    rank, block = self._matched(block, field)
-                part = render_block(block, self._writer, field)
+            if type(block) is ToolResult:
+                rank, part = self._answer(block, index, place)
+            else:
+                part = plain_part(block) or render_block(block, self._writer, f"messages[{index}].content[{place}]")
             if part is not None:
                 parts.append(part)
                 ranks.append(rank)
@@ -99,13 +96,18 @@ class _Turns:
         self._ranks += ranks
         self._add("user", parts)
 
-    def _matched(self, block: ToolResult, field: str) -> tuple[int, ToolResult]:
-        """The place of a result among the calls, and the result with the name its call had."""
+    def _answer(self, block: ToolResult, index: int, place: int) -> tuple[int, JsonObject | None]:
+        """The place of a result among the calls, and its part with the name its call had."""
         found = self._waiting.pop(block.call_id, None)
         if found is None:
+            field = f"messages[{index}].content[{place}]"
             raise Unsupported(f"{field}: no call {block.call_id!r} waits for this result", param=field)
         rank, name = found
-        return rank, block if block.name == name else msgspec.structs.replace(block, name=name)
+        part = plain_answer(block, name)
+        if part is None:
+            named = block if block.name == name else msgspec.structs.replace(block, name=name)
+            part = render_block(named, self._writer, f"messages[{index}].content[{place}]")
+        return rank, part
 
     def end(self) -> None:
         """Check and finish the last turn."""
@@ -124,9 +126,7 @@ class _Turns:
     def _parts(self, content: tuple[Block, ...], index: int) -> list[JsonObject]:
         found = []
         for place, block in enumerate(content):
-            part = plain_text(block)
-            if part is None:
-                part = render_block(block, self._writer, f"messages[{index}].content[{place}]")
+            part = plain_part(block) or render_block(block, self._writer, f"messages[{index}].content[{place}]")
             if part is not None:
                 found.append(part)
         return found
@@ -142,7 +142,7 @@ class _Turns:
     def _order(self) -> None:
         """Results first, in call order, in the user turn that has just ended."""
         ranks = self._ranks
-        if len(ranks) > 1 and self._asked and self.contents[-1]["role"] == "user":
+        if len(ranks) > 1 and self._asked and self.contents[-1]["role"] == "user" and ranks != sorted(ranks):
             parts = self.contents[-1]["parts"]
             self.contents[-1]["parts"] = [parts[place] for place in sorted(range(len(parts)), key=ranks.__getitem__)]
 

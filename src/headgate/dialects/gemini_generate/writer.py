@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headgate.dialects.base import Note
 from headgate.domain.capabilities import Capabilities
 from headgate.wire.json import JsonObject
 
 
-class Writer:
+class Writer(msgspec.Struct):
     """One rendering. `same` says the value came from this dialect; `answer` that it is a response and nothing may be refused."""
 
-    __slots__ = ("answer", "capabilities", "notes", "same")
-
-    def __init__(self, capabilities: Capabilities, *, same: bool, answer: bool = False) -> None:
-        self.capabilities = capabilities
-        self.same = same
-        self.answer = answer
-        self.notes: list[Note] = []
+    capabilities: Capabilities
+    same: bool
+    answer: bool = False
+    notes: list[Note] = []
 
     def drop(self, field: str, reason: str) -> None:
         """Report a field that is not sent."""

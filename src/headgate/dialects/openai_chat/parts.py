@@ -128,6 +128,8 @@ def _audio(item: JsonObject) -> Media | None:
     if not isinstance(value, dict) or not isinstance(value.get("data"), str) or not isinstance(value.get("format"), str):
         return None
     word = value["format"]
+    if not word:
+        return None
     mime = _AUDIO_MIME.get(word, f"audio/{word}")
     cache, extra = _inner(item, "input_audio", ("data", "format"))
     form = "" if _audio_format(mime) == word else word

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from headgate.dialects.openai_chat.formats import parse_reasoning, parse_response_format
 from headgate.dialects.openai_chat.messages import parse_messages
 from headgate.dialects.openai_chat.tools import parse_function_call_choice, parse_functions, parse_tool_choice, parse_tools
+from headgate.dialects.openai_chat.usual import parse_usual
 from headgate.dialects.openai_chat.words import NAME, malformed
 from headgate.domain.request import Reasoning, Request
 from headgate.wire.json import Json, JsonObject, decode, type_name
@@ -57,6 +58,11 @@ class _Draft:
 
 def parse_request(body: bytes, path: str) -> Request:
     """Read a chat completions request. `path` says nothing on this wire. Raises `WireError` with `param` for malformed input."""
+    return parse_usual(body) or parse_any(body)
+
+
+def parse_any(body: bytes) -> Request:
+    """Read any request key by key. Raises `WireError` with `param` for malformed input."""
     raw = decode(body, what="the request body")
     if type(raw) is not dict:
         raise malformed("body", f"an object, not {type_name(raw)}")
