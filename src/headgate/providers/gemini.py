@@ -12,5 +12,5 @@ PROVIDER = Provider(
     batch_endpoint="/v1beta/models/{model}:generateContent",
     auth=Auth(header="x-goog-api-key", env=("GOOGLE_API_KEY", "GEMINI_API_KEY"), shape="AIza"),
     max_age=50 * 3600.0,
-    default_model="gemini-2.5-flash",
+    default_model="gemini-3.5-flash-lite",
 )
