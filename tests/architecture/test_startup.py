@@ -90,7 +90,7 @@ def test_help_loads_the_command_table_alone() -> None:
 
 def test_asking_loads_neither_the_run_engine_nor_the_server() -> None:
     heavy = {"dbos", "sqlalchemy", "jinja2", "jsonschema_rs", "psycopg", "zstandard", "uvicorn"}
-    names = loaded_by_module("headgate.cli.work.ask")
+    names = loaded_by_module("headgate.cli.actions.ask")
     assert not {name.partition(".")[0] for name in names} & heavy
     assert not names & {"headgate.batch.worker", "headgate.gateway.app", "headgate.sim.server"}
 

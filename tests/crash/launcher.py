@@ -13,7 +13,7 @@ import sys
 from signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, default_int_handler, signal
 from traceback import print_exc
 
-import headgate.cli.work.runs
+import headgate.cli.actions.runs
 from headgate.cli import main
 
 

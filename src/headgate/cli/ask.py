@@ -19,4 +19,4 @@ from headgate.cli.lazy import call
 @click.option("--json", "as_json", is_flag=True, help="Print answer, usage, cost and receipt as JSON (a line per piece with --stream).")
 def ask(**options: object) -> int:
     """Ask a model one question: WORDS, what comes on standard input, or both."""
-    return call("headgate.cli.work.ask:ask", options)
+    return call("headgate.cli.actions.ask:ask", options)

@@ -12,4 +12,4 @@ from headgate.cli.lazy import call
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def demo(**options: object) -> int:
     """Run the Drunken Sailor pipeline twice on the built-in simulator: realtime and as a batch. No keys, no network."""
-    return call("headgate.cli.work.demo:demo", options)
+    return call("headgate.cli.actions.demo:demo", options)

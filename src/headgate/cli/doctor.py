@@ -12,4 +12,4 @@ from headgate.cli.lazy import call
 @click.option("--strict", is_flag=True, help="Warnings count as failures.")
 def doctor(**options: object) -> int:
     """Check keys, data, folders and ports. Sends nothing anywhere. Exit code 1 when something must be mended."""
-    return call("headgate.cli.work.doctor:doctor", options)
+    return call("headgate.cli.actions.doctor:doctor", options)

@@ -1,4 +1,4 @@
-"""Commands are declared in this package and done in `headgate.cli.work`, which is imported when a command runs."""
+"""Commands are declared in this package and done in `headgate.cli.actions`, which is imported when a command runs."""
 
 from __future__ import annotations
 

@@ -14,4 +14,4 @@ from headgate.cli.lazy import call
 @click.option("--json", "as_json", is_flag=True, help="Print everything known, as JSON.")
 def models(**options: object) -> int:
     """List models whose name contains all WORDS, with list prices in dollars per million tokens."""
-    return call("headgate.cli.work.models:models", options)
+    return call("headgate.cli.actions.models:models", options)

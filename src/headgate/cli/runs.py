@@ -29,7 +29,7 @@ def run(**options: object) -> int:
 
     Exit codes: 0 complete, 1 failed, 2 cost limit, 3 timeout, 130 interrupted (run the same command with --run-dir to go on).
     """
-    return call("headgate.cli.work.runs:run", options)
+    return call("headgate.cli.actions.runs:run", options)
 
 
 @click.command()
@@ -37,4 +37,4 @@ def run(**options: object) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def status(**options: object) -> int:
     """Show how RUN (a folder, a name, or the beginning of one) stands. Reads only; the run is not disturbed."""
-    return call("headgate.cli.work.runs:status", options)
+    return call("headgate.cli.actions.runs:status", options)

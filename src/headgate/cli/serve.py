@@ -16,4 +16,4 @@ def serve(**options: object) -> int:
 
     The key clients must send is HEADGATE_KEY; without it one is made and printed once.
     """
-    return call("headgate.cli.work.serve:serve", options)
+    return call("headgate.cli.actions.serve:serve", options)

@@ -19,4 +19,4 @@ from headgate.cli.lazy import call
 @click.option("--faults", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A JSON file of fault rules.")
 def sim(**options: object) -> int:
     """Serve the OpenAI, Anthropic and Gemini wires from a simulator. Any key that begins with "sim-" is accepted."""
-    return call("headgate.cli.work.sim:sim", options)
+    return call("headgate.cli.actions.sim:sim", options)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.cli.work.output import money, table
+from headgate.cli.actions.output import money, table
 
 
 @pytest.mark.parametrize(

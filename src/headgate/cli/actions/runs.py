@@ -18,7 +18,7 @@ from headgate.batch.control import INTERRUPTED, Control, Stop
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.cli import sanitize
-from headgate.cli.work.output import ProgressPrinter, money, table
+from headgate.cli.actions.output import ProgressPrinter, money, table
 from headgate.errors import UsageError
 from headgate.wire.json import Json, encode_text
 

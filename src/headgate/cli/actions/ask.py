@@ -13,7 +13,7 @@ from headgate.assembly.parts import Parts, load_parts
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve_step
 from headgate.cli import sanitize
-from headgate.cli.work.output import money
+from headgate.cli.actions.output import money
 from headgate.errors import UsageError
 from headgate.library import AsyncClient, Completion, Options
 from headgate.wire.json import JsonObject, encode_text

@@ -9,7 +9,7 @@ import click
 from headgate.assembly.parts import load_parts
 from headgate.catalog.cards import ModelCard, Price, day_of
 from headgate.catalog.resolve import known_provider
-from headgate.cli.work.output import table
+from headgate.cli.actions.output import table
 from headgate.providers import PROVIDERS
 from headgate.wire.json import encode_text
 

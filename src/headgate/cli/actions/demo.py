@@ -11,8 +11,8 @@ from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.runs import RunRequest, open_run
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
-from headgate.cli.work.output import money, table
-from headgate.cli.work.runs import drive
+from headgate.cli.actions.output import money, table
+from headgate.cli.actions.runs import drive
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 
