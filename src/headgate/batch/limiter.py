@@ -67,6 +67,10 @@ class Limiter:
         self.silent = 0
         self.width = min(float(self.ceiling), self.width + 1.0 / max(self.width, 1.0))
 
+    def refused(self) -> None:
+        """A call was answered with an error: the provider is there."""
+        self.silent = 0
+
     def unanswered(self) -> int:
         """A call had no answer at all; returns how many in a row that were."""
         self.silent += 1

@@ -98,3 +98,15 @@ def test_a_stop_wakes_everybody_who_waits(resting: bool) -> None:
         assert limiter.in_flight == 0
 
     asyncio.run(story())
+
+
+def test_only_calls_in_a_row_without_an_answer_count() -> None:
+    async def story() -> None:
+        limiter = Limiter(4, Control())
+        assert [limiter.unanswered(), limiter.unanswered()] == [1, 2]
+        limiter.refused()
+        assert limiter.unanswered() == 1
+        limiter.succeeded()
+        assert limiter.unanswered() == 1
+
+    asyncio.run(story())

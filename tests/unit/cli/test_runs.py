@@ -244,3 +244,14 @@ def test_times(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time"):
         Duration().convert(text, None, None)
+
+
+def test_many_real_calls_are_not_made_unasked(
+    headgate: Command, headgate_environment: Path, headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-never-used")
+    items = "questions:\n" + "".join(f"  - id: q{n}\n    text: question {n}\n" for n in range(60))
+    write_quiz(headgate_environment, items=items)
+    refused = headgate("run", "Quiz", "-p", "openai", "-r", "one", code=2)
+    assert "60 calls to openai/gpt-4o-mini: too many to be made unasked" in refused.err
+    assert "--yes" in refused.err

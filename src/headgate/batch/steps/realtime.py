@@ -221,6 +221,8 @@ class UnitCalls:
         """Stop the run for errors that every other call would meet as well, and hold back the others after a rate limit: at once."""
         limiter = self.plan.limiter
         assert limiter is not None
+        if error.status is not None:
+            limiter.refused()
         if error.kind in RUN_FATAL_KINDS:
             self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
         elif error.status is None and limiter.unanswered() >= self.run.options.unreachable:
