@@ -17,9 +17,10 @@ from typing import Literal
 import msgspec
 
 from headgate.assembly.parts import Parts
+from headgate.assembly.provider_table import ProviderTable
 from headgate.catalog.cards import day_of
-from headgate.errors import HeadgateError
-from headgate.providers import PROVIDERS
+from headgate.errors import ConfigError, HeadgateError
+from headgate.providers import Provider
 
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK = 1 << 30
@@ -67,7 +68,7 @@ def _settings(parts: Parts) -> Iterator[Check]:
 
 def _keys(parts: Parts) -> Iterator[Check]:
     broken: set[str] = set()
-    for provider in PROVIDERS.values():
+    for provider in filter(None, map(parts.usable, parts.providers)):
         if provider.simulated:
             continue
         try:
@@ -79,10 +80,32 @@ def _keys(parts: Parts) -> Iterator[Check]:
         if found:
             yield Check(f"key {provider.name}", "ok", str(found.key))
         else:
-            yield Check(f"key {provider.name}", "warn", "none set", f"export {provider.auth.env[0]}=…")
+            yield Check(f"key {provider.name}", "warn", *_without_key(provider))
     for warning in parts.key_warnings():
         if warning not in broken:
             yield Check("keys", "warn", warning, "check the key")
+
+
+def _without_key(provider: Provider) -> tuple[str, str]:
+    """What is missing, and what to do about it."""
+    if provider.auth.optional:
+        return "needs no key; not set up", f"export {provider.url_env[0]}=…" if provider.url_env else "set its base_url"
+    return "none set", f"export {(provider.auth.env or provider.auth.parts)[0]}=…"
+
+
+def _third_parties(parts: Parts) -> Iterator[Check]:
+    table = parts.providers
+    if not isinstance(table, ProviderTable):
+        return
+    for name in table.foreign:
+        try:
+            provider = table[name]
+        except ConfigError as error:
+            yield Check(f"provider {name}", "fail", error.message, "update or remove the package that brings it")
+        else:
+            yield Check(f"provider {name}", "ok", f"{provider.label}, brought by another package")
+    for name in table.shadowing:
+        yield Check(f"provider {name}", "warn", "another package brings one of this name; the built-in one is used", "remove that package")
 
 
 def _folders(parts: Parts) -> Iterator[Check]:
@@ -136,7 +159,7 @@ def _proxy(parts: Parts) -> Iterator[Check]:
 
 
 def _prices(parts: Parts) -> Iterator[Check]:
-    cards = [card for card in parts.catalog.cards if not PROVIDERS[card.provider].simulated]
+    cards = [card for card in parts.catalog.cards if not card.provider.startswith("sim-")]
     today = day_of(time.time())
     newest = max((price.since for card in cards for price in card.prices if price.since <= today), default="")
     limit = day_of(time.time() - OLD_PRICES_DAYS * 86400)
@@ -152,6 +175,7 @@ EXAMINERS: tuple[Callable[[Parts], Iterator[Check]], ...] = (
     _sqlite,
     _settings,
     _keys,
+    _third_parties,
     _folders,
     _ports,
     _trust,

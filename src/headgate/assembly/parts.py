@@ -9,59 +9,74 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.assembly.addresses import address, base_url, composed_key, credential, variables_of
+from headgate.assembly.provider_table import ProviderTable
 from headgate.catalog.cards import Catalog
 from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve
 from headgate.catalog.source import with_overrides
 from headgate.client import Credential, Target, make_origin
-from headgate.config import Environment, Secret, Settings, find_key, load_settings, missing_key, read_environment
+from headgate.config import Environment, Secret, Settings, find_key, load_settings, read_environment
 from headgate.errors import ConfigError
 from headgate.ledger import Ledger
 from headgate.providers import PROVIDERS, Provider
 from headgate.transport.http1 import HttpClient
-from headgate.transport.settings import TransportSettings
-
-DEFAULT_ACCOUNT = "default"
+from headgate.transport.settings import Origin, TransportSettings
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What every face starts from. `key` was given on the command line and goes before any variable."""
+    """What every face starts from. `key` and `account` were given on the command line and go before any variable or setting."""
 
     settings: Settings
     environment: Environment
     catalog: Catalog
     key: Secret | None = None
+    providers: Mapping[str, Provider] = msgspec.field(default_factory=lambda: PROVIDERS)
+    account: str | None = None
 
     @property
     def default_models(self) -> dict[str, str | None]:
-        """The default model of every provider."""
-        return self.settings.default_models({name: provider.default_model for name, provider in PROVIDERS.items()})
+        """The default model of every provider; those that cannot be loaded have none."""
+        return self.settings.default_models({name: self._default_model(name) for name in self.providers})
+
+    def _default_model(self, name: str) -> str | None:
+        provider = self.usable(name)
+        return None if provider is None else provider.default_model
+
+    def usable(self, name: str) -> Provider | None:
+        """The provider of that name; None for one of another package that cannot be loaded."""
+        try:
+            return self.providers[name]
+        except ConfigError:
+            return None
 
     def with_keys(self) -> tuple[str, ...]:
         """Providers that can be used as things are: a key is set, or none is needed."""
-        return tuple(name for name, provider in PROVIDERS.items() if self.has_key(provider))
+        return tuple(name for name in self.providers if (found := self.usable(name)) is not None and self.has_key(found))
 
     def has_key(self, provider: Provider) -> bool:
-        """Whether calls to `provider` can be authenticated."""
-        return provider.auth.default is not None or any(self.environment.get(name) for name in provider.auth.env)
+        """Whether calls to `provider` can be authenticated. One that needs no key counts when it was set up, or lies on this machine."""
+        own = self.settings.providers.get(provider.name)
+        if provider.auth.default is not None or (own is not None and own.accounts):
+            return True
+        if provider.auth.optional:
+            return provider.name not in PROVIDERS or own is not None or base_url(provider, self.environment)[1]
+        return any(self.environment.get(name) for name in provider.auth.env) or composed_key(provider, self.environment) is not None
 
     def credential(self, provider: Provider) -> Credential:
         """The key for `provider`. Raises `ConfigError` that says which variable to set, and where."""
         explicit = None if provider.simulated else self.key
-        found = find_key(provider.auth.env, self.environment, explicit, provider.auth.shape)
-        if found is not None:
-            return Credential(DEFAULT_ACCOUNT, found.secret)
-        if provider.auth.default is not None:
-            return Credential(DEFAULT_ACCOUNT, Secret(provider.auth.default))
-        raise missing_key(provider.label, provider.auth.env)
+        account = None if provider.simulated else self.account
+        return credential(provider, self.settings.providers.get(provider.name), self.environment, explicit, account)
 
     def key_warnings(self) -> list[str]:
         """What is odd about the keys that are set."""
         warnings: list[str] = []
-        for provider in PROVIDERS.values():
+        for name in self.providers:
             try:
-                found = find_key(provider.auth.env, self.environment, shape=provider.auth.shape)
+                auth = self.providers[name].auth
+                found = find_key(auth.env, self.environment, shape=auth.shape)
             except ConfigError as error:
                 warnings.append(error.message)
             else:
@@ -70,16 +85,23 @@ class Parts(msgspec.Struct, frozen=True):
 
     def target(self, resolved: Resolved) -> Target:
         """The target of a resolved model: address and credential filled in."""
-        provider = PROVIDERS[resolved.provider]
-        root = self.settings.sim_url if provider.simulated else None
+        provider = self.providers[resolved.provider]
+        key = self.credential(provider)
+        own = self.settings.providers.get(provider.name)
+        variables = variables_of(provider, own, self.environment)
         ca_file = str(self.settings.ca_file) if self.settings.ca_file is not None else None
-        proxy = None if provider.simulated else self.settings.proxy
-        origin = make_origin(provider, root, proxy, ca_file)
-        return Target(provider, resolved.model, self.credential(provider), origin, resolved.card)
+        if provider.simulated:
+            origin, hosts = _simulated(provider, self.settings.sim_url, variables, ca_file)
+            return Target(provider, resolved.model, key, origin, resolved.card, variables, hosts)
+        proxy = self.settings.proxy
+        url = provider.base_url if own is not None and own.base_url else base_url(provider, self.environment)[0]
+        origin = address(provider, url, variables, proxy, ca_file)
+        hosts = {name: address(provider, template, variables, proxy, ca_file) for name, template in provider.hosts}
+        return Target(provider, resolved.model, key, origin, resolved.card, variables, hosts)
 
     def resolve(self, name: str, provider: str | None = None) -> Target:
         """The target of a model as a user wrote it. Raises `ConfigError`."""
-        return self.target(resolve(name, provider or None, self.catalog, PROVIDERS))
+        return self.target(resolve(name, provider or None, self.catalog, self.providers))
 
     def http(self) -> HttpClient:
         """A client with the settings' bounds; the caller closes it."""
@@ -92,7 +114,15 @@ class Parts(msgspec.Struct, frozen=True):
         return Ledger.open(self.settings.ledger_file)
 
 
-def load_parts(flags: Mapping[str, str | None] | None = None, folder: Path | None = None, key: str | None = None) -> Parts:
+def _simulated(provider: Provider, root: str, variables: dict[str, str], ca_file: str | None) -> tuple[Origin, dict[str, Origin]]:
+    """The simulator's addresses for a provider: all of its hosts are paths of one server."""
+    hosts = {name: msgspec.structs.replace(provider, base_path=path) for name, path in provider.hosts}
+    return make_origin(provider, root, None, ca_file, variables), {name: make_origin(at, root, None, ca_file) for name, at in hosts.items()}
+
+
+def load_parts(
+    flags: Mapping[str, str | None] | None = None, folder: Path | None = None, key: str | None = None, account: str | None = None
+) -> Parts:
     """Read environment, ``.env``, ``headgate.yaml`` and the catalog. Raises `ConfigError`."""
     here = folder or Path.cwd()
     environment = read_environment(os.environ, here)
@@ -100,7 +130,8 @@ def load_parts(flags: Mapping[str, str | None] | None = None, folder: Path | Non
     catalog = load_catalog()
     if settings.catalog_file is not None:
         catalog = with_overrides(catalog, settings.catalog_file)
-    return Parts(settings, environment, catalog, None if key is None else Secret(key))
+    secret = None if key is None else Secret(key)
+    return Parts(settings, environment, catalog, secret, ProviderTable(settings.providers), account)
 
 
 def new_run_id(pipeline: str, now: float, taken: Path) -> str:

@@ -29,7 +29,6 @@ from headgate.client import Target
 from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ConfigError, RunError, UsageError
 from headgate.ledger import Ledger, Settlement
-from headgate.providers import PROVIDERS
 from headgate.store import Database
 from headgate.wire.json import JsonObject, decode
 
@@ -163,7 +162,8 @@ def _ignored(request: RunRequest, row: RunRow) -> tuple[str, ...]:
 
 def _stored_target(parts: Parts, step: StepRow) -> Target:
     assert step.provider is not None and step.model is not None
-    return parts.target(resolve(step.model, step.provider, parts.catalog, PROVIDERS))
+    bound = msgspec.structs.replace(parts, account=step.account)
+    return bound.target(resolve(step.model, step.provider, parts.catalog, parts.providers))
 
 
 def _resolved(parts: Parts, request: RunRequest, pipeline: Pipeline, step: Step) -> Resolved:

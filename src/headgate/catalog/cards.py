@@ -17,6 +17,8 @@ from headgate.domain.capabilities import ANY_MODEL, Capabilities
 
 Status: TypeAlias = Literal["active", "preview", "retired"]
 Lane: TypeAlias = Literal["realtime", "batch"]
+Grade: TypeAlias = Literal["high", "medium", "low"]
+Kind: TypeAlias = Literal["chat", "completion", "embedding", "image", "speech", "transcription", "realtime", "moderation", "rerank", "video"]
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,18 +76,32 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is known of one model.
 
     `snapshots` are further names the provider itself accepts (sent as written), `aliases` are names of ours (replaced by `id`).
-    `retires` is the announced last day, `successor` what to use instead.
+    `retires` is the announced last day, `successor` what to use instead. `kind` is what the model is for. `surface` names the chat dialect
+    of a model that is not served on its provider's usual wire. `tier` (how much a model can do), `quality` (a rank, the higher the better),
+    `best_for` (words for people) and `tags` (abilities by name: "planning", "code_write") are there for routing to choose by.
+    `modalities` are what goes in, `outputs` what comes out; empty: text in, or not known, and text out.
     """
 
     id: str
     display_name: str
     provider: str = ""
+    kind: Kind = "chat"
+    surface: str | None = None
     status: Status = "active"
+    tier: Grade | None = None
+    quality: int | None = None
+    best_for: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    embedding_dimensions: int | None = None
     snapshots: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     successor: str | None = None
     retires: str | None = None
     capabilities: Capabilities = ANY_MODEL
+    surface: str | None = None
+    """The chat dialect of a model that is not served on its provider's usual one ("openai_responses")."""
     prices: tuple[Price, ...] = ()
 
     @property
@@ -105,14 +121,29 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ProviderCards(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The models of one provider.
 
-    `infer` lists how its model names begin, to guess the provider of a bare name. `closed` means that every model it serves is listed.
+    `infer` lists how its model names begin, to guess the provider of a bare name; `infer_containing` what else they may contain, where no
+    beginning says anything. `closed` means that every model it serves is listed. A provider that is not `home` serves models of others: a
+    bare name means the model at its home. `traits` are words for routing ("local", "cheap"). `unlisted` is assumed of models that are not
+    listed, but for those whose name ends like one of `unlisted_except`.
     """
 
     provider: str
     label: str
+    home: bool = True
     closed: bool = False
+    traits: tuple[str, ...] = ()
     infer: tuple[str, ...] = ()
+    infer_containing: tuple[str, ...] = ()
+    unlisted: ModelCard | None = None
+    unlisted_except: tuple[str, ...] = ()
     models: tuple[ModelCard, ...] = ()
+
+    def card_for(self, name: str) -> ModelCard | None:
+        """The card of a model that is not listed, under its `name`; None where nothing is assumed."""
+        if self.unlisted is None or name.endswith(self.unlisted_except or ("\0",)):
+            return None
+        prices = tuple(sealed(f"{self.provider}/{name}", price) for price in self.unlisted.prices)
+        return msgspec.structs.replace(self.unlisted, id=name, display_name=name, provider=self.provider, prices=prices)
 
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -161,9 +192,13 @@ class Catalog:
         return found if found is not None else self._cards.get((provider, _DATED.sub("", name)))
 
     def named(self, name: str) -> tuple[ModelCard, ...]:
-        """The cards of every provider that know `name`."""
+        """The cards of every provider that know `name`; those of the home of a model come first."""
         found = self._by_name.get(name) or self._by_name.get(_DATED.sub("", name), [])
-        return tuple(found)
+        return tuple(sorted(found, key=lambda card: not self.providers[card.provider].home))
+
+    def is_home(self, card: ModelCard) -> bool:
+        """Whether the provider of `card` serves models of its own."""
+        return self.providers[card.provider].home
 
     def capabilities(self, provider: str, model: str) -> Capabilities:
         """What the model can do; `ANY_MODEL` without a card."""
@@ -186,4 +221,5 @@ class Catalog:
 
 def _merge(old: ProviderCards, extra: ProviderCards) -> ProviderCards:
     cards = {card.id: card for card in old.models} | {card.id: card for card in extra.models}
-    return msgspec.structs.replace(old, models=tuple(cards.values()), infer=extra.infer or old.infer)
+    unlisted = extra.unlisted if extra.unlisted is not None else old.unlisted
+    return msgspec.structs.replace(old, models=tuple(cards.values()), infer=extra.infer or old.infer, unlisted=unlisted)

@@ -19,6 +19,7 @@ from headgate.cli.params import Dollars, Duration
 @click.option("--seed", help="Seed of the run's random streams.")
 @click.option("--concurrency", type=click.IntRange(1, 4096), help="Calls in flight at once, per provider, account and model.")
 @click.option("--timeout", type=Duration(), help="Pause after this long (30m, 2h, 1h30m), with exit code 3.")
+@click.option("--account", metavar="NAME", help="Which of the provider's accounts in headgate.yaml to use.")
 @click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
 @click.option("--grace", type=click.FloatRange(min=0), hidden=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -2,6 +2,18 @@
 
 from headgate.client.batches import BatchClient
 from headgate.client.chat import ChatClient, Exchange, StreamSession
-from headgate.client.target import Credential, Target, make_origin
+from headgate.client.target import Credential, Target, filled, make_origin
+from headgate.client.tokens import Token, TokenSource
 
-__all__ = ["BatchClient", "ChatClient", "Credential", "Exchange", "StreamSession", "Target", "make_origin"]
+__all__ = [
+    "BatchClient",
+    "ChatClient",
+    "Credential",
+    "Exchange",
+    "StreamSession",
+    "Target",
+    "Token",
+    "TokenSource",
+    "filled",
+    "make_origin",
+]

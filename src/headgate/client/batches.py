@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from headgate.client.target import Target, concealed
+from headgate.client.target import Target, concealed, key_hint
 from headgate.dialects.batch import BatchBody, BatchDialect, BatchHandle, BatchState, BatchTag, Candidate, ResultFile
 from headgate.errors import ErrorKind, ProviderError, Unsupported
 from headgate.transport.drive import drive
 from headgate.transport.http1 import HttpClient
-from headgate.wire.http import Call, Flow, Headers
+from headgate.transport.settings import Origin
+from headgate.wire.http import Call, Flow
 
 T = TypeVar("T")
 
@@ -52,14 +53,15 @@ class BatchClient:
         return await self._drive(self.dialect.find(tag, since))
 
     async def _drive(self, flow: Flow[T]) -> T:
-        target = self._target
+        target = await self._target.ready()
+
+        def place(call: Call) -> tuple[Origin, Call]:
+            return target.address(call), target.placed(call)
+
         try:
-            return await drive(flow, self._http, target.origin, self._authorise, self._folder)
+            return await drive(flow, self._http, target.origin, target.headers, self._folder, place)
         except ProviderError as error:
             concealed(target, error).provider = target.provider.name
             if error.kind is ErrorKind.AUTH and error.hint is None:
-                error.hint = f"check the key in {' or '.join(target.provider.auth.env)}"
+                error.hint = key_hint(target)
             raise
-
-    def _authorise(self, call: Call) -> Headers:
-        return self._target.headers()

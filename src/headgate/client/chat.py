@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 
 import msgspec
@@ -18,7 +18,7 @@ from headgate.domain.response import Response
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, WireError
 from headgate.transport.http1 import HttpClient
 from headgate.transport.stream import StreamReply
-from headgate.wire.http import Headers, Reply, Send
+from headgate.wire.http import Reply, Send
 from headgate.wire.json import encode
 
 CONTENT_TYPE = ("content-type", "application/json")
@@ -49,7 +49,7 @@ class Prepared(msgspec.Struct, frozen=True):
 def prepare(target: Target, request: Request) -> Prepared:
     """Render `request` for the target. Raises `Unsupported` for what the target cannot express."""
     named = msgspec.structs.replace(request, model=target.model)
-    rendered = target.provider.chat.render_request(named, target.capabilities)
+    rendered = target.chat.render_request(named, target.capabilities)
     return Prepared(rendered, encode(rendered.payload))
 
 
@@ -82,8 +82,10 @@ class ChatClient:
 
     async def send(self, target: Target, call: Send, request_id: str | None = None) -> Reply:
         """Make one call as it stands and return a 2xx reply; any other raises `ProviderError`."""
+        target = await target.ready()
+        placed = target.placed(call)
         with naming(target):
-            reply = await self._http.request(target.origin, call, target.headers(request_id))
+            reply = await self._http.request(target.origin, placed, target.headers(placed, request_id))
         if not reply.ok:
             raise refusal(target, reply.status, reply.headers, reply.body, time.time())
         return reply
@@ -92,12 +94,6 @@ class ChatClient:
         """``async with client.stream(target, request) as session: async for event in session: …``; leaving early cancels upstream."""
         ready = prepare(target, msgspec.structs.replace(request, stream=True, stream_usage=True))
         return StreamSession(self._http, target, ready.call(limit), ready.rendered.notes, request_id)
-
-    def stream_raw(
-        self, target: Target, call: Send, request_id: str | None = None, extra: Headers = ()
-    ) -> AbstractAsyncContextManager[StreamReply]:
-        """The response of a call made as it stands, its body unread. `extra` headers are added."""
-        return self._http.stream(target.origin, call, (*target.headers(request_id), *extra))
 
 
 @contextmanager
@@ -113,7 +109,7 @@ def naming(target: Target) -> Iterator[None]:
 def read_answer(target: Target, reply: Reply) -> Response:
     """Parse a 2xx reply. Raises `ProviderError` for an error inside it, or for a body that is no answer of this dialect."""
     try:
-        return target.provider.chat.parse_response(reply.body)
+        return target.chat.parse_response(reply.body)
     except ProviderError as error:
         concealed(target, error).provider = target.provider.name
         error.request_id = error.request_id or upstream_id(reply.headers)
@@ -152,12 +148,15 @@ class StreamSession:
         self.complete = False
         self.fold = Fold(self._dialect.name)
         self._clock = 0.0
-        self._context = http.stream(target.origin, call, target.headers(request_id))
+        self._http = http
+        self._call = call
+        self._request_id = request_id
+        self._stack = AsyncExitStack()
         self._reply: StreamReply | None = None
 
     @property
     def _dialect(self) -> ChatDialect:
-        return self.target.provider.chat
+        return self.target.chat
 
     @property
     def duration(self) -> float:
@@ -166,21 +165,24 @@ class StreamSession:
 
     async def __aenter__(self) -> StreamSession:
         self.started, self._clock = time.time(), time.monotonic()
-        with naming(self.target):
-            reply = await self._context.__aenter__()
+        self.target = target = await self.target.ready()
+        placed = target.placed(self._call)
+        with naming(target):
+            context = self._http.stream(target.origin, placed, target.headers(placed, self._request_id))
+            reply = await self._stack.enter_async_context(context)
         try:
             self.upstream_id = upstream_id(reply.headers)
             if not reply.ok:
                 whole = await reply.read()
                 raise refusal(self.target, whole.status, whole.headers, whole.body, time.time())
         except BaseException as error:
-            await self._context.__aexit__(type(error), error, error.__traceback__)
+            await self._stack.__aexit__(type(error), error, error.__traceback__)
             raise
         self._reply = reply
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._context.__aexit__(kind, error, trace)
+        await self._stack.__aexit__(kind, error, trace)
 
     async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         assert self._reply is not None, "use `async with` before iterating"

@@ -32,20 +32,22 @@ def find_key(names: Sequence[str], environment: Environment, explicit: Secret | 
         secret, origin, others = Secret(found[0].value.strip()), found[0].origin, found[1:]
     else:
         return None
-    _check(secret, origin)
+    checked_key(secret, origin)
     warnings = [f"{other.origin} differs from {origin}, which is used" for other in others if Secret(other.value.strip()) != secret]
     if shape is not None and not secret.reveal().startswith(shape):
         warnings.append(f"the key from {origin} ({secret}) does not begin with {shape!r} as this provider's keys do")
     return FoundKey(secret, origin, tuple(warnings))
 
 
-def _check(secret: Secret, origin: str) -> None:
+def checked_key(secret: Secret, origin: str) -> Secret:
+    """`secret` itself. Raises `ConfigError` naming `origin` when it cannot be sent."""
     text = secret.reveal()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError(
             f"the key from {origin} is not usable: it is empty, or has blanks, control or non-ASCII characters in it",
             hint="copy the key again, in one line and without quotes inside",
         )
+    return secret
 
 
 def missing_key(label: str, names: Sequence[str]) -> MissingKey:

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headgate.config.environment import Environment
+from headgate.config.provider_settings import ProviderSettings, read_providers
 from headgate.config.secret import Secret
 from headgate.config.yaml_file import Placed, read_settings_file
 from headgate.errors import ConfigError
 
-Value: TypeAlias = str | int | float | Path | Secret | None
+Value: TypeAlias = str | int | float | Path | Secret | dict[str, ProviderSettings] | None
 FILE = "headgate.yaml"
 
 
@@ -52,6 +53,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_default_model: str | None
     anthropic_default_model: str | None
     gemini_default_model: str | None
+    ollama_default_model: str | None
+    bedrock_default_model: str | None
+    grok_default_model: str | None
+    providers: dict[str, ProviderSettings]
+    """Further accounts, other addresses, and providers of one's own."""
     origins: dict[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -62,7 +68,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def default_models(self, provided: Mapping[str, str | None]) -> dict[str, str | None]:
         """`provided` (provider: default model) with the default models of these settings put over it."""
-        mine = {"openai": self.openai_default_model, "anthropic": self.anthropic_default_model, "gemini": self.gemini_default_model}
+        mine = {
+            "openai": self.openai_default_model,
+            "anthropic": self.anthropic_default_model,
+            "gemini": self.gemini_default_model,
+            "ollama": self.ollama_default_model,
+            "bedrock": self.bedrock_default_model,
+            "xai": self.grok_default_model,
+        }
         return {provider: mine.get(provider) or model for provider, model in provided.items()}
 
     def explain(self) -> tuple[tuple[str, str, str], ...]:
@@ -77,8 +90,9 @@ _LOGIN = re.compile(r"//[^/@]*@")
 
 
 def _shown(value: Value) -> str:
-    """A value for people: secrets and the logins in URLs masked, nothing as nothing."""
-    return "" if value is None else _LOGIN.sub("//***@", str(value))
+    """A value for people: secrets and the logins in URLs masked, nothing as nothing, of mappings the names."""
+    text = ", ".join(value) if isinstance(value, dict) else "" if value is None else str(value)
+    return _LOGIN.sub("//***@", text)
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -173,11 +187,17 @@ SPECS: dict[str, Spec] = {
     "key": Spec(_secret, _is(None)),
     "catalog_file": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
-    "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL",)),
-    "anthropic_default_model": Spec(_text, _is(None), ("GENAI_ANTHROPIC_DEFAULT_MODEL",)),
-    "gemini_default_model": Spec(_text, _is(None), ("GENAI_GEMINI_DEFAULT_MODEL",)),
+    "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME")),
+    "anthropic_default_model": Spec(_text, _is(None), ("GENAI_ANTHROPIC_DEFAULT_MODEL", "ANTHROPIC_MODEL_NAME_MEDIUM")),
+    "gemini_default_model": Spec(_text, _is(None), ("GENAI_GEMINI_DEFAULT_MODEL", "GEMINI_MODEL_NAME_MEDIUM")),
+    "ollama_default_model": Spec(_text, _is(None), ("GENAI_OLLAMA_DEFAULT_MODEL",)),
+    "bedrock_default_model": Spec(_text, _is(None), ("GENAI_BEDROCK_DEFAULT_MODEL",)),
+    "grok_default_model": Spec(_text, _is(None), ("GROK_MODEL_NAME",)),
+    "providers": Spec(read_providers, lambda context: {}),
 }
 """All settings, in the order in which they are explained. The names are those of `Settings` and of ``headgate.yaml``."""
+MAPPINGS = frozenset({"providers"})
+"""Those that are mappings: in an environment variable as JSON."""
 
 
 def load_settings(
@@ -190,7 +210,7 @@ def load_settings(
     place of the value that is wrong.
     """
     path = _config_path(environment, folder, config_file)
-    file = read_settings_file(path, SPECS) if path is not None else {}
+    file = read_settings_file(path, SPECS, MAPPINGS) if path is not None else {}
     context = Context(environment, {})
     origins: dict[str, str] = {}
     for name, spec in SPECS.items():
@@ -228,7 +248,7 @@ def _read(name: str, spec: Spec, text: str, folder: Path, origin: str) -> tuple[
     try:
         return spec.read(text, folder), origin
     except ValueError as error:
-        shown = "" if spec.read is _secret else f", not {text!r}"
+        shown = "" if spec.read in (_secret, read_providers) else f", not {text!r}"
         raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate doctor") from error
 
 

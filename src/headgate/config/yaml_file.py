@@ -1,4 +1,4 @@
-"""``headgate.yaml``: a flat mapping of setting names to values, each with its place for messages."""
+"""``headgate.yaml``: a mapping of setting names to values, each with its place for messages."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """A value as it was written, and where: ``headgate.yaml:3:7``."""
+    """A value as it was written (a mapping as JSON), and where: ``headgate.yaml:3:7``."""
 
     text: str
     where: str
 
 
-def read_settings_file(path: Path, known: Collection[str]) -> dict[str, Placed]:
-    """The settings in `path`, nulls left out. Raises `ConfigError` with line and column for an unknown or repeated name, or no scalar."""
+def read_settings_file(path: Path, known: Collection[str], mappings: Collection[str] = ()) -> dict[str, Placed]:
+    """The settings in `path`, nulls left out; those of `mappings` are mappings, the others single values.
+
+    Raises `ConfigError` with line and column for an unknown or repeated name, or a value of the wrong kind.
+    """
     try:
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"larger than {LARGEST:,} bytes", where=str(path))
@@ -41,10 +44,10 @@ def read_settings_file(path: Path, known: Collection[str]) -> dict[str, Placed]:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError("must be a mapping of settings, such as `gateway_port: 6120`", where=_place(path, root.start_mark))
-    return _settings(path, root, known)
+    return _settings(path, root, known, mappings)
 
 
-def _settings(path: Path, root: yaml.MappingNode, known: Collection[str]) -> dict[str, Placed]:
+def _settings(path: Path, root: yaml.MappingNode, known: Collection[str], mappings: Collection[str]) -> dict[str, Placed]:
     found: dict[str, Placed] = {}
     for key, value in root.value:
         name = key.value if isinstance(key, yaml.ScalarNode) else ""
@@ -58,10 +61,26 @@ def _settings(path: Path, root: yaml.MappingNode, known: Collection[str]) -> dic
         if value.tag == _NULL:
             continue
         place = _place(path, value.start_mark)
+        if name in mappings:
+            found[name] = Placed(_mapping(path, name, value), place)
+            continue
         if not isinstance(value, yaml.ScalarNode) or value.tag not in _SCALARS:
             raise ConfigError(f"{name} must be a text or a number", where=place)
         found[name] = Placed(value.value, place)
     return found
+
+
+def _mapping(path: Path, name: str, node: yaml.Node) -> str:
+    """A mapping as JSON text."""
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{name} must be a mapping", where=_place(path, node.start_mark))
+    try:
+        value = yaml.constructor.SafeConstructor().construct_document(node)
+        return msgspec.json.encode(value).decode()
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"not valid YAML: {error.problem}", where=_place(path, error.problem_mark)) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} holds a value that is no text, number, list or mapping", where=_place(path, node.start_mark)) from error
 
 
 def _place(path: Path, mark: yaml.Mark | None) -> str:

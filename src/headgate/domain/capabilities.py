@@ -10,7 +10,7 @@ StructuredOutput: TypeAlias = Literal["native", "tool", "json_object", "none"]
 ReasoningControl: TypeAlias = Literal["none", "effort", "budget", "adaptive", "level"]
 
 
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits and abilities of one model. Defaults are permissive, for models without a card."""
 
     context: int | None = None

@@ -46,7 +46,7 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def same_dialect(self) -> bool:
         """The target speaks the client's dialect: bytes pass through."""
-        return self.target.provider.chat.name == self.dialect.name
+        return self.target.chat.name == self.dialect.name
 
     @property
     def strict(self) -> bool:

@@ -53,8 +53,8 @@ def outgoing(job: Job) -> Outgoing:
     body = encode(fields)
     job.tab.describe(request_bytes=len(body))
     wire = WIRES[job.dialect.name]
-    send = Send("POST", upstream_path(wire, job.request), body, (CONTENT_TYPE,))
-    return Outgoing(send, upstream_headers(wire, job.request, job.target, job.tab.call.id), added)
+    send = job.target.placed(Send("POST", upstream_path(wire, job.request), body, (CONTENT_TYPE,)))
+    return Outgoing(send, upstream_headers(wire, job.request, job.target, send, job.tab.call.id), added)
 
 
 async def _whole(job: Job) -> Response:
@@ -111,7 +111,7 @@ class StreamPass:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._fold = Fold(job.dialect.name)
-        self._decoder = job.target.provider.chat.stream_decoder()
+        self._decoder = job.target.chat.stream_decoder()
         self._relay = EventRelay()
         self._deaf = False
         self._lost = False

@@ -9,7 +9,7 @@ import msgspec
 
 from headgate.client import Target
 from headgate.serving.request import Request
-from headgate.wire.http import Headers
+from headgate.wire.http import Headers, Send
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -36,11 +36,11 @@ def upstream_path(wire: Wire, request: Request) -> str:
     return f"{wire.path}?{kept}" if kept else wire.path
 
 
-def upstream_headers(wire: Wire, request: Request, target: Target, request_id: str) -> Headers:
-    """The target's headers, with the client's own in the place of those that the wire lets through."""
+def upstream_headers(wire: Wire, request: Request, target: Target, call: Send, request_id: str) -> Headers:
+    """The target's headers for `call`, with the client's own in the place of those that the wire lets through."""
     own = tuple((name, ", ".join(values)) for name in wire.headers if (values := request.values(name)))
     replaced = {name for name, _ in own}
-    return (*(pair for pair in target.headers(request_id) if pair[0] not in replaced), *own)
+    return (*(pair for pair in target.headers(call, request_id) if pair[0] not in replaced), *own)
 
 
 def returned_headers(headers: Mapping[str, str]) -> Headers:

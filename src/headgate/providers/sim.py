@@ -8,8 +8,8 @@ from headgate.providers.base import Polling, Provider
 DEFAULT_URL = "http://127.0.0.1:6199"
 
 
-def simulated(real: Provider, base_path: str) -> Provider:
-    """`real`'s wire, spoken to the simulator."""
+def simulated(real: Provider, base_path: str, *, key: str = "sim-headgate", hosts: tuple[tuple[str, str], ...] = ()) -> Provider:
+    """`real`'s wire, spoken to the simulator with the well-known `key`; `hosts` are the paths of its further hosts there."""
     return replace(
         real,
         name=f"sim-{real.name}",
@@ -17,7 +17,10 @@ def simulated(real: Provider, base_path: str) -> Provider:
         base_url=DEFAULT_URL + base_path,
         base_url_env="HEADGATE_SIM_URL",
         base_path=base_path,
-        auth=replace(real.auth, env=("HEADGATE_SIM_KEY",), shape="sim-", default="sim-headgate"),
+        auth=replace(real.auth, env=("HEADGATE_SIM_KEY",), parts=(), shape="sim-", default=key, optional=False),
+        url_env=(),
+        hosts=hosts,
+        variables=tuple(replace(variable, env=(), default=variable.default or "sim") for variable in real.variables),
         polling=Polling(first=0.1, longest=2.0),
         default_model="sim-small",
         allow_private=True,

@@ -140,7 +140,7 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
         model=target.model,
         model_answered=response.model or None,
         dialect_in=call.dialect_in,
-        dialect_out=target.provider.chat.name,
+        dialect_out=target.chat.name,
         stream=call.stream,
         status=_status(outcome),
         finish=None if response.finish is None else response.finish.value,

@@ -29,6 +29,8 @@ class Send(msgspec.Struct, frozen=True):
     """Seconds for the whole exchange; None takes the transport's default (120)."""
     once: bool = False
     """Never sent twice by the transport, not even when a kept connection turns out to be dead: that is an error with `sent` true."""
+    host: str = ""
+    """The key of one of the provider's further hosts; "" is its own address."""
 
 
 class Body(Protocol):
@@ -68,6 +70,8 @@ class Upload(msgspec.Struct, frozen=True):
     timeout: float | None = None
     once: bool = False
     """As in `Send`."""
+    host: str = ""
+    """As in `Send`."""
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -78,6 +82,14 @@ class Download(msgspec.Struct, frozen=True):
     headers: Headers = ()
     max_bytes: int = 2 << 30
     timeout: float | None = None
+    host: str = ""
+    """As in `Send`."""
+
+
+class Save(msgspec.Struct, frozen=True):
+    """Bytes that a flow has read and wants kept on disk beside its downloads: pages of results, say. Nothing is sent."""
+
+    data: bytes
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -94,7 +106,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A downloaded body on disk. When `status` is not 2xx, `path` holds the (bounded) error body."""
+    """A downloaded body on disk (or saved bytes, as status 200). When `status` is not 2xx, `path` holds the (bounded) error body."""
 
     status: int
     headers: dict[str, str]
@@ -104,7 +116,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 Call: TypeAlias = Send | Upload | Download
 Answer: TypeAlias = Reply | Stored
-Flow: TypeAlias = Generator[Call, Answer, T]
+Flow: TypeAlias = Generator[Call | Save, Answer, T]
 
 
 def send(call: Send) -> Flow[Reply]:
@@ -124,5 +136,12 @@ def upload(call: Upload, parts: Iterable[bytes] | None = None) -> Flow[Reply]:
 def download(call: Download) -> Flow[Stored]:
     """Yield a download and return where it was stored."""
     answer = yield call
+    assert isinstance(answer, Stored)
+    return answer
+
+
+def save(data: bytes) -> Flow[Stored]:
+    """Yield bytes to be kept and return where they were stored."""
+    answer = yield Save(data)
     assert isinstance(answer, Stored)
     return answer

@@ -63,7 +63,7 @@ def test_a_refused_key_names_its_variable(name: str, headgate_sim: Simulator) ->
         assert caught.value.provider == name
         assert caught.value.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION)
         if caught.value.kind is ErrorKind.AUTH:
-            assert caught.value.hint == "check the key in HEADGATE_SIM_KEY"
+            assert caught.value.hint == "check the key in HEADGATE_SIM_KEY (account 'tests')"
 
     with_batches(target, look)
 

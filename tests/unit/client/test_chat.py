@@ -20,6 +20,7 @@ from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 from headgate.testing import samples
 from headgate.testing.simulators import fault, running_simulator, simulated_target, wait_for, with_chat
+from headgate.wire.http import Send
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
 
@@ -256,7 +257,7 @@ def test_connections_are_used_again_and_none_is_left_behind(target: Target) -> N
 def test_our_request_id_travels_and_the_key_stays_out_of_sight() -> None:
     with running_simulator() as simulator:
         target = simulated_target(PROVIDERS["sim-openai"], simulator, key="sim-very-secret-key")
-    assert ("x-client-request-id", "our-id") in target.headers("our-id")
+    assert ("x-client-request-id", "our-id") in target.headers(Send("GET", "/models"), "our-id")
     assert "very-secret" not in repr(target)
     assert target.name == "sim-openai/sim-small"
 

@@ -106,7 +106,7 @@ def _response(plan: StepPlan, row: BatchRow) -> Response:
     """The row's answer. Raises `ProviderError` when it holds an error, `WireError` when it holds neither."""
     if row.outcome == "succeeded" and row.body is not None:
         assert plan.target is not None
-        return plan.target.provider.chat.parse_response(row.body)
+        return plan.target.chat.parse_response(row.body)
     raise row.error or ProviderError(ErrorKind.UNKNOWN, f"the row came back {row.outcome} without a reason", status=row.status)
 
 

@@ -28,6 +28,7 @@ def ask(
     system: str | None,
     max_tokens: int | None,
     temperature: float | None,
+    account: str | None,
     api_key: str | None,
     stream: bool,
     as_json: bool,
@@ -44,7 +45,7 @@ def ask(
     if temperature is not None:
         options["temperature"] = temperature
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_ask(load_parts(key=api_key), prompt, (model, provider), options, stream, as_json))
+        runner.run(_ask(load_parts(key=api_key, account=account), prompt, (model, provider), options, stream, as_json))
 
 
 def piped() -> str:

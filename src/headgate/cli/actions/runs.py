@@ -44,6 +44,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     grace: float | None = None
     timeout: float | None = None
+    account: str | None = None
     api_key: str | None = None
 
     @property
@@ -66,7 +67,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 def run(**given: Json) -> int:
     """See `headgate run --help`."""
     options = msgspec.convert(given, RunOptions)
-    parts = load_parts(key=options.api_key)
+    parts = load_parts(key=options.api_key, account=options.account)
     opened = open_run(parts, options.request)
     announce(opened)
     confirm(opened, options.max_units, options.yes)

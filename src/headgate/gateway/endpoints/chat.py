@@ -28,7 +28,7 @@ class Chat:
         body = await request.body()
         await self._meter.ready()
         ask = read_ask(body)
-        target = self._parts.resolve(ask.model)
+        target = await self._parts.resolve(ask.model).ready()
         job = self._job(request, ask, target)
         try:
             return await (pass_through(job) if job.same_dialect else translate(job))
@@ -37,5 +37,6 @@ class Chat:
 
     def _job(self, request: Request, ask: Ask, target: Target) -> Job:
         assert self._surface.dialect is not None
+        target = target.on(self._surface.dialect.name)
         call = self._meter.call("gateway", target, dialect_in=self._surface.dialect.name, stream=ask.stream)
         return Job(self._parts, self._meter, self._surface, self._surface.dialect, request, ask, target, Tab(call))

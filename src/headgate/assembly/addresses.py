@@ -1,0 +1,132 @@
+"""From a provider's record and the settings to addresses and keys."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from headgate.client import Credential, Token, TokenSource, filled
+from headgate.config import Environment, Secret, find_key, missing_key
+from headgate.config.keys import checked_key
+from headgate.config.provider_settings import AccountSettings, ProviderSettings
+from headgate.errors import ConfigError, MissingKey
+from headgate.providers import Provider
+from headgate.transport.settings import Origin, parse_origin
+
+DEFAULT_ACCOUNT = "default"
+NO_KEY = Secret("")
+KEY_FILE_LIFE = 300.0
+"""Seconds for which the content of a key file is taken to be current."""
+
+
+def variables_of(provider: Provider, settings: ProviderSettings | None, environment: Environment) -> dict[str, str]:
+    """The provider's variables that are known. Those that are not are missed only where an address needs them."""
+    given = settings.variables if settings is not None else {}
+    found: dict[str, str] = {}
+    for variable in provider.variables:
+        named = next((seen.value for name in variable.env if (seen := environment.get(name)) is not None), None)
+        value = given.get(variable.name) or named or variable.default
+        if value is not None:
+            found[variable.name] = value
+    unknown = set(given) - {variable.name for variable in provider.variables}
+    if unknown:
+        known = ", ".join(variable.name for variable in provider.variables) or "none"
+        raise ConfigError(f"{provider.name} has no variable {min(unknown)!r}; it has {known}")
+    return found
+
+
+def base_url(provider: Provider, environment: Environment) -> tuple[str, bool]:
+    """The provider's base URL with the variables of `url_env` looked at, and whether one of these named it."""
+    for name in provider.url_env:
+        found = environment.get(name)
+        if found is not None:
+            return as_url(found.value), True
+    return provider.base_url, False
+
+
+def as_url(text: str) -> str:
+    """A base URL as variables such as OLLAMA_HOST write it: without a scheme, or as the address a server listens on."""
+    url = text.strip().rstrip("/")
+    if "://" not in url:
+        url = f"http://{url}"
+    return url.replace("//0.0.0.0", "//127.0.0.1", 1)
+
+
+def address(provider: Provider, template: str, variables: dict[str, str], proxy: str | None, ca_file: str | None) -> Origin:
+    """The address of a URL template. Raises `ConfigError` naming the first variable that is missing."""
+    url = filled(template, variables)
+    for variable in provider.variables:
+        if f"{{{variable.name}}}" in url:
+            where = f"set {variable.env[0]}" if variable.env else "set it"
+            raise ConfigError(
+                f"{provider.label} needs its {variable.name}: {where}, or providers.{provider.name}.variables.{variable.name}",
+                hint=f"export {variable.env[0]}={variable.example or '…'}" if variable.env else None,
+            )
+    return parse_origin(url, allow_private=provider.allow_private, proxy=proxy, ca_file=ca_file)
+
+
+def composed_key(provider: Provider, environment: Environment) -> Secret | None:
+    """A key that consists of several variables, joined by colons; None unless all that are required are set."""
+    pieces: list[str] = []
+    for name in provider.auth.parts:
+        found = environment.get(name.removesuffix("?"))
+        if found is None and not name.endswith("?"):
+            return None
+        if found is not None:
+            pieces.append(found.value.strip())
+    return checked_key(Secret(":".join(pieces)), provider.auth.parts[0]) if pieces else None
+
+
+def credential(
+    provider: Provider, settings: ProviderSettings | None, environment: Environment, explicit: Secret | None, account: str | None
+) -> Credential:
+    """The key of an account: the one asked for, else the settings' own choice, else the provider's variables.
+
+    Raises `ConfigError` for an account that is not set up, `MissingKey` when no key is found.
+    """
+    accounts = settings.accounts if settings is not None else {}
+    wanted = account or (settings.account if settings is not None else None)
+    if wanted is not None and wanted != DEFAULT_ACCOUNT:
+        if wanted not in accounts:
+            known = ", ".join((DEFAULT_ACCOUNT, *accounts))
+            raise ConfigError(f"{provider.name} has no account {wanted!r}; it has {known}", hint="see providers: in headgate.yaml")
+        return _of_account(provider, wanted, accounts[wanted], environment)
+    found = find_key(provider.auth.env, environment, explicit, provider.auth.shape)
+    if found is not None:
+        return Credential(DEFAULT_ACCOUNT, found.secret)
+    whole = composed_key(provider, environment) if provider.auth.parts else None
+    if whole is not None:
+        return Credential(DEFAULT_ACCOUNT, whole)
+    if provider.auth.default is not None:
+        return Credential(DEFAULT_ACCOUNT, Secret(provider.auth.default))
+    if provider.auth.optional:
+        return Credential(DEFAULT_ACCOUNT, NO_KEY)
+    if accounts:
+        first = next(iter(accounts))
+        return _of_account(provider, first, accounts[first], environment)
+    raise missing_key(provider.label, provider.auth.env or tuple(name.removesuffix("?") for name in provider.auth.parts))
+
+
+def _of_account(provider: Provider, account: str, entry: AccountSettings, environment: Environment) -> Credential:
+    if entry.key_env is not None:
+        found = find_key((entry.key_env,), environment)
+        if found is None:
+            raise MissingKey(
+                f"no key for {provider.label}, account {account}: {entry.key_env} is not set", hint=f"export {entry.key_env}=…"
+            )
+        return Credential(account, found.secret)
+    source = key_file(Path(entry.key_file or ""))
+    return Credential(account, NO_KEY, source)
+
+
+def key_file(path: Path) -> TokenSource:
+    """A key that lies in a file and is read again when the provider refuses it, or after five minutes at the latest."""
+
+    def fetch() -> Token:
+        try:
+            text = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the key file cannot be read: {error}", where=str(path), hint=f"ls -l {path}") from error
+        return Token(checked_key(Secret(text), str(path)), time.time() + KEY_FILE_LIFE)
+
+    return TokenSource(fetch)

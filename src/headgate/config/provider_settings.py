@@ -1,0 +1,97 @@
+"""What ``headgate.yaml`` says of providers: further accounts, other addresses, and providers of one's own, declared without code.
+
+::
+
+    providers:
+      openai:
+        accounts:
+          team-a: {key_env: TEAM_A_OPENAI_KEY}
+      azure_openai:
+        variables: {resource: my-resource}
+      my-vllm:
+        dialect: openai_chat
+        base_url: http://10.0.0.5:8000/v1
+        allow_private: true
+        key_env: VLLM_KEY
+        capabilities: {context: 32768, max_output: 4096, vision: false}
+
+Keys themselves never stand here: accounts name the variable, or the file, that holds theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from headgate.domain.capabilities import Capabilities
+
+NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the key of one account lies: in the variable `key_env`, or in `key_file`, which is read again when it changes."""
+
+    key_env: str | None = None
+    key_file: str | None = None
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One provider. `dialect` and `base_url` together declare one that is not built in; for a built-in one, what is given replaces its own.
+
+    `account` is the account used when none is asked for.
+    """
+
+    dialect: str | None = None
+    base_url: str | None = None
+    label: str | None = None
+    key_env: str | None = None
+    key_header: str | None = None
+    headers: dict[str, str] = {}
+    quirks: tuple[str, ...] = ()
+    default_model: str | None = None
+    variables: dict[str, str] = {}
+    capabilities: Capabilities | None = None
+    allow_private: bool | None = None
+    accounts: dict[str, AccountSettings] = {}
+    account: str | None = None
+
+
+_decoder = msgspec.json.Decoder(dict[str, ProviderSettings])
+
+
+def read_providers(text: str, folder: Path) -> dict[str, ProviderSettings]:
+    """The providers of a JSON text. Raises ValueError saying where in it something is wrong. Files are meant relative to `folder`."""
+    try:
+        found = _decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"cannot be read: {error}") from error
+    return {name: _checked(name, settings, folder) for name, settings in found.items()}
+
+
+def _checked(name: str, settings: ProviderSettings, folder: Path) -> ProviderSettings:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"has the name {name!r}: lower-case letters, digits and dashes are allowed")
+    accounts = {account: _account(f"{name}.accounts.{account}", entry, folder) for account, entry in settings.accounts.items()}
+    if settings.account is not None and settings.account not in accounts:
+        raise ValueError(f"names the account {settings.account!r} for {name}, which has {', '.join(accounts) or 'none'}")
+    if settings.key_env is not None:
+        _variable(f"{name}.key_env", settings.key_env)
+    return msgspec.structs.replace(settings, accounts=accounts)
+
+
+def _account(where: str, entry: AccountSettings, folder: Path) -> AccountSettings:
+    if (entry.key_env is None) == (entry.key_file is None):
+        raise ValueError(f"needs either key_env or key_file in {where}")
+    if entry.key_env is not None:
+        _variable(f"{where}.key_env", entry.key_env)
+        return entry
+    return AccountSettings(key_file=str((folder / Path(entry.key_file or "").expanduser()).absolute()))
+
+
+def _variable(where: str, name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError(f"needs the NAME of a variable in {where}; a key itself does not belong into this file")
+    return name

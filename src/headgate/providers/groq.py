@@ -1,0 +1,14 @@
+"""Groq (API reference: OpenAI compatibility, Batch)."""
+
+from headgate.dialects import openai_chat
+from headgate.providers.base import Auth, Provider
+from headgate.providers.quirks import with_quirks
+
+PROVIDER = Provider(
+    name="groq",
+    label="Groq",
+    base_url="https://api.groq.com/openai/v1",
+    chat=with_quirks(openai_chat.DIALECT, ("no_platform_fields", "no_logprobs")),
+    auth=Auth(header="authorization", prefix="Bearer ", env=("GROQ_API_KEY", "GENAI_GROQ_API_KEY"), shape="gsk_"),
+    default_model="llama-3.1-8b-instant",
+)

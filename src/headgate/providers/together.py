@@ -1,0 +1,13 @@
+"""Together AI (API reference: Chat, Embeddings, Batch)."""
+
+from headgate.dialects import openai_chat
+from headgate.providers.base import Auth, Provider
+
+PROVIDER = Provider(
+    name="together",
+    label="Together AI",
+    base_url="https://api.together.xyz/v1",
+    chat=openai_chat.DIALECT,
+    auth=Auth(header="authorization", prefix="Bearer ", env=("TOGETHER_API_KEY", "GENAI_TOGETHER_API_KEY")),
+    default_model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
+)
