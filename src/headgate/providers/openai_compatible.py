@@ -14,7 +14,7 @@ DIALECTS: dict[str, ChatDialect] = {
     dialect.name: dialect for dialect in (openai_chat.DIALECT, anthropic_messages.DIALECT, gemini_generate.DIALECT)
 }
 """The wires a declared provider may speak."""
-_KEY_HEADERS = {"anthropic_messages": ("x-api-key", ""), "gemini_generate": ("x-goog-api-key", "")}
+KEY_HEADERS = {"anthropic_messages": ("x-api-key", ""), "gemini_generate": ("x-goog-api-key", "")}
 
 
 def declared(
@@ -38,7 +38,7 @@ def declared(
     wire = DIALECTS.get(dialect)
     if wire is None:
         raise ConfigError(f"there is no dialect {dialect!r}; known are {', '.join(DIALECTS)}")
-    header, prefix = _KEY_HEADERS.get(dialect, ("authorization", "Bearer "))
+    header, prefix = KEY_HEADERS.get(dialect, ("authorization", "Bearer "))
     if key_header is not None:
         header, prefix = key_header.lower(), "Bearer " if key_header.lower() == "authorization" else ""
     return Provider(
