@@ -20,7 +20,7 @@ from typing import TypeVar
 from headgate.catalog.cards import Catalog
 from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
-from headgate.client import Credential, Target, make_origin
+from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
 from headgate.gateway.app import build_app
 from headgate.gateway.parts import GatewayParts
@@ -33,6 +33,7 @@ from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 from headgate.testing.raw_http import KEY
+from headgate.testing.simulators import target_at
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import TransportSettings
 
@@ -52,7 +53,7 @@ def sim_resolver(sim_url: str, catalog: Catalog | None = None, account: str = "d
         if provider.auth.default is None:
             raise missing_key(provider.label, provider.auth.env)
         credential = Credential(account, Secret(provider.auth.default))
-        return Target(provider, found.model, credential, make_origin(provider, sim_url, None, None), found.card)
+        return target_at(provider, sim_url, found.model, credential, found.card)
 
     return find
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+import msgspec
+
 from headgate.catalog.cards import ModelCard
 from headgate.catalog.load import load_catalog
 from headgate.client import BatchClient, ChatClient, Credential, Target, make_origin
@@ -66,11 +68,18 @@ def default_card(provider: Provider) -> ModelCard | None:
     return None if provider.default_model is None else load_catalog().find(provider.name, provider.default_model)
 
 
-def simulated_target(provider: Provider, simulator: Simulator, model: str | None = None, key: str = KEY) -> Target:
-    """A model of a simulated provider (its default, if none is named) at `simulator`."""
+def simulated_target(provider: Provider, simulator: Simulator, model: str | None = None, key: str | None = None) -> Target:
+    """A model of a simulated provider (its default, if none is named) at `simulator`, with the well-known key unless one is given."""
     name = model or provider.default_model or "sim-small"
-    origin = make_origin(provider, simulator.url, None, None)
-    return Target(provider, name, Credential("tests", Secret(key)), origin, load_catalog().find(provider.name, name))
+    credential = Credential("tests", Secret(key or provider.auth.default or KEY))
+    return target_at(provider, simulator.url, name, credential, load_catalog().find(provider.name, name))
+
+
+def target_at(provider: Provider, url: str, model: str, credential: Credential, card: ModelCard | None = None) -> Target:
+    """A model of a simulated provider, all of whose hosts lie at the simulator's `url`."""
+    variables = {variable.name: variable.default or "" for variable in provider.variables}
+    hosts = {name: make_origin(msgspec.structs.replace(provider, base_path=path), url, None, None) for name, path in provider.hosts}
+    return Target(provider, model, credential, make_origin(provider, url, None, None, variables), card, variables, hosts)
 
 
 def with_chat(work: Callable[[ChatClient], Awaitable[T]]) -> T:

@@ -38,6 +38,8 @@ SUITE = (
     *batches.ENTRIES,
 )
 """Every check, in order."""
+WIRE_SUITE = (*requests.ENTRIES, *responses.ENTRIES, *streams.ENTRIES, *errors.ENTRIES, *exchange.ENTRIES)
+"""What each further chat wire of a provider must keep to."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -54,21 +56,23 @@ class Outcome(msgspec.Struct, frozen=True):
 def conformance_cases(provider: Provider, catalog: Catalog | None = None) -> tuple[Case, ...]:
     """Every check for `provider`; the abilities of its default model come from `catalog` (the shipped one)."""
     subject = subject_of(provider, catalog or load_catalog())
-    return tuple(case_of(entry, subject) for entry in SUITE)
+    usual = tuple(case_of(entry, subject) for entry in SUITE)
+    further = (msgspec.structs.replace(subject, surface=dialect.name) for dialect in provider.surfaces)
+    return (*usual, *(case_of(entry, other) for other in further for entry in WIRE_SUITE))
 
 
 def examine(provider: Provider, catalog: Catalog | None = None) -> Iterator[Outcome]:
     """Run every check that applies, one after another. An error that is not about conformance is the provider's code's own, and raised."""
     for case in conformance_cases(provider, catalog):
         if case.skip is not None:
-            yield Outcome(case.name, "skipped", case.skip)
+            yield Outcome(case.title, "skipped", case.skip)
             continue
         try:
             case.run()
         except Nonconforming as error:
-            yield Outcome(case.name, "failed", str(error))
+            yield Outcome(case.title, "failed", str(error))
         else:
-            yield Outcome(case.name, "passed")
+            yield Outcome(case.title, "passed")
 
 
 __all__ = ["SUITE", "Case", "Nonconforming", "Outcome", "conformance_cases", "examine"]

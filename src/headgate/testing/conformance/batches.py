@@ -131,7 +131,7 @@ def _life_cycle(subject: Subject) -> None:
             if row.outcome != "succeeded" or row.body is None:
                 fail(f"row {n} came back {row.outcome}: {row.error}")
             whole = with_chat(partial(_ask, job.target, n))
-            expect_equal(answer(subject.provider.chat.parse_response(row.body)), whole, f"row {n} beside a direct call")
+            expect_equal(answer(subject.chat.parse_response(row.body)), whole, f"row {n} beside a direct call")
 
 
 async def _ask(target: Target, number: int, chat: ChatClient) -> object:
@@ -153,7 +153,7 @@ async def _texts(job: Job, order: Callable[[list[int]], list[int]], client: Batc
     files = await client.results(handle, state)
     torn = list(read(job.dialect, files))
     expect_equal([row.custom_id for row in torn], [row.custom_id for row in read(job.dialect, files, 1 << 20)], "rows of a torn file")
-    chat = job.target.provider.chat
+    chat = job.target.chat
     return {row.custom_id or "": chat.parse_response(row.body).text if row.body else row.outcome for row in torn}
 
 

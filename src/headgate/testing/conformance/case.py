@@ -8,7 +8,8 @@ from typing import NoReturn, TypeAlias
 import msgspec
 
 from headgate.catalog.cards import Catalog, ModelCard
-from headgate.domain.capabilities import ANY_MODEL, Capabilities
+from headgate.dialects.base import ChatDialect
+from headgate.domain.capabilities import Capabilities
 from headgate.providers import Provider
 from headgate.wire.json import Json
 
@@ -20,15 +21,24 @@ class Nonconforming(AssertionError):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """The provider under test and the card of its default model (None: the catalog does not know it)."""
+    """The provider under test and the card of its default model (None: the catalog does not know it).
+
+    `surface` names the chat wire under test, when it is not the provider's usual one.
+    """
 
     provider: Provider
     card: ModelCard | None = None
+    surface: str | None = None
+
+    @property
+    def chat(self) -> ChatDialect:
+        """The chat wire under test."""
+        return (self.provider.speaks(self.surface) if self.surface else None) or self.provider.chat
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the default model can do; permissive when there is no card."""
-        return ANY_MODEL if self.card is None else self.card.capabilities
+        """What the default model can do; what the provider declares when there is no card."""
+        return self.provider.capabilities if self.card is None else self.card.capabilities
 
     @property
     def model(self) -> str:
@@ -53,8 +63,14 @@ class Case(msgspec.Struct, frozen=True):
         """Carry out the check, whether it applies or not."""
         self.check(self.subject)
 
+    @property
+    def title(self) -> str:
+        """The check's name, with that of the wire where it is not the provider's usual one."""
+        return f"{self.subject.surface}:{self.name}" if self.subject.surface else self.name
+
     def __str__(self) -> str:
-        return f"{self.subject.provider.name}-{self.name}"
+        surface = f"+{self.subject.surface}" if self.subject.surface else ""
+        return f"{self.subject.provider.name}{surface}-{self.name}"
 
 
 class Entry(msgspec.Struct, frozen=True):

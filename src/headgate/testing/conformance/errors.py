@@ -60,7 +60,7 @@ def _statuses(subject: Subject) -> None:
     """Every status has its kind, whatever nonsense the body holds; nothing is raised."""
     for status, kinds in STATUSES.items():
         for body in BODIES:
-            error = subject.provider.chat.parse_error(status, {}, body)
+            error = subject.chat.parse_error(status, {}, body)
             expect(error.kind in kinds, f"status {status} with {body[:40]!r} became {error.kind}, not {' or '.join(sorted(kinds))}")
             expect_equal(error.status, status, "status")
             expect(bool(error.message), f"status {status} with {body[:40]!r} has no message")
@@ -69,7 +69,7 @@ def _statuses(subject: Subject) -> None:
 def _odd_statuses(subject: Subject) -> None:
     """No status is beyond the table: 4xx is not transient by itself, 5xx is not the client's fault."""
     for status in (*range(300, 400, 7), 418, 420, 451, 499, 520, 524, 599):
-        error = subject.provider.chat.parse_error(status, {}, b"")
+        error = subject.chat.parse_error(status, {}, b"")
         if status >= 500:
             expect(error.transient, f"status {status} became {error.kind}, which is not tried again")
         if status in (418, 420, 451):
@@ -84,13 +84,13 @@ def _text_is_not_searched(subject: Subject) -> None:
         "context_length_exceeded insufficient_quota",
     ):
         body = b'{"error":{"message":"' + words.encode() + b'"}}'
-        error = subject.provider.chat.parse_error(400, {}, body)
+        error = subject.chat.parse_error(400, {}, body)
         expect(error.kind is ErrorKind.BAD_REQUEST, f"the message {words!r} turned a 400 into {error.kind}")
 
 
 def _waits(subject: Subject) -> None:
     """`retry-after` in seconds and `retry-after-ms` are read; nonsense is not."""
-    parse = subject.provider.chat.parse_error
+    parse = subject.chat.parse_error
     expect_equal(parse(429, {"retry-after": "3"}, b"").retry_after, 3.0, "retry-after")
     expect_equal(parse(429, {"retry-after-ms": "250"}, b"").retry_after, 0.25, "retry-after-ms")
     for nonsense in ("soon", "-1", "nan", "inf", ""):
@@ -99,7 +99,7 @@ def _waits(subject: Subject) -> None:
 
 def _told(subject: Subject) -> None:
     """Every kind becomes an envelope of this surface with the right status, readable by the same dialect."""
-    chat = subject.provider.chat
+    chat = subject.chat
     for kind, statuses in TOLD.items():
         rendered = chat.render_error(ProviderError(kind, "what happened", status=None, retry_after=2.5))
         expect(rendered.status in statuses, f"{kind} is told as {rendered.status}")
@@ -114,7 +114,7 @@ def _told(subject: Subject) -> None:
 
 def _unreadable_answers(subject: Subject) -> None:
     """An error object under status 200 is an error."""
-    chat = subject.provider.chat
+    chat = subject.chat
     body = chat.render_error(ProviderError(ErrorKind.OVERLOADED, "busy")).body
     try:
         chat.parse_response(body)

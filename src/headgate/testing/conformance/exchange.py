@@ -47,10 +47,16 @@ async def _streamed(chat: ChatClient, target: Target) -> object:
         return [event async for event in session]
 
 
+def target_of(subject: Subject, simulator: Simulator, model: str | None = None, key: str | None = None) -> Target:
+    """The default model (or another) at the simulator, asked in the wire under test."""
+    target = simulated_target(subject.provider, simulator, model, key)
+    return target.on(subject.surface) if subject.surface else target
+
+
 def _complete(subject: Subject) -> None:
     """An answer comes whole, named, finished and counted; what we count is what the provider bills."""
     with running_simulator() as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
         exchange = with_chat(lambda chat: chat.complete(target, samples.PLAIN, request_id="our-id"))
         response = exchange.response
         expect(bool(response.text), "the answer has no text")
@@ -78,7 +84,7 @@ def _stream_equals_complete(name: str, subject: Subject) -> None:
     """The stream of an answer folds to the answer asked for at once, usage included."""
     request = samples.REQUESTS[name]
     with running_simulator() as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
 
         async def both(chat: ChatClient) -> tuple[object, object, bool]:
             whole = await chat.complete(target, request)
@@ -95,7 +101,7 @@ def _stream_equals_complete(name: str, subject: Subject) -> None:
 def _tool_loop(subject: Subject) -> None:
     """A forced tool is called with arguments that are JSON; its result can be sent back."""
     with running_simulator() as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
 
         async def loop(chat: ChatClient) -> None:
             first = (await chat.complete(target, samples.FORCED)).response
@@ -119,7 +125,7 @@ def _answered(request: Request, turn: Message) -> Request:
 def _structured(subject: Subject) -> None:
     """An answer in a schema is JSON of that schema, and ends like any other answer."""
     with running_simulator() as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
         response = with_chat(lambda chat: chat.complete(target, samples.STRUCTURED)).response
         expect_equal(decode(response.text), {"city": "Oslo", "degrees": 7}, "the structured answer")
         expect_equal(response.finish, Finish.STOP, "finish")
@@ -128,7 +134,7 @@ def _structured(subject: Subject) -> None:
 def _accepted(name: str, subject: Subject) -> None:
     """The provider takes a request as it is rendered."""
     with running_simulator() as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
         response = with_chat(lambda chat: chat.complete(target, samples.REQUESTS[name])).response
         expect(bool(response.choices), "there is no answer")
 
@@ -136,7 +142,7 @@ def _accepted(name: str, subject: Subject) -> None:
 def _cut_short(subject: Subject) -> None:
     """An answer that meets the output limit says so."""
     with running_simulator() as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
         short = msgspec.structs.replace(samples.PLAIN, max_tokens=3)
         response = with_chat(lambda chat: chat.complete(target, short)).response
         expect_equal(response.finish, Finish.LENGTH, "finish")
@@ -146,7 +152,7 @@ def _empty(subject: Subject) -> None:
     """An answer without content is an answer, not an error."""
     with running_simulator() as simulator:
         simulator.set_faults(fault("chat", Twist("empty")))
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
         response = with_chat(lambda chat: chat.complete(target, samples.PLAIN)).response
         expect_equal((response.text, response.tool_calls), ("", ()), "the empty answer")
 
@@ -164,7 +170,7 @@ def _error(action: Action, kinds: frozenset[ErrorKind], ask: Ask, operation: str
 
 
 def _failure(subject: Subject, simulator: Simulator, ask: Ask, **target: str) -> ProviderError:
-    aimed = simulated_target(subject.provider, simulator, **target)
+    aimed = target_of(subject, simulator, **target)
 
     async def attempt(chat: ChatClient) -> ProviderError:
         try:
@@ -205,7 +211,7 @@ def _truncated(action: Action, ask: Ask, operation: str, subject: Subject) -> No
     """Half an answer is no answer."""
     with running_simulator() as simulator:
         simulator.set_faults(fault(operation, action))
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
 
         async def attempt(chat: ChatClient) -> None:
             try:
@@ -224,7 +230,7 @@ def _error_in_stream(subject: Subject) -> None:
     """An error after some events fails the stream; what came before is kept."""
     with running_simulator() as simulator:
         simulator.set_faults(fault("stream", StreamError(events=4, error="overloaded")))
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
 
         async def attempt(chat: ChatClient) -> None:
             async with chat.stream(target, samples.PLAIN) as session:
@@ -242,7 +248,7 @@ def _error_in_stream(subject: Subject) -> None:
 def _leaving_early(subject: Subject) -> None:
     """Leaving a stream closes the connection at once: the provider sees its client gone."""
     with running_simulator(SimSettings(seed=7, event_gap=0.05)) as simulator:
-        target = simulated_target(subject.provider, simulator)
+        target = target_of(subject, simulator)
 
         async def leave(chat: ChatClient) -> bool:
             async with chat.stream(target, samples.PLAIN) as session:

@@ -35,14 +35,14 @@ MALFORMED = (
 
 def _render(subject: Subject, request: Request) -> tuple[RenderedRequest, bytes]:
     named = msgspec.structs.replace(request, model=subject.model)
-    rendered = subject.provider.chat.render_request(named, subject.capabilities)
+    rendered = subject.chat.render_request(named, subject.capabilities)
     return rendered, encode(rendered.payload)
 
 
 def _round_trip(name: str, subject: Subject) -> None:
     """parse(render(x)) says what x said, but for what the notes name; rendering the result again gives an equal JSON value."""
     request = samples.REQUESTS[name]
-    chat = subject.provider.chat
+    chat = subject.chat
     rendered, body = _render(subject, request)
     expect(rendered.path.startswith("/"), f"the path {rendered.path!r} must start with a slash")
     noted = {note.field.partition(".")[0].partition("[")[0] for note in rendered.notes}
@@ -66,7 +66,7 @@ def _streaming(subject: Subject) -> None:
     for wanted in (True, False):
         request = msgspec.structs.replace(samples.PLAIN, stream=wanted)
         rendered, body = _render(subject, request)
-        back = subject.provider.chat.parse_request(body, rendered.path)
+        back = subject.chat.parse_request(body, rendered.path)
         expect_equal(bool(back.stream), wanted, "stream")
 
 
@@ -74,8 +74,8 @@ def _unknown_keys(subject: Subject) -> None:
     """A key nobody knows passes through a dialect that reads and writes the same wire."""
     rendered, body = _render(subject, samples.TOOL_LOOP)
     payload = {**decode(body), **NOVELTY}
-    back = subject.provider.chat.parse_request(encode(payload), rendered.path)
-    again = subject.provider.chat.render_request(back, subject.capabilities)
+    back = subject.chat.parse_request(encode(payload), rendered.path)
+    again = subject.chat.render_request(back, subject.capabilities)
     expect_equal(decode(encode(again.payload)), payload, "a request with an unknown key")
 
 
@@ -90,10 +90,10 @@ def _foreign_keys(subject: Subject) -> None:
 
 def _malformed(subject: Subject) -> None:
     """Malformed bodies raise `WireError` and nothing else."""
-    path = subject.provider.chat.render_request(samples.PLAIN, subject.capabilities).path
+    path = subject.chat.render_request(samples.PLAIN, subject.capabilities).path
     for body in MALFORMED:
         try:
-            subject.provider.chat.parse_request(body, path)
+            subject.chat.parse_request(body, path)
         except (WireError, Unsupported):
             continue
         fail(f"parse_request accepted {body[:60]!r}")

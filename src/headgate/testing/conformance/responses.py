@@ -32,7 +32,7 @@ MALFORMED = (
 def _round_trip(name: str, subject: Subject) -> None:
     """parse(render(x)) says what x said."""
     wanted = samples.ANSWERS[name]
-    back = subject.provider.chat.parse_response(subject.provider.chat.render_response(wanted))
+    back = subject.chat.parse_response(subject.chat.render_response(wanted))
     expect_equal(answer(back), answer(wanted), "the answer")
     expect(wanted.id in back.id, f"the id {wanted.id!r} became {back.id!r}")
     expect_equal(back.model, wanted.model, "model")
@@ -40,7 +40,7 @@ def _round_trip(name: str, subject: Subject) -> None:
 
 def _verbatim(subject: Subject) -> None:
     """An answer of this wire, unknown keys included, is written back as an equal JSON value."""
-    chat = subject.provider.chat
+    chat = subject.chat
     for name, sample in samples.ANSWERS.items():
         wire = {**decode(chat.render_response(sample)), **NOVELTY}
         back = chat.parse_response(encode(wire))
@@ -49,7 +49,7 @@ def _verbatim(subject: Subject) -> None:
 
 def _unknown_block(subject: Subject) -> None:
     """Where the wire has blocks, one that nobody knows is kept as `Opaque` and written back; elsewhere it must not spoil the text."""
-    chat = subject.provider.chat
+    chat = subject.chat
     novelty = Opaque({"type": "x_novelty", "payload": {"n": 1}}, chat.name)
     sample = samples.ANSWERS["text"]
     choice = msgspec.structs.replace(sample.choices[0], content=(Text("Blue."), novelty))
@@ -65,7 +65,7 @@ def _malformed(subject: Subject) -> None:
     """Rubbish raises `WireError`, or `ProviderError` where it could be an error object."""
     for body in MALFORMED:
         try:
-            subject.provider.chat.parse_response(body)
+            subject.chat.parse_response(body)
         except (WireError, ProviderError):
             continue
         fail(f"parse_response accepted {body[:60]!r}")

@@ -35,13 +35,13 @@ def decoded(chat: ChatDialect, pieces: Iterable[bytes]) -> list[StreamEvent]:
 
 def _folds(subject: Subject) -> None:
     """Folding the decoded stream gives the answer the events stand for."""
-    chat = subject.provider.chat
+    chat = subject.chat
     expect_equal(answer(fold(decoded(chat, [encoded(chat)]))), answer(fold(samples.EVENTS)), "the folded stream")
 
 
 def _equals_whole(subject: Subject) -> None:
     """Folding a stream gives the same answer as the unstreamed one, usage included."""
-    chat = subject.provider.chat
+    chat = subject.chat
     whole = chat.parse_response(chat.render_response(fold(samples.EVENTS)))
     folded = fold(decoded(chat, [encoded(chat)]), chat.name)
     expect_equal(answer(folded), answer(whole), "the folded stream beside the whole answer")
@@ -49,7 +49,7 @@ def _equals_whole(subject: Subject) -> None:
 
 def _splits(subject: Subject) -> None:
     """Whole, byte by byte, and in two at every place: the same answer each time."""
-    chat = subject.provider.chat
+    chat = subject.chat
     data = encoded(chat)
     wanted = _outcome(chat, [data])
     expect_equal(_outcome(chat, [data[at : at + 1] for at in range(len(data))]), wanted, "fed byte by byte")
@@ -63,7 +63,7 @@ def _outcome(chat: ChatDialect, pieces: Sequence[bytes]) -> Response:
 
 def _framings(subject: Subject) -> None:
     """CR LF instead of LF, comments between events and a byte-order mark change nothing (WHATWG, server-sent events)."""
-    chat = subject.provider.chat
+    chat = subject.chat
     data = encoded(chat)
     wanted = _outcome(chat, [data])
     variants = {
@@ -77,7 +77,7 @@ def _framings(subject: Subject) -> None:
 
 def _truncated(subject: Subject) -> None:
     """Without the terminator there is no answer: `close` raises `Truncated`, wherever the stream was cut, unless nothing was missing."""
-    chat = subject.provider.chat
+    chat = subject.chat
     unfinished = [event for event in samples.EVENTS if not isinstance(event, Finished)]
     expect(_until(chat, encoded(chat, unfinished, end=False)) is None, "a stream that was never finished was closed without Truncated")
     data = encoded(chat)
@@ -102,7 +102,7 @@ def _until(chat: ChatDialect, data: bytes) -> Response | None:
 
 def _unknown_event(subject: Subject) -> None:
     """An event nobody knows is no error and changes nothing."""
-    chat = subject.provider.chat
+    chat = subject.chat
     frames = encoded(chat).split(b"\n\n")
     odd = frames[0] + b"\n\n" + NOVEL_EVENT + b"\n\n".join(frames[1:])
     expect_equal(answer(fold(decoded(chat, [odd]))), answer(fold(decoded(chat, [encoded(chat)]))), "a stream with an unknown event")
@@ -110,7 +110,7 @@ def _unknown_event(subject: Subject) -> None:
 
 def _rubbish(subject: Subject) -> None:
     """Bytes that are no events raise an error of the tree, or are passed over; they never complete an answer."""
-    chat = subject.provider.chat
+    chat = subject.chat
     for data in RUBBISH:
         decoder = chat.stream_decoder()
         try:
@@ -123,7 +123,7 @@ def _rubbish(subject: Subject) -> None:
 
 def _failures(subject: Subject) -> None:
     """An error inside a stream comes out as `Failed`, and the answer is not complete (translation case 64)."""
-    chat = subject.provider.chat
+    chat = subject.chat
     error = ProviderError(ErrorKind.OVERLOADED, "busy")
     unfinished = [event for event in samples.EVENTS if not isinstance(event, Finished)]
     state = Fold(chat.name)
@@ -137,14 +137,14 @@ def _failures(subject: Subject) -> None:
 
 def _pings(subject: Subject) -> None:
     """Signs of life are bytes the decoder passes over (translation case 63)."""
-    chat = subject.provider.chat
+    chat = subject.chat
     events: list[StreamEvent] = [item for event in samples.EVENTS for item in (event, Ping())]
     expect_equal(answer(fold(decoded(chat, [encoded(chat, events)]))), answer(fold(samples.EVENTS)), "a stream with pings")
 
 
 def _endings(subject: Subject) -> None:
     """Every kind of ending survives the stream."""
-    chat = subject.provider.chat
+    chat = subject.chat
     for name, sample in samples.ANSWERS.items():
         data = encoded(chat, samples.events_of(sample))
         try:
