@@ -7,13 +7,13 @@ from urllib.parse import quote
 from headgate.dialects import gemini_generate
 from headgate.providers.base import Auth, Provider, Variable
 
-_OF_A_MODEL = re.compile(r"/v1(?:beta)?/models/")
+_OF_A_MODEL = re.compile(r"/v[0-9][a-z0-9]*/(?:projects/[^/]+/locations/[^/]+/publishers/[^/]+/)?models/")
 
 
 def route(path: str, model: str, variables: Mapping[str, str]) -> str:
     """A model lies under its publisher, project and location."""
     project, location = quote(variables["project"], safe=""), quote(variables["location"], safe="")
-    return _OF_A_MODEL.sub(f"/v1/projects/{project}/locations/{location}/publishers/google/models/", path, count=1)
+    return _OF_A_MODEL.sub(f"/v1beta1/projects/{project}/locations/{location}/publishers/google/models/", path, count=1)
 
 
 PROVIDER = Provider(

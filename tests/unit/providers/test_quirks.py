@@ -59,7 +59,7 @@ def test_azure_keeps_models_under_deployments(path: str, placed: str) -> None:
     assert azure_openai.route(path, "my gpt", {"api_version": "v1"}) == placed
 
 
-@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1beta1/projects/another/locations/there/publishers/google"])
 def test_vertex_keeps_models_under_a_project(version: str) -> None:
     placed = vertex.route(f"/{version}/models/gemini-x:streamGenerateContent?alt=sse", "gemini-x", {"project": "p", "location": "l"})
-    assert placed == "/v1/projects/p/locations/l/publishers/google/models/gemini-x:streamGenerateContent?alt=sse"
+    assert placed == "/v1beta1/projects/p/locations/l/publishers/google/models/gemini-x:streamGenerateContent?alt=sse"

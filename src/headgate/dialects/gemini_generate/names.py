@@ -18,14 +18,17 @@ VERSION = "v1beta"
 SYNTHETIC = "call_hg_"
 """Prefix of the call ids made up for calls that came without one. They never go back to the wire they did not come from."""
 
-_PATH = re.compile(r"(?:/?(v[0-9][a-z0-9]*))?/?((?:models|tunedModels)/[^:?#]+):(generateContent|streamGenerateContent)(?:\?(.*))?")
+_PATH = re.compile(
+    r"(?:/?(v[0-9][a-z0-9]*))?/?(projects/[^/?#]+/locations/[^/?#]+/publishers/[^/?#]+/)?"
+    r"((?:models|tunedModels)/[^:?#]+):(generateContent|streamGenerateContent)(?:\?(.*))?"
+)
 
 
 _PLAIN = re.compile(r"[0-9A-Za-z/._-]+")
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a path says. `form` holds spelling marks: another API version, a stream as a JSON array."""
+    """What a path says. `form` holds spelling marks: another API version, what the model lies below on Vertex, a stream as a JSON array."""
 
     model: str
     stream: bool
@@ -37,10 +40,12 @@ def parse_path(path: str) -> Target:
     match = _PATH.fullmatch(path)
     if match is None:
         raise WireError(f"the path {path!r} names no model: expected /{VERSION}/models/MODEL:generateContent", param="model")
-    version, resource, method, query = match.groups()
+    version, below, resource, method, query = match.groups()
     form = []
     if version not in (None, VERSION):
         form.append(f"version:{version}")
+    if below is not None:
+        form.append(f"below:{below}")
     stream = method == "streamGenerateContent"
     if stream and "alt=sse" not in (query or "").split("&"):
         form.append("stream:array")
@@ -62,7 +67,8 @@ def quoted_resource(model: str) -> str:
 def render_path(model: str, *, stream: bool, form: tuple[str, ...] = ()) -> str:
     """The path of a generate call, relative to the provider's base URL."""
     version = next((mark[8:] for mark in form if mark.startswith("version:")), VERSION) if form else VERSION
-    name = quoted_resource(model)
+    below = next((mark[6:] for mark in form if mark.startswith("below:")), "") if form else ""
+    name = below + quoted_resource(model)
     if not stream:
         return f"/{version}/{name}:generateContent"
     return f"/{version}/{name}:streamGenerateContent{'' if 'stream:array' in form else '?alt=sse'}"

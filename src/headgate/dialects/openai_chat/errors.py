@@ -54,8 +54,13 @@ _BY_CODE: dict[str, ErrorKind] = {
     "not_found_error": ErrorKind.NOT_FOUND,
     "batch_cancelled": ErrorKind.CANCELLED,
     "batch_expired": ErrorKind.TIMEOUT,
+    "Internal error": ErrorKind.SERVER,
+    "Deadline exceeded": ErrorKind.TIMEOUT,
+    "The service is currently unavailable": ErrorKind.OVERLOADED,
+    "Some requested entity was not found": ErrorKind.NOT_FOUND,
+    "The caller does not have permission to execute the specified operation": ErrorKind.PERMISSION,
 }
-"""`error.code`, else `error.type`, when it says more than the status."""
+"""`error.code`, else `error.type`, when it says more than the status. xAI's codes are the fixed sentences of its RPC layer."""
 
 _BY_STATUS: dict[int, ErrorKind] = {
     400: ErrorKind.BAD_REQUEST,
@@ -156,8 +161,9 @@ def _classify(code: Json, kind_word: Json, status: int | None) -> ErrorKind:
 def _stated_status(error: JsonObject) -> int | None:
     for key in ("status_code", "status", "code"):
         value = error.get(key)
-        if type(value) is int and 400 <= value < 600:
-            return value
+        stated = int(value) if isinstance(value, str) and value.isdecimal() and len(value) == 3 else value
+        if type(stated) is int and 400 <= stated < 600:
+            return stated
     return None
 
 

@@ -10,9 +10,9 @@ from headgate.dialects.openai_chat.limits import apply_limits
 from headgate.dialects.openai_chat.render_messages import render_messages
 from headgate.dialects.openai_chat.report import Report
 from headgate.dialects.openai_chat.tools import render_function, render_tool, render_tool_choice
-from headgate.dialects.openai_chat.words import EMPTY_SCHEMA, NAME, PATH
+from headgate.dialects.openai_chat.words import EMPTY_SCHEMA, MODEL_IN_PATH, NAME, PATH
 from headgate.domain.capabilities import Capabilities
-from headgate.domain.request import HostedTool, Request, ResponseFormat, Tool
+from headgate.domain.request import HostedTool, Request, ResponseFormat, Tool, require_unbound
 from headgate.errors import Unsupported
 from headgate.wire.json import Json, JsonObject
 
@@ -43,10 +43,13 @@ def render_request(request: Request, capabilities: Capabilities) -> RenderedRequ
     The output limit is written as `max_tokens_field` of the card, else as the caller spelled it, else `max_completion_tokens`.
     Raises `Unsupported` for what the wire or the model cannot do at all; every other loss is a note.
     """
+    require_unbound(request, NAME)
     report = Report(request.dialect, capabilities)
     request = apply_limits(request, report)
     payload: JsonObject = {"model": request.model, "messages": render_messages(request.messages, report)}
     form = request.form if report.own else ()
+    if MODEL_IN_PATH in form:
+        del payload["model"]
     for field, key in _SCALARS:
         value = getattr(request, field)
         if value is not None:

@@ -9,13 +9,13 @@ from headgate.wire.json import JsonObject
 
 
 class Report:
-    """Collects notes. `own` is True when the request came from this wire, so that extra keys and spellings are its own."""
+    """Collects notes. `own` is True when the request came from the wire `name`, so that extra keys and spellings are its own."""
 
     __slots__ = ("capabilities", "dialect", "notes", "own")
 
-    def __init__(self, dialect: str, capabilities: Capabilities) -> None:
+    def __init__(self, dialect: str, capabilities: Capabilities, name: str = NAME) -> None:
         self.dialect = dialect
-        self.own = dialect == NAME
+        self.own = dialect == name
         self.capabilities = capabilities
         self.notes: list[Note] = []
 

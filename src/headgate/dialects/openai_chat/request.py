@@ -2,21 +2,24 @@
 
 Spelling marks in `Request.form`: "max_tokens" or "max_completion_tokens" (which of the two was used), "stop:string", "stop:empty",
 "tools:empty", "functions", "function_call", "reasoning" (an object instead of `reasoning_effort`), "tool_choice:any",
-"stream_options:empty".
+"stream_options:empty", "model:path" (the path names the model).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from headgate.dialects.openai_chat.formats import parse_reasoning, parse_response_format
 from headgate.dialects.openai_chat.messages import parse_messages
 from headgate.dialects.openai_chat.tools import parse_function_call_choice, parse_functions, parse_tool_choice, parse_tools
 from headgate.dialects.openai_chat.usual import parse_usual
-from headgate.dialects.openai_chat.words import NAME, malformed
+from headgate.dialects.openai_chat.words import MODEL_IN_PATH, NAME, malformed
 from headgate.domain.request import Reasoning, Request
 from headgate.wire.json import Json, JsonObject, decode, type_name
 
+_DEPLOYMENT = re.compile(r"/deployments/([^/?#]+)/")
 _NUMBER = frozenset({int, float})
 _INTEGER = frozenset({int})
 _BOOLEAN = frozenset({bool})
@@ -57,11 +60,14 @@ class _Draft:
 
 
 def parse_request(body: bytes, path: str) -> Request:
-    """Read a chat completions request. `path` says nothing on this wire. Raises `WireError` with `param` for malformed input."""
-    return parse_usual(body) or parse_any(body)
+    """Read a chat completions request. Raises `WireError` with `param` for malformed input.
+
+    `path` says something only where it names a deployment (Azure OpenAI) and the body no model.
+    """
+    return parse_usual(body) or parse_any(body, path)
 
 
-def parse_any(body: bytes) -> Request:
+def parse_any(body: bytes, path: str = "") -> Request:
     """Read any request key by key. Raises `WireError` with `param` for malformed input."""
     raw = decode(body, what="the request body")
     if type(raw) is not dict:
@@ -80,6 +86,10 @@ def parse_any(body: bytes) -> Request:
             fields[scalar[0]] = value
         else:
             raise malformed(key, f"{_NAMES[scalar[1]]}, not {type_name(value)}")
+    deployment = _DEPLOYMENT.search(path) if "model" not in fields else None
+    if deployment is not None:
+        fields["model"] = unquote(deployment[1])
+        draft.form.append(MODEL_IN_PATH)
     if "model" not in fields or "messages" not in fields:
         raise malformed("messages" if "model" in fields else "model", "given")
     if extra:

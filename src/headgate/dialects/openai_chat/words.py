@@ -8,6 +8,8 @@ from headgate.wire.json import Json, JsonObject
 
 NAME = "openai_chat"
 PATH = "/chat/completions"
+MODEL_IN_PATH = "model:path"
+"""Spelling mark of a request whose model is the deployment its path names (Azure OpenAI)."""
 
 FINISH: dict[str, Finish] = {
     "stop": Finish.STOP,
