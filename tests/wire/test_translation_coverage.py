@@ -1,4 +1,4 @@
-"""The three chat dialects together show every translation case that concerns chat: 1 to 77."""
+"""The chat dialects together show every translation case that concerns chat: 1 to 77."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = tuple(HERE / f"test_translation_{name}.py" for name in ("openai_chat", "anthropic_messages", "gemini_generate"))
+FILES = tuple(
+    HERE / f"test_translation_{name}.py"
+    for name in ("openai_chat", "anthropic_messages", "gemini_generate", "ollama_chat", "openai_responses", "bedrock_converse")
+)
 WANTED = frozenset(range(1, 78))
 
 ELSEWHERE = {
-    50: "Bedrock's counters, a wire of its own",
     58: "answers from a cache, which is not there",
     59: "embeddings, pictures and sound, which have no dialect",
     60: "tests/unit/client/test_chat.py::test_case_60_what_a_failure_costs",
     66: "tests/unit/client/test_chat.py::test_case_66_a_client_that_leaves_cancels_upstream",
     68: "tests/gateway_sdk/test_openai.py::test_stamps",
-    70: "the Responses surface, which has no dialect",
 }
 """Cases no chat dialect can show: of another wire, or of the layers above, with the test that shows them."""
 

@@ -14,8 +14,10 @@ from headgate.errors import ConfigError, HeadgateError, ProviderError, RunError,
 
 COMMANDS: dict[str, str] = {
     "ask": "headgate.cli.ask:ask",
+    "capabilities": "headgate.cli.capabilities:capabilities",
     "demo": "headgate.cli.demo:demo",
     "doctor": "headgate.cli.doctor:doctor",
+    "embed": "headgate.cli.embed:embed",
     "models": "headgate.cli.models:models",
     "provider": "headgate.cli.provider:provider",
     "run": "headgate.cli.runs:run",
@@ -26,8 +28,10 @@ COMMANDS: dict[str, str] = {
 
 SUMMARIES: dict[str, str] = {
     "ask": "Ask a model one question.",
+    "capabilities": "Show what each provider gets of a request.",
     "demo": "Run the demo pipeline offline, realtime and as a batch.",
     "doctor": "Check keys, data, folders and ports.",
+    "embed": "Turn texts into vectors.",
     "models": "List models and prices.",
     "provider": "List providers, try one, or begin a new one.",
     "run": "Run a pipeline, or go on with a run.",

@@ -36,10 +36,11 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A rendered request, encoded."""
+    """A rendered request, encoded, beside the request itself."""
 
     rendered: RenderedRequest
     body: bytes
+    request: Request
 
     def call(self, limit: float | None, *, once: bool = False) -> Send:
         """The call to make, within `limit` seconds; with `once` the transport never sends it a second time."""
@@ -50,7 +51,7 @@ def prepare(target: Target, request: Request) -> Prepared:
     """Render `request` for the target. Raises `Unsupported` for what the target cannot express."""
     named = msgspec.structs.replace(request, model=target.model)
     rendered = target.chat.render_request(named, target.capabilities)
-    return Prepared(rendered, encode(rendered.payload))
+    return Prepared(rendered, encode(rendered.payload), named)
 
 
 class ChatClient:
@@ -78,7 +79,8 @@ class ChatClient:
         started, clock = time.time(), time.monotonic()
         reply = await self.send(target, ready.call(limit, once=once), request_id)
         response = read_answer(target, reply)
-        return Exchange(response, ready.rendered.notes, started, time.monotonic() - clock, upstream_id(reply.headers), len(ready.body))
+        notes = (*ready.rendered.notes, *target.chat.review(ready.request, response))
+        return Exchange(response, notes, started, time.monotonic() - clock, upstream_id(reply.headers), len(ready.body))
 
     async def send(self, target: Target, call: Send, request_id: str | None = None) -> Reply:
         """Make one call as it stands and return a 2xx reply; any other raises `ProviderError`."""
@@ -93,7 +95,7 @@ class ChatClient:
     def stream(self, target: Target, request: Request, *, request_id: str | None = None, limit: float | None = None) -> StreamSession:
         """``async with client.stream(target, request) as session: async for event in session: …``; leaving early cancels upstream."""
         ready = prepare(target, msgspec.structs.replace(request, stream=True, stream_usage=True))
-        return StreamSession(self._http, target, ready.call(limit), ready.rendered.notes, request_id)
+        return StreamSession(self._http, target, ready, limit, request_id)
 
 
 @contextmanager
@@ -118,12 +120,12 @@ def read_answer(target: Target, reply: Reply) -> Response:
         raise bad_content(target, reply, error) from error
 
 
-def bad_content(target: Target, reply: Reply, error: WireError) -> ProviderError:
+def bad_content(target: Target, reply: Reply, error: WireError, what: str = "a chat answer") -> ProviderError:
     """A 2xx reply whose body is not what the dialect promises (an HTML page, half a JSON text)."""
     kind = reply.headers.get("content-type", "no content type")
     return ProviderError(
         ErrorKind.SERVER,
-        f"{target.provider.label} answered {reply.status} with {kind} that is no chat answer: {error.message}",
+        f"{target.provider.label} answered {reply.status} with {kind} that is not {what}: {error.message}",
         status=reply.status,
         code="upstream_bad_content",
         provider=target.provider.name,
@@ -135,13 +137,14 @@ def bad_content(target: Target, reply: Reply, error: WireError) -> ProviderError
 class StreamSession:
     """One streamed answer: an async context manager and an async iterator of events.
 
-    `fold` holds what has come so far, also after a cut; `complete` is True once the dialect's terminator was seen.
+    `fold` holds what has come so far, also after a cut; `complete` is True once the dialect's terminator was seen. `notes` say what was
+    lost on the way there, and after the end also what the answer shows to have been lost.
     """
 
-    def __init__(self, http: HttpClient, target: Target, call: Send, notes: tuple[Note, ...], request_id: str | None) -> None:
+    def __init__(self, http: HttpClient, target: Target, ready: Prepared, limit: float | None, request_id: str | None) -> None:
         self.target = target
-        self.notes = notes
-        self.request_bytes = len(call.body)
+        self.notes = ready.rendered.notes
+        self.request_bytes = len(ready.body)
         self.started = 0.0
         self.first_event: float | None = None
         self.upstream_id: str | None = None
@@ -149,7 +152,8 @@ class StreamSession:
         self.fold = Fold(self._dialect.name)
         self._clock = 0.0
         self._http = http
-        self._call = call
+        self._call = ready.call(limit)
+        self._request = ready.request
         self._request_id = request_id
         self._stack = AsyncExitStack()
         self._reply: StreamReply | None = None
@@ -199,6 +203,8 @@ class StreamSession:
             self._note(event)
             yield event
         self.complete = self.fold.error is None
+        if self.complete:
+            self.notes = (*self.notes, *self._dialect.review(self._request, self.fold.response()))
 
     def _note(self, event: StreamEvent) -> None:
         if self.first_event is None:

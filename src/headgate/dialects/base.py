@@ -83,6 +83,11 @@ class StreamContext(msgspec.Struct, frozen=True):
     include_usage: bool = True
 
 
+def no_review(request: Request, response: Response) -> tuple[Note, ...]:
+    """What most wires' answers say of the request's fate: nothing."""
+    return ()
+
+
 class ChatDialect(msgspec.Struct, frozen=True):
     """One chat wire format.
 
@@ -92,6 +97,7 @@ class ChatDialect(msgspec.Struct, frozen=True):
     * `render_response(response)` / `parse_response(body)`: a whole answer. A 200 with an error object raises `ProviderError`.
     * `stream_decoder()` / `stream_encoder(context)`: one streamed answer.
     * `render_error(error)` / `parse_error(status, headers, body)`: `headers` keys are lower-case; never raises.
+    * `review(request, response)`: what an answer shows to have been lost of its request (a prompt the server cut without a word).
     """
 
     name: str
@@ -104,3 +110,4 @@ class ChatDialect(msgspec.Struct, frozen=True):
     render_error: Callable[[ProviderError], RenderedError]
     parse_error: Callable[[int, dict[str, str], bytes], ProviderError]
     stream_type: str = "text/event-stream"
+    review: Callable[[Request, Response], tuple[Note, ...]] = no_review

@@ -1,7 +1,7 @@
 """Every provider this package knows, by name. To add one: a file beside these, and its record in this tuple."""
 
-from headgate.providers import anthropic, gemini, openai, sim
-from headgate.providers.base import PROVIDER_API, Auth, Polling, Provider
+from headgate.providers import anthropic, azure_openai, gemini, groq, ollama, openai, sim, together, vertex, xai
+from headgate.providers.base import PROVIDER_API, Auth, Polling, Provider, Variable
 
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
@@ -9,10 +9,22 @@ PROVIDERS: dict[str, Provider] = {
         openai.PROVIDER,
         anthropic.PROVIDER,
         gemini.PROVIDER,
+        xai.PROVIDER,
+        ollama.PROVIDER,
+        groq.PROVIDER,
+        together.PROVIDER,
+        azure_openai.PROVIDER,
+        vertex.PROVIDER,
         sim.OPENAI,
         sim.ANTHROPIC,
         sim.GEMINI,
+        sim.XAI,
+        sim.OLLAMA,
+        sim.GROQ,
+        sim.TOGETHER,
+        sim.AZURE,
+        sim.VERTEX,
     )
 }
 
-__all__ = ["PROVIDERS", "PROVIDER_API", "Auth", "Polling", "Provider"]
+__all__ = ["PROVIDERS", "PROVIDER_API", "Auth", "Polling", "Provider", "Variable"]

@@ -10,5 +10,5 @@ PROVIDER = Provider(
     base_url="https://api.groq.com/openai/v1",
     chat=with_quirks(openai_chat.DIALECT, ("no_platform_fields", "no_logprobs")),
     auth=Auth(header="authorization", prefix="Bearer ", env=("GROQ_API_KEY", "GENAI_GROQ_API_KEY"), shape="gsk_"),
-    default_model="llama-3.1-8b-instant",
+    default_model="openai/gpt-oss-20b",
 )

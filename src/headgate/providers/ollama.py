@@ -10,6 +10,7 @@ PROVIDER = Provider(
     name="ollama",
     label="Ollama",
     base_url="http://localhost:11434",
+    url_env=("OLLAMA_URL", "GENAI_OLLAMA_URL", "OLLAMA_HOST"),
     chat=ollama_chat.DIALECT,
     auth=Auth(header="authorization", prefix="Bearer ", env=("OLLAMA_API_KEY",), optional=True),
     allow_private=True,

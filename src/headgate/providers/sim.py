@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from headgate.providers import anthropic, gemini, openai
+from headgate.providers import anthropic, azure_openai, gemini, groq, ollama, openai, together, vertex, xai
 from headgate.providers.base import Polling, Provider
 
 DEFAULT_URL = "http://127.0.0.1:6199"
@@ -17,7 +17,7 @@ def simulated(real: Provider, base_path: str, *, key: str = "sim-headgate", host
         base_url=DEFAULT_URL + base_path,
         base_url_env="HEADGATE_SIM_URL",
         base_path=base_path,
-        auth=replace(real.auth, env=("HEADGATE_SIM_KEY",), parts=(), shape="sim-", default=key, optional=False),
+        auth=replace(real.auth, env=("HEADGATE_SIM_KEY",), parts=(), shape="sim-", default=key),
         url_env=(),
         hosts=hosts,
         variables=tuple(replace(variable, env=(), default=variable.default or "sim") for variable in real.variables),
@@ -31,3 +31,9 @@ def simulated(real: Provider, base_path: str, *, key: str = "sim-headgate", host
 OPENAI = simulated(openai.PROVIDER, "/openai/v1")
 ANTHROPIC = simulated(anthropic.PROVIDER, "/anthropic")
 GEMINI = simulated(gemini.PROVIDER, "/gemini")
+XAI = simulated(xai.PROVIDER, "/xai/v1")
+OLLAMA = simulated(ollama.PROVIDER, "/ollama")
+GROQ = simulated(groq.PROVIDER, "/groq/openai/v1")
+TOGETHER = simulated(together.PROVIDER, "/together/v1")
+AZURE = simulated(azure_openai.PROVIDER, "/azure")
+VERTEX = simulated(vertex.PROVIDER, "/vertex")

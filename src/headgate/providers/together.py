@@ -9,5 +9,5 @@ PROVIDER = Provider(
     base_url="https://api.together.xyz/v1",
     chat=openai_chat.DIALECT,
     auth=Auth(header="authorization", prefix="Bearer ", env=("TOGETHER_API_KEY", "GENAI_TOGETHER_API_KEY")),
-    default_model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
+    default_model="Qwen/Qwen3.5-9B",
 )

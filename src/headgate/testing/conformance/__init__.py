@@ -25,7 +25,7 @@ import msgspec
 from headgate.catalog.cards import Catalog
 from headgate.catalog.load import load_catalog
 from headgate.providers import Provider
-from headgate.testing.conformance import batches, errors, exchange, record, requests, responses, streams
+from headgate.testing.conformance import batch_cases, batches, errors, exchange, record, requests, responses, streams
 from headgate.testing.conformance.case import Case, Nonconforming, case_of, subject_of
 
 SUITE = (
@@ -36,6 +36,7 @@ SUITE = (
     *errors.ENTRIES,
     *exchange.ENTRIES,
     *batches.ENTRIES,
+    *batch_cases.ENTRIES,
 )
 """Every check, in order."""
 WIRE_SUITE = (*requests.ENTRIES, *responses.ENTRIES, *streams.ENTRIES, *errors.ENTRIES, *exchange.ENTRIES)

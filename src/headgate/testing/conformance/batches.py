@@ -32,12 +32,13 @@ from headgate.testing.essence import answer
 from headgate.testing.simulators import END_OF_BATCH, fault, running_simulator, simulated_target, with_batches, with_chat
 
 ROWS = 7
+"""Questions in a batch, unless the wire wants more."""
 SPLIT = 7
 """Bytes at a time in which a result file is read: every line is torn."""
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One simulated provider with a target, and the batch of `ROWS` questions that is sent to it."""
+    """One simulated provider with a target, and the batch of `count` questions that is sent to it."""
 
     simulator: Simulator
     target: Target
@@ -48,15 +49,21 @@ class Job(msgspec.Struct, frozen=True):
         assert self.target.provider.batch is not None
         return self.target.provider.batch
 
+    @property
+    def count(self) -> int:
+        """How many questions: a few, or as many as the wire wants at least."""
+        return max(ROWS, self.dialect.limits.min_rows)
+
     def tag(self, key: str = "conformance-1") -> BatchTag:
         """Our mark."""
         model = self.target.model
-        return BatchTag(key, "c1", model, self.target.provider.batch_endpoint.format(model=model), "conformance-boundary-7f3a")
+        endpoint = self.target.provider.batch_endpoint.format(model=model)
+        return BatchTag(key, "c1", model, endpoint, "conformance-boundary-7f3a", variables=self.target.variables)
 
     def rows(self, order: Callable[[list[int]], list[int]] = list) -> BatchRows:
         """The questions, in some order."""
         endpoint = self.tag().endpoint
-        made = (BatchRequestRow(f"c1-{n}", endpoint, prepare(self.target, question(n)).body) for n in order(list(range(ROWS))))
+        made = (BatchRequestRow(f"c1-{n}", endpoint, prepare(self.target, question(n)).body) for n in order(list(range(self.count))))
         return BatchRows(tuple(made))
 
 
@@ -65,7 +72,7 @@ def question(number: int) -> Request:
     return msgspec.structs.replace(samples.PLAIN, messages=(user_message(f"Name colour number {number}."),))
 
 
-class _Scene:
+class Scene:
     """A simulator with a target, as a context manager."""
 
     def __init__(self, subject: Subject, *script: tuple[str, Action]) -> None:
@@ -82,7 +89,7 @@ class _Scene:
         self._context.__exit__(None, None, None)
 
 
-async def _finish(job: Job, client: BatchClient, handle: BatchHandle) -> BatchState:
+async def finish(job: Job, client: BatchClient, handle: BatchHandle) -> BatchState:
     """The state once the job is over and its results are there."""
     job.simulator.advance(END_OF_BATCH)
     for _ in range(20):
@@ -103,7 +110,7 @@ def read(dialect: BatchDialect, files: list[ResultFile], step: int = SPLIT) -> I
 
 
 async def _collected(job: Job, client: BatchClient, handle: BatchHandle) -> tuple[BatchState, dict[str, BatchRow]]:
-    state = await _finish(job, client, handle)
+    state = await finish(job, client, handle)
     rows = list(read(job.dialect, await client.results(handle, state)))
     ids = [row.custom_id for row in rows if row.custom_id is not None]
     expect_equal(len(ids), len(set(ids)), "custom ids that differ")
@@ -112,7 +119,7 @@ async def _collected(job: Job, client: BatchClient, handle: BatchHandle) -> tupl
 
 def _life_cycle(subject: Subject) -> None:
     """Submitted, seen running, seen over; every row comes back once, with the answer a direct call gets."""
-    with _Scene(subject) as job:
+    with Scene(subject) as job:
 
         async def live(client: BatchClient) -> dict[str, BatchRow]:
             handle = await client.submit(job.tag(), job.rows())
@@ -125,8 +132,8 @@ def _life_cycle(subject: Subject) -> None:
             return rows
 
         rows = with_batches(job.target, live)
-        expect_equal(sorted(rows), [f"c1-{n}" for n in range(ROWS)], "custom ids")
-        for n in range(ROWS):
+        expect_equal(sorted(rows), sorted(f"c1-{n}" for n in range(job.count)), "custom ids")
+        for n in range(job.count):
             row = rows[f"c1-{n}"]
             if row.outcome != "succeeded" or row.body is None:
                 fail(f"row {n} came back {row.outcome}: {row.error}")
@@ -142,14 +149,14 @@ def _order(subject: Subject) -> None:
     """The order of rows means nothing: each id keeps its answer, and any split of the file gives the same rows."""
     found: list[dict[str, object]] = []
     for order in (list, lambda numbers: numbers[::-1]):
-        with _Scene(subject) as job:
+        with Scene(subject) as job:
             found.append(with_batches(job.target, partial(_texts, job, order)))
     expect_equal(found[1], found[0], "answers of rows sent in reverse")
 
 
 async def _texts(job: Job, order: Callable[[list[int]], list[int]], client: BatchClient) -> dict[str, object]:
     handle = await client.submit(job.tag(), job.rows(order))
-    state = await _finish(job, client, handle)
+    state = await finish(job, client, handle)
     files = await client.results(handle, state)
     torn = list(read(job.dialect, files))
     expect_equal([row.custom_id for row in torn], [row.custom_id for row in read(job.dialect, files, 1 << 20)], "rows of a torn file")
@@ -159,7 +166,7 @@ async def _texts(job: Job, order: Callable[[list[int]], list[int]], client: Batc
 
 def _found(subject: Subject) -> None:
     """A job is found again by its tag, or among those of its time window; then never one from before the window."""
-    with _Scene(subject) as job:
+    with Scene(subject) as job:
 
         async def search(client: BatchClient) -> None:
             before = job.simulator.clock.now()
@@ -171,7 +178,7 @@ def _found(subject: Subject) -> None:
             if ours is None:
                 fail(f"the job was not found; found were {sorted(found)}")
             expect(ours.matched_by == "window" or other.id not in found, "a job with another tag was matched by tag")
-            expect(ours.total in (None, ROWS), f"the candidate has {ours.total} rows")
+            expect(ours.total in (None, job.count), f"the candidate has {ours.total} rows")
             state = await client.status(ours.handle)
             expect(bool(state.raw_status), "the handle that was found cannot be asked")
             late = await client.find(job.tag(), job.simulator.clock.now() + 3600.0)
@@ -182,7 +189,7 @@ def _found(subject: Subject) -> None:
 
 def _adopted(subject: Subject) -> None:
     """A handle that was found is as good as the one that was given: its results are ours, told by the prefix of the custom ids."""
-    with _Scene(subject) as job:
+    with Scene(subject) as job:
 
         async def adopt(client: BatchClient) -> list[str]:
             before = job.simulator.clock.now()
@@ -191,19 +198,19 @@ def _adopted(subject: Subject) -> None:
             _, rows = await _collected(job, client, candidate.handle)
             return sorted(rows)
 
-        expect_equal(with_batches(job.target, adopt), [f"c1-{n}" for n in range(ROWS)], "custom ids of the adopted job")
+        expect_equal(with_batches(job.target, adopt), sorted(f"c1-{n}" for n in range(job.count)), "custom ids of the adopted job")
 
 
 def _cancelled(subject: Subject) -> None:
     """A running job can be cancelled; once it is over, cancelling changes nothing and does not raise."""
-    with _Scene(subject) as job:
+    with Scene(subject) as job:
 
         async def cancel(client: BatchClient) -> None:
             handle = await client.submit(job.tag(), job.rows())
             await client.status(handle)
             job.simulator.advance(6.0)
             expect_equal(await client.cancel(handle), True, "cancelling a running job")
-            state = await _finish(job, client, handle)
+            state = await finish(job, client, handle)
             expect(state.status in (BatchStatus.CANCELLED, BatchStatus.PARTIAL), f"the cancelled job is {state.status}")
             for row in read(job.dialect, await client.results(handle, state)):
                 expect(row.outcome in ("succeeded", "cancelled"), f"a row of a cancelled job is {row.outcome}")
@@ -215,7 +222,7 @@ def _cancelled(subject: Subject) -> None:
 
 def _expired(subject: Subject) -> None:
     """What was done before a job expired is kept; the rest says that it expired or may be tried again, or does not come back."""
-    with _Scene(subject, ("batch_create", BatchEnd("expired", share=0.5))) as job:
+    with Scene(subject, ("batch_create", BatchEnd("expired", share=0.5))) as job:
 
         async def expire(client: BatchClient) -> tuple[BatchState, dict[str, BatchRow]]:
             return await _collected(job, client, await client.submit(job.tag(), job.rows()))
@@ -229,10 +236,10 @@ def _expired(subject: Subject) -> None:
 
 def _failed_rows(subject: Subject) -> None:
     """A row that failed says why, and spoils no other."""
-    with _Scene(subject, ("batch_create", Rows("error", share=0.5, error="server"))) as job:
+    with Scene(subject, ("batch_create", Rows("error", share=0.5, error="server"))) as job:
         _, rows = with_batches(job.target, partial(_run, job))
         outcomes = [row.outcome for row in rows.values()]
-        expect_equal(len(outcomes), ROWS, "rows")
+        expect_equal(len(outcomes), job.count, "rows")
         expect(set(outcomes) <= {"succeeded", "errored"} and "errored" in outcomes, f"outcomes {outcomes}")
         for row in rows.values():
             if row.outcome == "errored":
@@ -246,22 +253,22 @@ async def _run(job: Job, client: BatchClient) -> tuple[BatchState, dict[str, Bat
 
 def _torn_rows(subject: Subject) -> None:
     """A line that cannot be read becomes a row without id and spoils nothing else."""
-    with _Scene(subject, ("batch_create", Rows("bad_json", share=0.4))) as job:
+    with Scene(subject, ("batch_create", Rows("bad_json", share=0.4))) as job:
         _, rows = with_batches(job.target, partial(_run, job))
-        expect(0 < len(rows) < ROWS, f"{len(rows)} of {ROWS} rows could be read")
+        expect(0 < len(rows) < job.count, f"{len(rows)} of {job.count} rows could be read")
         expect(all(row.outcome == "succeeded" for row in rows.values()), "a torn line spoilt another row")
 
 
 def _lagging(subject: Subject) -> None:
     """A job that is over before its results are there is looked at again, not collected empty."""
-    with _Scene(subject, ("batch_create", BatchEnd("output_lag", polls=3))) as job:
+    with Scene(subject, ("batch_create", BatchEnd("output_lag", polls=3))) as job:
         _, rows = with_batches(job.target, partial(_run, job))
-        expect_equal(len(rows), ROWS, "rows")
+        expect_equal(len(rows), job.count, "rows")
 
 
 def _unknown(subject: Subject) -> None:
     """A job the provider does not know is `not_found`."""
-    with _Scene(subject) as job:
+    with Scene(subject) as job:
 
         async def look(client: BatchClient) -> None:
             given = await client.submit(job.tag(), job.rows())
@@ -279,7 +286,7 @@ def _unknown(subject: Subject) -> None:
 
 def _refused(subject: Subject) -> None:
     """A refused submission raises, names the provider, and leaves no job behind."""
-    with _Scene(subject, ("batch_create", Status("rate_limit", retry_after=4.0))) as job:
+    with Scene(subject, ("batch_create", Status("rate_limit", retry_after=4.0))) as job:
 
         async def refuse(client: BatchClient) -> None:
             try:

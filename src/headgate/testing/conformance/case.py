@@ -11,6 +11,7 @@ from headgate.catalog.cards import Catalog, ModelCard
 from headgate.dialects.base import ChatDialect
 from headgate.domain.capabilities import Capabilities
 from headgate.providers import Provider
+from headgate.testing import samples
 from headgate.wire.json import Json
 
 SHOWN = 1500
@@ -129,6 +130,12 @@ def structured(subject: Subject) -> str | None:
     return None if subject.capabilities.structured_output in ("native", "tool") else "the model takes no schema"
 
 
+def stops(subject: Subject) -> str | None:
+    """The need of stop sequences, at least two."""
+    most = subject.capabilities.stop_max
+    return "the model takes no two stop sequences" if most is not None and most < 2 else None
+
+
 def thinks(subject: Subject) -> str | None:
     """The need of reasoning that can be asked for."""
     return None if subject.capabilities.reasoning != "none" else "the model does not think on request"
@@ -142,6 +149,18 @@ def batch(subject: Subject) -> str | None:
 def simulated(subject: Subject) -> str | None:
     """The need of a server that can be asked: only the simulator is at hand."""
     return None if subject.provider.simulated else "not simulated: the check needs an exchange"
+
+
+def forces(subject: Subject) -> str | None:
+    """The need of a wire on which a tool can be forced."""
+    rendered = subject.chat.render_request(samples.FORCED, subject.capabilities) if subject.capabilities.tools else None
+    lost = rendered is None or any(note.field.startswith("tool_choice") for note in rendered.notes)
+    return "a tool cannot be forced" if lost else None
+
+
+def keyed(subject: Subject) -> str | None:
+    """The need of a key that can be wrong."""
+    return "the provider serves without a key" if subject.provider.auth.optional else None
 
 
 def catalogued(subject: Subject) -> str | None:

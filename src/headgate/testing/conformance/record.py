@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from headgate.client import filled
 from headgate.dialects.base import ChatDialect
 from headgate.dialects.batch import BatchDialect
 from headgate.errors import ConfigError
@@ -29,7 +30,8 @@ def _names(subject: Subject) -> None:
 def _address(subject: Subject) -> None:
     provider = subject.provider
     try:
-        origin = parse_origin(provider.base_url, allow_private=provider.allow_private)
+        examples = {variable.name: variable.default or variable.example for variable in provider.variables}
+        origin = parse_origin(filled(provider.base_url, examples), allow_private=provider.allow_private)
     except ConfigError as error:
         fail(f"base_url is refused: {error}")
     expect(not provider.base_url.endswith("/"), "base_url must not end in a slash: dialect paths are appended to it")
@@ -41,9 +43,10 @@ def _address(subject: Subject) -> None:
 def _authentication(subject: Subject) -> None:
     auth = subject.provider.auth
     _check_headers(auth.headers(CANARY))
-    expect_equal("".join(value for _, value in auth.headers(CANARY)).count(CANARY), 1, "times the key is sent")
-    expect(bool(auth.env), "auth.env must name the variables a key is looked for in")
-    for name in auth.env:
+    if auth.sign is None:
+        expect_equal("".join(value for _, value in auth.headers(CANARY)).count(CANARY), 1, "times the key is sent")
+    expect(bool(auth.env or auth.parts or auth.optional), "auth.env must name the variables a key is looked for in")
+    for name in (*auth.env, *(part.removesuffix("?") for part in auth.parts), *subject.provider.url_env):
         expect(_VARIABLE.fullmatch(name) is not None, f"auth.env: {name!r} is no variable name")
     expect_equal(len(set(auth.env)), len(auth.env), "variables of auth.env that differ")
     expect(auth.default is None or subject.provider.simulated, "only a simulated provider may come with a key")
