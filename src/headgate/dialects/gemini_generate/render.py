@@ -13,7 +13,7 @@ from headgate.dialects.gemini_generate.tools import render_tool_choice, render_t
 from headgate.dialects.gemini_generate.turns import render_turns
 from headgate.dialects.gemini_generate.writer import Writer
 from headgate.domain.capabilities import Capabilities
-from headgate.domain.request import Message, Request
+from headgate.domain.request import Message, Request, require_unbound
 from headgate.wire.json import JsonObject
 
 _ELSEWHERE = {
@@ -33,6 +33,7 @@ def render_request(request: Request, capabilities: Capabilities) -> RenderedRequ
     A request that came from this dialect is written back as it came. Raises `Unsupported` for what must be refused; every other
     loss is a note.
     """
+    require_unbound(request, NAME)
     same = request.dialect == NAME
     writer = Writer(capabilities, same=same)
     payload: JsonObject = {}

@@ -82,20 +82,20 @@ def snake(camel: str) -> str:
 
 
 def _snake_keys(known: Mapping[str, object]) -> set[bytes]:
-    """Every known key in its other spelling, quoted as it stands in a body."""
-    found = {f'"{snake(key)}"'.encode() for key in known if snake(key) != key}
+    """Every known key in its other spelling."""
+    found = {snake(key).encode() for key in known if snake(key) != key}
     for inner in known.values():
         if isinstance(inner, dict):
             found |= _snake_keys(inner)
     return found
 
 
-_SNAKE_KEYS = tuple(sorted(_snake_keys(_KNOWN)))
+_SNAKE_KEY = re.compile(rb'"(?:' + b"|".join(sorted(_snake_keys(_KNOWN))) + rb')"')
 
 
 def may_be_snake(body: bytes) -> bool:
     """Whether a known key may be in snake_case: the cheap question before the walk."""
-    return any(key in body for key in _SNAKE_KEYS)
+    return b"_" in body and _SNAKE_KEY.search(body) is not None
 
 
 def respell(payload: JsonObject, form: tuple[str, ...]) -> JsonObject:
