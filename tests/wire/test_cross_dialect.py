@@ -236,6 +236,14 @@ def test_no_field_is_lost_without_a_note(dialect: ChatDialect, origin: str, fiel
     assert_seen(dialect, msgspec.structs.replace(bare, **{field: value}), bare)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
+def test_what_only_another_wire_can_serve_is_refused(dialect: ChatDialect) -> None:
+    request = Request(model="a-model", messages=(user_message("Hello."),), dialect="another_wire", bound=("previous_answer",))
+    with pytest.raises(Unsupported) as caught:
+        dialect.render_request(request, ANY_MODEL)
+    assert caught.value.param == "previous_answer"
+
+
 PICTURE = Media("image", mime="image/png", data=samples.PIXEL)
 RESULT = ToolResult("c1", (Text("rain"),), "get_weather")
 CALL = ToolCall("c1", "get_weather", "{}")

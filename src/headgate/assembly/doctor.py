@@ -17,8 +17,8 @@ from typing import Literal
 import msgspec
 
 from headgate.assembly.parts import Parts
-from headgate.assembly.provider_table import ProviderTable
 from headgate.catalog.cards import day_of
+from headgate.client.provider_table import ProviderTable
 from headgate.errors import ConfigError, HeadgateError
 from headgate.providers import Provider
 

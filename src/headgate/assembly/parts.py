@@ -9,14 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.addresses import address, base_url, composed_key, credential, variables_of
-from headgate.assembly.provider_table import ProviderTable
+from headgate.assembly.catalogs import full_catalog
 from headgate.catalog.cards import Catalog
-from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve
-from headgate.catalog.source import with_overrides
 from headgate.client import Credential, Target, make_origin
+from headgate.client.addresses import address, base_url, composed_key, credential, variables_of
+from headgate.client.provider_table import ProviderTable
 from headgate.config import Environment, Secret, Settings, find_key, load_settings, read_environment
 from headgate.errors import ConfigError
 from headgate.ledger import Ledger
@@ -127,9 +126,7 @@ def load_parts(
     here = folder or Path.cwd()
     environment = read_environment(os.environ, here)
     settings = load_settings(environment, here, flags)
-    catalog = load_catalog()
-    if settings.catalog_file is not None:
-        catalog = with_overrides(catalog, settings.catalog_file)
+    catalog = full_catalog(settings)
     secret = None if key is None else Secret(key)
     return Parts(settings, environment, catalog, secret, ProviderTable(settings.providers), account)
 

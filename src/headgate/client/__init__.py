@@ -2,6 +2,7 @@
 
 from headgate.client.batches import BatchClient
 from headgate.client.chat import ChatClient, Exchange, StreamSession
+from headgate.client.embeddings import EmbedClient, EmbedExchange, EmbedSession
 from headgate.client.target import Credential, Target, filled, make_origin
 from headgate.client.tokens import Token, TokenSource
 
@@ -9,6 +10,9 @@ __all__ = [
     "BatchClient",
     "ChatClient",
     "Credential",
+    "EmbedClient",
+    "EmbedExchange",
+    "EmbedSession",
     "Exchange",
     "StreamSession",
     "Target",

@@ -6,7 +6,7 @@ under any driver and can be tested without sockets. Nothing of batch size is hel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -74,7 +74,7 @@ class BatchTag(msgspec.Struct, frozen=True):
     """Our mark on a job, by which it is found again after a crash. `key` is unique per submission, at most 64 safe characters.
 
     `prefix` begins every custom id of the job. `model` is the wire model name, `endpoint` the rows' common endpoint, `boundary` a
-    multipart boundary nobody else uses, `window` the completion window asked for.
+    multipart boundary nobody else uses, `window` the completion window asked for. `variables` are the provider's (a bucket, a role).
     """
 
     key: str
@@ -83,6 +83,7 @@ class BatchTag(msgspec.Struct, frozen=True):
     endpoint: str
     boundary: str
     window: str = "24h"
+    variables: Mapping[str, str] = {}
 
 
 class BatchHandle(msgspec.Struct, frozen=True):
@@ -156,11 +157,18 @@ class RowDecoder(Protocol):
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
-    """What one job may hold."""
+    """What one job may hold, in rows, bytes and (estimated) input tokens; None where the provider names no limit.
+
+    `max_tokens` is what may be enqueued for a model at one time. `max_row_bytes` bounds a single row, `max_call_bytes` one request that
+    carries rows in its body. `min_rows` is what a job must have.
+    """
 
     max_rows: int
     max_bytes: int
     max_tokens: int | None = None
+    max_row_bytes: int | None = None
+    max_call_bytes: int | None = None
+    min_rows: int = 1
 
 
 class BatchDialect(msgspec.Struct, frozen=True):

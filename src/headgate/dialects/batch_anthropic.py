@@ -21,7 +21,6 @@ from headgate.dialects.batch import (
     BatchBody,
     BatchDialect,
     BatchHandle,
-    BatchLimits,
     BatchRow,
     BatchState,
     BatchStatus,
@@ -29,13 +28,14 @@ from headgate.dialects.batch import (
     Candidate,
     ResultFile,
 )
+from headgate.dialects.batch_tables import ANTHROPIC
 from headgate.errors import ErrorKind, ProviderError, TooLarge, Unsupported, WireError
 from headgate.wire.http import Download, Flow, Reply, Send, Upload, download, send, upload
 from headgate.wire.json import Json, JsonObject, decode, obj, text
 from headgate.wire.ndjson import LineDecoder
 
 BATCHES = "/v1/messages/batches"
-LIMITS = BatchLimits(max_rows=100_000, max_bytes=256_000_000)
+LIMITS = ANTHROPIC.limits
 
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What the wire accepts as a custom id."""
@@ -173,7 +173,6 @@ def _read(reply: Reply) -> JsonObject:
     return obj(decode(reply.body, what="batch reply"), "batch reply")
 
 
-_RUNNING = {"in_progress": BatchStatus.RUNNING, "canceling": BatchStatus.CANCELLING}
 _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 
 
@@ -187,8 +186,8 @@ def state_of(wire: JsonObject) -> BatchState:
     raw_status = word if isinstance(word, str) else ""
     given = wire.get("request_counts")
     counts = {key: _count(given, key) for key in _COUNTS} if isinstance(given, dict) else None
-    ended = raw_status == "ended"
-    normal = _ended(counts or {}) if ended else _RUNNING.get(raw_status, BatchStatus.UNKNOWN)
+    ended = raw_status.lower() == "ended"
+    normal = _ended(counts or {}) if ended else ANTHROPIC.status(raw_status)
     url, archived = wire.get("results_url"), wire.get("archived_at")
     gone = ended and archived is not None
     return BatchState(

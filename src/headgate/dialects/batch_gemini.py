@@ -1,6 +1,7 @@
 """The Gemini batch envelope: a JSONL file of keyed requests, uploaded resumably, run as a long-running operation.
 
 * Rows go up as ``{"key": custom_id, "request": {…}}``; results come back as ``{"key", "response"}`` or ``{"key", "error"}``.
+* A small job can carry its rows inline, each with its key as metadata; its results are part of the operation (see `dialect`).
 * The job's `displayName` carries our key, by which `find` recognises it; creation itself is not idempotent.
 * State words come as ``BATCH_STATE_*`` or ``JOB_STATE_*``. `PAUSED` counts as failed (BPS-25); an unknown word stays `unknown`.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 from urllib.parse import quote
 
@@ -21,7 +23,7 @@ from headgate.dialects.batch import (
     BatchBody,
     BatchDialect,
     BatchHandle,
-    BatchLimits,
+    BatchRequestRow,
     BatchRow,
     BatchState,
     BatchStatus,
@@ -29,17 +31,18 @@ from headgate.dialects.batch import (
     Candidate,
     ResultFile,
 )
+from headgate.dialects.batch_check import check_rows
+from headgate.dialects.batch_tables import GEMINI
 from headgate.dialects.gemini_generate.errors import classify, parse_error
 from headgate.dialects.gemini_generate.names import VERSION, quoted_resource
 from headgate.dialects.gemini_generate.response import parse_moment
 from headgate.errors import ErrorKind, ProviderError, WireError
 from headgate.wire.http import Download, Flow, Reply, Send, Upload, download, send, upload
-from headgate.wire.json import Json, JsonObject, decode, encode, obj, text
+from headgate.wire.json import Json, JsonObject, Raw, decode, encode, obj, text
 from headgate.wire.ndjson import MAX_LINE, LineDecoder
 
-NAME = "batch_gemini"
-LIMITS = BatchLimits(max_rows=100_000, max_bytes=2_000_000_000)
-"""A file may hold 2 GB. No row limit is published; 100,000 keeps one lost job affordable."""
+NAME = GEMINI.name
+LIMITS = GEMINI.limits
 
 UPLOAD_ATTEMPTS = 3
 """An upload is answered `400 INVALID_ARGUMENT` now and then for no reason and succeeds when repeated (OCT-25)."""
@@ -50,22 +53,10 @@ CLOCK_SKEW = 300.0
 """Seconds our clock and the provider's may differ."""
 
 _CHUNK = 256 << 10
+_ENVELOPE = 256
+"""Bytes that are allowed for around each inline row."""
 _JSON = (("content-type", "application/json"),)
 _NAME = re.compile(r"(?:batches|files)/[0-9A-Za-z_-]{1,200}")
-_STATES = {
-    "QUEUED": BatchStatus.QUEUED,
-    "PENDING": BatchStatus.QUEUED,
-    "RUNNING": BatchStatus.RUNNING,
-    "UPDATING": BatchStatus.RUNNING,
-    "CANCELLING": BatchStatus.CANCELLING,
-    "SUCCEEDED": BatchStatus.COMPLETED,
-    "PARTIALLY_SUCCEEDED": BatchStatus.PARTIAL,
-    "EXPIRED": BatchStatus.EXPIRED,
-    "CANCELLED": BatchStatus.CANCELLED,
-    "FAILED": BatchStatus.FAILED,
-    "PAUSED": BatchStatus.FAILED,
-}
-_PREFIX = re.compile(r"(?:BATCH|JOB)_STATE_")
 _WITH_OUTPUT = frozenset({BatchStatus.COMPLETED, BatchStatus.PARTIAL})
 
 
@@ -77,8 +68,8 @@ class _Rows(msgspec.Struct, frozen=True):
 
     def __iter__(self) -> Iterator[bytes]:
         chunk = bytearray()
-        for line in _lines(self.rows):
-            chunk += line
+        for row in self.rows:
+            chunk += _line(row)
             if len(chunk) >= _CHUNK:
                 yield bytes(chunk)
                 chunk.clear()
@@ -86,20 +77,33 @@ class _Rows(msgspec.Struct, frozen=True):
             yield bytes(chunk)
 
 
-def _lines(rows: BatchBody) -> Iterator[bytes]:
-    for row in rows:
-        body = encode(decode(row.body, fault="local")) if b"\n" in row.body else row.body
-        yield b'{"key":%b,"request":%b}\n' % (encode(row.custom_id), body)
+def _line(row: BatchRequestRow) -> bytes:
+    body = encode(decode(row.body, fault="local")) if b"\n" in row.body else row.body
+    return b'{"key":%b,"request":%b}\n' % (encode(row.custom_id), body)
 
 
-def submit(tag: BatchTag, body: BatchBody) -> Flow[BatchHandle]:
-    """Upload the rows and create the job. Raises `ProviderError`; after one, `find` tells whether the job exists."""
-    rows = _Rows(body, sum(map(len, _lines(body))))
-    name = yield from _upload(tag, rows)
-    payload = {"batch": {"display_name": tag.key, "input_config": {"file_name": name}}}
+def submit(inline_rows: int, tag: BatchTag, body: BatchBody) -> Flow[BatchHandle]:
+    """Hand the rows over, in a file or inline, and create the job.
+
+    Raises `UsageError` for rows over the limits before anything is sent, `ProviderError` afterwards; then `find` tells whether the job
+    exists.
+    """
+    report = check_rows(body, GEMINI, lambda row: len(_line(row)))
+    report.must_be_clean()
+    name: str | None = None
+    if report.rows <= inline_rows and report.bytes + _ENVELOPE * (report.rows + 1) < (LIMITS.max_call_bytes or 0):
+        config: JsonObject = {"requests": {"requests": [_inline(row) for row in body]}}
+    else:
+        name = yield from _upload(tag, _Rows(body, report.bytes))
+        config = {"file_name": name}
+    payload = {"batch": {"display_name": tag.key, "input_config": config}}
     path = f"/{VERSION}/{quoted_resource(tag.model)}:batchGenerateContent"
     created = _operation((yield from send(Send("POST", path, encode(payload), _JSON, once=True))))
     return BatchHandle(_checked(created.get("name"), "name"), name, parse_moment(_metadata(created).get("createTime")))
+
+
+def _inline(row: BatchRequestRow) -> JsonObject:
+    return {"request": Raw(row.body), "metadata": {"key": row.custom_id}}
 
 
 def _upload(tag: BatchTag, rows: _Rows) -> Flow[str]:
@@ -152,7 +156,7 @@ def parse_operation(operation: JsonObject) -> BatchState:
     metadata = _metadata(operation)
     raw = metadata.get("state")
     word = raw if isinstance(raw, str) else ""
-    found = _STATES.get(_PREFIX.sub("", word), BatchStatus.UNKNOWN)
+    found = GEMINI.status(word)
     error = operation.get("error")
     if not word and operation.get("done") is True:
         found = BatchStatus.FAILED if isinstance(error, dict) else BatchStatus.COMPLETED
@@ -375,13 +379,20 @@ def row_decoder(kind: Literal["output", "error"]) -> GeminiRowDecoder:
     return GeminiRowDecoder()
 
 
-DIALECT = BatchDialect(
-    name=NAME,
-    limits=LIMITS,
-    submit=submit,
-    status=status,
-    results=results,
-    cancel=cancel,
-    find=find,
-    row_decoder=row_decoder,
-)
+def dialect(inline_rows: int = 0) -> BatchDialect:
+    """The envelope. Jobs of at most `inline_rows` rows that fit one call (20 MB) carry them inline, the others in a file."""
+    return BatchDialect(
+        name=NAME,
+        limits=LIMITS,
+        submit=partial(submit, inline_rows),
+        status=status,
+        results=results,
+        cancel=cancel,
+        find=find,
+        row_decoder=row_decoder,
+    )
+
+
+DIALECT = dialect()
+INLINE = dialect(inline_rows=1000)
+"""Small jobs inline: one call instead of three, no file left behind."""

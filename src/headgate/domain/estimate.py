@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headgate.domain.content import Block, Opaque, Refusal, Text, Thinking, ToolCall
+from headgate.domain.embedding import EmbedInput
 from headgate.domain.response import Response
 from headgate.domain.usage import Usage
 from headgate.wire.json import encode_text
@@ -30,6 +33,12 @@ def estimate_usage(request_bytes: int, response: Response) -> Usage:
         output_reasoning=estimate_tokens(reasoning),
         source="estimated",
     )
+
+
+def estimate_embedding(inputs: Iterable[EmbedInput]) -> Usage:
+    """Usage of a call that embeds `inputs`: tokens are counted, texts estimated."""
+    counts = (len(item) if isinstance(item, tuple) else estimate_tokens(len(item.encode("utf-8", "surrogatepass"))) for item in inputs)
+    return Usage(input_uncached=sum(counts), source="estimated")
 
 
 def _size(block: Block) -> int:

@@ -143,6 +143,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
     extra: JsonObject | None = None
     form: tuple[str, ...] = ()
+    bound: tuple[str, ...] = ()
+    """Paths of what stands for content kept by the provider (an earlier answer, a stored prompt): no other wire can say it."""
+
+
+def require_unbound(request: Request, dialect: str) -> None:
+    """Raise `Unsupported` when `request` leans on what only its own wire can serve and is to be written for `dialect`."""
+    if request.bound and request.dialect != dialect:
+        raise Unsupported(
+            f"{request.bound[0]} stands for content kept by the provider it was made with, and cannot be sent elsewhere",
+            param=request.bound[0],
+            hint="send the whole conversation",
+        )
 
 
 def user_message(text: str) -> Message:

@@ -1,6 +1,6 @@
 """Every provider this package knows, by name. To add one: a file beside these, and its record in this tuple."""
 
-from headgate.providers import anthropic, azure_openai, gemini, groq, ollama, openai, sim, together, vertex, xai
+from headgate.providers import anthropic, azure_openai, bedrock, gemini, groq, ollama, openai, sim, together, vertex, xai
 from headgate.providers.base import PROVIDER_API, Auth, Polling, Provider, Variable
 
 PROVIDERS: dict[str, Provider] = {
@@ -11,6 +11,7 @@ PROVIDERS: dict[str, Provider] = {
         gemini.PROVIDER,
         xai.PROVIDER,
         ollama.PROVIDER,
+        bedrock.PROVIDER,
         groq.PROVIDER,
         together.PROVIDER,
         azure_openai.PROVIDER,
@@ -20,6 +21,7 @@ PROVIDERS: dict[str, Provider] = {
         sim.GEMINI,
         sim.XAI,
         sim.OLLAMA,
+        sim.BEDROCK,
         sim.GROQ,
         sim.TOGETHER,
         sim.AZURE,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from headgate.dialects import openai_chat
+from headgate.dialects import embed_openai, openai_chat, openai_responses
+from headgate.dialects.batch_flavours import BATCH_AZURE
 from headgate.providers.base import Auth, Provider, Variable
 
 _PER_DEPLOYMENT = ("/chat/completions", "/completions", "/embeddings")
@@ -27,6 +28,11 @@ PROVIDER = Provider(
         Variable(name="api_version", env=("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"), default="2025-04-01-preview"),
     ),
     chat=openai_chat.DIALECT,
+    surfaces=(openai_responses.DIALECT,),
+    embed=embed_openai.DIALECT,
     route=route,
+    batch=BATCH_AZURE,
+    batch_endpoint="/chat/completions",
+    max_age=8 * 24 * 3600.0,
     auth=Auth(header="api-key", env=("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY")),
 )

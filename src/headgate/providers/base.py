@@ -9,6 +9,7 @@ import msgspec
 
 from headgate.dialects.base import ChatDialect
 from headgate.dialects.batch import BatchDialect
+from headgate.dialects.counting import CountDialect
 from headgate.dialects.embed import EmbedDialect
 from headgate.domain.capabilities import ANY_MODEL, Capabilities
 from headgate.wire.http import Headers
@@ -88,10 +89,11 @@ class Polling(msgspec.Struct, frozen=True):
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """One provider.
 
-    `chat` is the wire its models are asked in unless a card says otherwise, `surfaces` are further chat wires it speaks, `embed` the one
-    of its embeddings. `base_url` is what dialect paths are appended to; `variables` fill the braces in it. `url_env` lists variables that
-    replace `base_url` as a whole. When `base_url_env` is set, that variable (a setting of the same name) replaces scheme, host and port,
-    and `base_path` is appended. `hosts` are further addresses that flows name by their keys. `route` rewrites the paths of dialects.
+    `chat` is the wire its models are asked in unless a card says otherwise, `surfaces` are further chat wires it speaks, `embed` is that
+    of its embeddings, `count` the one it counts tokens in. `base_url` is what dialect paths are appended to; `variables` fill the braces
+    in it. `url_env` lists variables that replace `base_url` as a whole. When `base_url_env` is set, that variable (a setting of the same
+    name) replaces scheme, host and port, and `base_path` is appended. `hosts` are further addresses that flows name by their keys.
+    `route` rewrites the paths of dialects.
 
     `batch_endpoint` is the endpoint named in rows of a batch ("{model}" is filled in). `max_age` is how many seconds a batch may stay
     open before it is cancelled and salvaged. `capabilities` are assumed of models without a card. `api` is the version of
@@ -105,6 +107,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth
     surfaces: tuple[ChatDialect, ...] = ()
     embed: EmbedDialect | None = None
+    count: CountDialect | None = None
     batch: BatchDialect | None = None
     batch_endpoint: str = ""
     polling: Polling = Polling()

@@ -1,6 +1,6 @@
 """Google Gemini API (API reference: models.generateContent, batches, files)."""
 
-from headgate.dialects import batch_gemini, gemini_generate
+from headgate.dialects import batch_gemini, counting, embed_gemini, gemini_generate
 from headgate.providers.base import Auth, Provider
 
 PROVIDER = Provider(
@@ -8,6 +8,8 @@ PROVIDER = Provider(
     label="Google Gemini",
     base_url="https://generativelanguage.googleapis.com",
     chat=gemini_generate.DIALECT,
+    embed=embed_gemini.DIALECT,
+    count=counting.GEMINI,
     batch=batch_gemini.DIALECT,
     batch_endpoint="/v1beta/models/{model}:generateContent",
     auth=Auth(header="x-goog-api-key", env=("GOOGLE_API_KEY", "GEMINI_API_KEY"), shape="AIza"),

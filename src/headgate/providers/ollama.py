@@ -3,7 +3,7 @@
 A server answers without a key; one behind a proxy or Ollama's own cloud takes a bearer token.
 """
 
-from headgate.dialects import ollama_chat
+from headgate.dialects import embed_ollama, ollama_chat
 from headgate.providers.base import Auth, Provider
 
 PROVIDER = Provider(
@@ -12,6 +12,7 @@ PROVIDER = Provider(
     base_url="http://localhost:11434",
     url_env=("OLLAMA_URL", "GENAI_OLLAMA_URL", "OLLAMA_HOST"),
     chat=ollama_chat.DIALECT,
+    embed=embed_ollama.DIALECT,
     auth=Auth(header="authorization", prefix="Bearer ", env=("OLLAMA_API_KEY",), optional=True),
     allow_private=True,
     default_model="llama3.2:latest",

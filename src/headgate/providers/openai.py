@@ -1,6 +1,6 @@
 """OpenAI (API reference: Chat Completions, Files, Batch)."""
 
-from headgate.dialects import batch_openai_files, openai_chat
+from headgate.dialects import batch_openai_files, embed_openai, openai_chat, openai_responses
 from headgate.providers.base import Auth, Provider
 
 PROVIDER = Provider(
@@ -8,6 +8,8 @@ PROVIDER = Provider(
     label="OpenAI",
     base_url="https://api.openai.com/v1",
     chat=openai_chat.DIALECT,
+    surfaces=(openai_responses.DIALECT,),
+    embed=embed_openai.DIALECT,
     batch=batch_openai_files.DIALECT,
     batch_endpoint="/v1/chat/completions",
     auth=Auth(header="authorization", prefix="Bearer ", env=("OPENAI_API_KEY", "GENAI_OPENAI_API_KEY"), shape="sk-"),

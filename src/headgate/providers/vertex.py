@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from headgate.dialects import gemini_generate
+from headgate.dialects import counting, embed_vertex, gemini_generate
 from headgate.providers.base import Auth, Provider, Variable
 
 _OF_A_MODEL = re.compile(r"/v[0-9][a-z0-9]*/(?:projects/[^/]+/locations/[^/]+/publishers/[^/]+/)?models/")
@@ -25,6 +25,8 @@ PROVIDER = Provider(
         Variable(name="location", env=("GOOGLE_CLOUD_LOCATION", "VERTEXAI_LOCATION"), default="us-central1"),
     ),
     chat=gemini_generate.DIALECT,
+    count=counting.VERTEX,
+    embed=embed_vertex.DIALECT,
     route=route,
     auth=Auth(header="authorization", prefix="Bearer ", env=("VERTEX_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN"), shape="ya29."),
     default_model="gemini-3.5-flash-lite",

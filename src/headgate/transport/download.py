@@ -85,6 +85,18 @@ async def save_body(reply: StreamReply, path: Path) -> Stored:
     return Stored(reply.status, reply.headers, str(path), spool.length)
 
 
+async def save_bytes(data: bytes, path: Path) -> Stored:
+    """Write `data` to `path`, whole or not at all. Raises `StoreError` when the disk refuses."""
+    spool = Spool(path)
+    try:
+        await _in_thread(spool.open, path)
+        await _in_thread(partial(spool.write, data), path)
+        await _in_thread(spool.finish, path)
+    finally:
+        spool.abandon()
+    return Stored(200, {}, str(path), spool.length)
+
+
 async def _copy(reply: StreamReply, spool: Spool, path: Path) -> None:
     limit = None if reply.ok else MAX_ERROR_BODY
     gathered: list[bytes] = []

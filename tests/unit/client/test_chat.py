@@ -9,6 +9,7 @@ import pytest
 
 from headgate.client import ChatClient, Target
 from headgate.client.chat import listen, prepare
+from headgate.config import Secret
 from headgate.domain.events import Delta
 from headgate.domain.fold import Fold
 from headgate.domain.request import HostedTool
@@ -25,6 +26,8 @@ from headgate.wire.http import Send
 pytest_plugins = ["headgate.testing.pytest_plugin"]
 
 SIMULATED = sorted(name for name, provider in PROVIDERS.items() if provider.simulated)
+KEYS_ARE_ARGUMENTS = {"sim-xai"}
+"""Where a wrong key is an invalid argument, told by nothing but words (recorded traffic: 400)."""
 
 
 @pytest.fixture(params=SIMULATED)
@@ -181,11 +184,32 @@ def test_a_refusal_says_how_long_to_wait(target: Target, headgate_sim: Simulator
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_refused_key_names_its_variable_and_account(target: Target, headgate_sim: Simulator, stream: bool) -> None:
+    if target.provider.auth.optional:
+        pytest.skip("serves without a key, so that no key is wrong")
     wrong = simulated_target(target.provider, headgate_sim, key="no-such-key-1234")
     error = failing(streaming(wrong) if stream else lambda chat: chat.complete(wrong, samples.PLAIN))
+    assert "no-such-key-1234" not in f"{error}{error.hint}{error.body!r}"
+    if target.provider.name in KEYS_ARE_ARGUMENTS:
+        assert (error.kind, error.status, error.transient) == (ErrorKind.BAD_REQUEST, 400, False)
+        return
     assert error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION)
     assert error.hint == "check the key in HEADGATE_SIM_KEY (account 'tests')"
-    assert "no-such-key-1234" not in f"{error}{error.hint}{error.body!r}"
+
+
+def test_a_server_that_needs_no_key_is_sent_none_unless_there_is_one(headgate_sim: Simulator) -> None:
+    target = simulated_target(PROVIDERS["sim-ollama"], headgate_sim, key="any-key-will-do")
+    assert with_chat(lambda chat: chat.complete(target, samples.PLAIN)).response.text
+    keyless = msgspec.structs.replace(target, credential=msgspec.structs.replace(target.credential, key=Secret("")))
+    assert with_chat(lambda chat: chat.complete(keyless, samples.PLAIN)).response.text
+    with_key, without = (dict(each.headers(Send("GET", "/api/tags"))) for each in (target, keyless))
+    assert (with_key["authorization"], "authorization" in without) == ("Bearer any-key-will-do", False)
+
+
+def test_an_answer_that_azures_content_filter_stopped(headgate_sim: Simulator) -> None:
+    target = simulated_target(PROVIDERS["sim-azure_openai"], headgate_sim)
+    headgate_sim.set_faults(fault("chat", Twist("refusal")))
+    response = with_chat(lambda chat: chat.complete(target, samples.PLAIN)).response
+    assert response.finish is Finish.CONTENT_FILTER
 
 
 @pytest.mark.parametrize("name", ["sim-openai", "sim-anthropic"])

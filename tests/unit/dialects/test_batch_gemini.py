@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from headgate.dialects.batch import BatchHandle, BatchRequestRow, BatchRow, BatchRows, BatchState, BatchStatus, BatchTag, Candidate
 from headgate.dialects.batch_gemini import DIALECT, UPLOAD_ATTEMPTS, parse_operation
-from headgate.errors import ErrorKind, ProviderError, WireError
+from headgate.dialects.batch_gemini import INLINE as SMALL_JOBS
+from headgate.errors import ErrorKind, ProviderError, UsageError, WireError
 from headgate.wire.http import Answer, Call, Download, Flow, Reply, Send, Stored, Upload
 from headgate.wire.json import Json, JsonObject, encode
 
@@ -412,3 +413,25 @@ def test_recorded_operations() -> None:
     assert [(state.status, state.total) for state in created] == [(BatchStatus.QUEUED, 2)] * 2
     inline = [rows_of(json.dumps(body, indent=1).encode()) for body in recorded("batches") if "inlinedResponses" in json.dumps(body)]
     assert [[(row.custom_id, row.outcome) for row in rows] for rows in inline] == [[("0", "succeeded"), ("1", "succeeded")]]
+
+
+def test_a_small_job_can_carry_its_rows_inline() -> None:
+    handle, calls = drive(SMALL_JOBS.submit(TAG, ROWS), CREATED)
+    assert handle == BatchHandle("batches/b1", None, pytest.approx(1784649949.689379))
+    (create,) = calls
+    assert isinstance(create, Send) and create.once and create.path == "/v1beta/models/gemini-2.5-flash:batchGenerateContent"
+    requests = [{"request": {"contents": []}, "metadata": {"key": f"r1-{n}"}} for n in range(3)]
+    assert json.loads(create.body) == {"batch": {"display_name": "hg-7-abc", "input_config": {"requests": {"requests": requests}}}}
+
+
+@pytest.mark.parametrize("rows", [1001, 2], ids=["many-rows", "wide-rows"])
+def test_a_job_that_does_not_fit_one_call_goes_up_as_a_file(rows: int) -> None:
+    body = b'{"text":"%b"}' % (b"x" * (10 if rows > 2 else 10_000_000))
+    many = BatchRows(tuple(BatchRequestRow(f"r1-{n}", TAG.endpoint, body) for n in range(rows)))
+    handle, calls = drive(SMALL_JOBS.submit(TAG, many), STARTED, UPLOADED, CREATED)
+    assert handle.input_file == "files/f1" and len(calls) == 3
+
+
+def test_a_job_that_gemini_would_refuse_is_not_sent() -> None:
+    with pytest.raises(UsageError, match="occurs twice"):
+        drive(DIALECT.submit(TAG, BatchRows((ROWS.rows[0], ROWS.rows[0]))))

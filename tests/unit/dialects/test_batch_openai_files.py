@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.dialects.batch import BatchHandle, BatchRequestRow, BatchRow, BatchRows, BatchState, BatchStatus, BatchTag
-from headgate.dialects.batch_openai_files import DIALECT, LIMITS, STATUSES, Rows, json_lines, parse_state
+from headgate.dialects.batch_openai_files import DIALECT, FLAVOUR, LIMITS, STATUSES, Rows, json_lines, parse_state
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, UsageError, WireError
 from headgate.wire.http import Answer, Call, Download, Flow, Reply, Send, Stored, Upload
 
@@ -67,7 +67,8 @@ def test_submitting_uploads_the_rows_and_names_our_tag() -> None:
 
 
 def test_a_body_with_line_breaks_stays_one_line() -> None:
-    lines = b"".join(json_lines(BatchRows((BatchRequestRow("a", "/x", b'{\n "text": "a\\nb"\r\n}'),))))
+    row = BatchRequestRow("a", TAG.endpoint, b'{\n "text": "a\\nb"\r\n}')
+    lines = b"".join(json_lines(BatchRows((row,)), TAG.endpoint, FLAVOUR))
     assert lines.count(b"\n") == 1
     assert json.loads(lines)["body"] == {"text": "a\nb"}
 

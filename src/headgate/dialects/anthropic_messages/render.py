@@ -11,11 +11,11 @@ from headgate.dialects.anthropic_messages.sampling import render_sampling, repor
 from headgate.dialects.anthropic_messages.structured import FREE, Shape, render_format
 from headgate.dialects.anthropic_messages.thinking import SILENT, Thought, foreign_thinking, own_thinking
 from headgate.dialects.anthropic_messages.tools import render_tool_choice, render_tools
-from headgate.dialects.anthropic_messages.words import PATH
+from headgate.dialects.anthropic_messages.words import NAME, PATH
 from headgate.dialects.base import RenderedRequest
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.content import Opaque, Thinking, ToolCall, ToolResult
-from headgate.domain.request import Message, Reasoning, Request
+from headgate.domain.request import Message, Reasoning, Request, require_unbound
 from headgate.errors import Unsupported
 from headgate.wire.json import Json, JsonObject
 
@@ -25,6 +25,7 @@ DEFAULT_MAX_TOKENS = 4096
 
 def render_request(request: Request, capabilities: Capabilities) -> RenderedRequest:
     """A request as a Messages payload. Raises `Unsupported` for what must be refused; every other loss is a `Note`."""
+    require_unbound(request, NAME)
     losses = Losses(capabilities, request.dialect)
     payload = _own(request, losses) if losses.own else _foreign(request, losses)
     return RenderedRequest(PATH, payload, tuple(losses.notes))

@@ -39,7 +39,9 @@ def render_messages(messages: Sequence[Message], report: Report) -> list[JsonObj
                 report.drop(f"messages[{index}].content[0].signature", "this wire has no signed text")
             out.append(shape)
         elif message.role == "assistant":
-            out.append(_assistant(message, index, report))
+            shape = _assistant(message, index, report)
+            if report.own or not message.content or _says_something(shape):
+                out.append(shape)
         else:
             _others(message, index, report, out)
     return out
@@ -75,7 +77,13 @@ def _others(message: Message, index: int, report: Report, out: list[JsonObject])
     shape: JsonObject = {"role": role}
     _put_content(shape, message, rest, index, report)
     _put_rest(shape, message, index, report)
-    out.append(shape)
+    if report.own or not rest or _says_something(shape):
+        out.append(shape)
+
+
+def _says_something(shape: JsonObject) -> bool:
+    """Whether anything is left of a foreign message after what only its own wire knows was dropped."""
+    return shape["content"] not in (None, []) or "tool_calls" in shape or "refusal" in shape
 
 
 def _put_content(shape: JsonObject, message: Message, blocks: Sequence[Block], index: int, report: Report) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from headgate.client import Credential, Token, TokenSource, filled
+from headgate.client.target import Credential, filled
+from headgate.client.tokens import Token, TokenSource
 from headgate.config import Environment, Secret, find_key, missing_key
 from headgate.config.keys import checked_key
 from headgate.config.provider_settings import AccountSettings, ProviderSettings

@@ -1,0 +1,106 @@
+"""Addresses and keys of providers, from records, settings and variables."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headgate.client.addresses import address, as_url, base_url, composed_key, credential, variables_of
+from headgate.config import Environment, Secret
+from headgate.config.provider_settings import AccountSettings, ProviderSettings
+from headgate.dialects import openai_chat
+from headgate.errors import ConfigError, MissingKey
+from headgate.providers.azure_openai import PROVIDER as AZURE
+from headgate.providers.base import Auth, Provider
+
+PLAIN = Provider(
+    name="acme",
+    label="Acme",
+    base_url="https://acme.example/v1",
+    url_env=("ACME_URL",),
+    chat=openai_chat.DIALECT,
+    auth=Auth(header="authorization", prefix="Bearer ", env=("ACME_KEY",)),
+)
+COMPOSED = msgspec.structs.replace(PLAIN, auth=Auth(header="authorization", parts=("ID", "SECRET", "SESSION?")))
+
+
+def test_a_variable_comes_from_settings_then_environment_then_default() -> None:
+    environment = Environment({"AZURE_OPENAI_RESOURCE": "from-environment"})
+    assert variables_of(AZURE, None, environment) == {"resource": "from-environment", "api_version": "2025-04-01-preview"}
+    assert variables_of(AZURE, ProviderSettings(variables={"resource": "mine"}), environment)["resource"] == "mine"
+    with pytest.raises(ConfigError, match="azure_openai has no variable 'region'"):
+        variables_of(AZURE, ProviderSettings(variables={"region": "x"}), environment)
+
+
+def test_a_missing_variable_is_named_with_what_sets_it() -> None:
+    with pytest.raises(ConfigError, match="needs its resource: set AZURE_OPENAI_RESOURCE") as caught:
+        address(AZURE, AZURE.base_url, {}, None, None)
+    assert caught.value.hint == "export AZURE_OPENAI_RESOURCE=my-resource"
+    assert address(AZURE, AZURE.base_url, {"resource": "r"}, None, None).url == "https://r.openai.azure.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://host:1/", "http://host:1"),
+        ("localhost:11434", "http://localhost:11434"),
+        ("0.0.0.0:11434", "http://127.0.0.1:11434"),
+        ("https://x.example/base/", "https://x.example/base"),
+    ],
+)
+def test_addresses_may_be_written_as_servers_write_theirs(text: str, url: str) -> None:
+    assert as_url(text) == url
+
+
+def test_a_variable_replaces_the_address_as_a_whole() -> None:
+    assert base_url(PLAIN, Environment({})) == ("https://acme.example/v1", False)
+    assert base_url(PLAIN, Environment({"ACME_URL": "acme.local:9"})) == ("http://acme.local:9", True)
+
+
+def test_a_key_of_several_parts_needs_all_that_are_required() -> None:
+    assert composed_key(COMPOSED, Environment({"ID": "a"})) is None
+    both = composed_key(COMPOSED, Environment({"ID": "a", "SECRET": "b"}))
+    three = composed_key(COMPOSED, Environment({"ID": "a", "SECRET": "b", "SESSION": "c"}))
+    assert both is not None and both.reveal() == "a:b"
+    assert three is not None and three.reveal() == "a:b:c"
+    with pytest.raises(MissingKey, match="ID is not set"):
+        credential(COMPOSED, None, Environment({}), None, None)
+
+
+def test_accounts_are_found_by_name() -> None:
+    settings = ProviderSettings(accounts={"a": AccountSettings(key_env="KEY_A"), "b": AccountSettings(key_env="KEY_B")})
+    environment = Environment({"KEY_A": "key-a", "KEY_B": "key-b"})
+    assert credential(PLAIN, settings, environment, None, "b").key.reveal() == "key-b"
+    assert credential(PLAIN, settings, environment, None, None).account == "a"
+    chosen = msgspec.structs.replace(settings, account="b")
+    assert credential(PLAIN, chosen, environment, None, None).account == "b"
+    own = Environment({**environment.real, "ACME_KEY": "key-own"})
+    assert credential(PLAIN, settings, own, None, None).key.reveal() == "key-own"
+    assert credential(PLAIN, settings, own, Secret("given"), None).key.reveal() == "given"
+    with pytest.raises(ConfigError, match="acme has no account 'c'; it has default, a, b"):
+        credential(PLAIN, settings, environment, None, "c")
+    with pytest.raises(MissingKey, match="account b: KEY_B is not set"):
+        credential(PLAIN, settings, Environment({"KEY_A": "key-a"}), None, "b")
+
+
+def test_a_key_file_is_read_when_it_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    settings = ProviderSettings(accounts={"file": AccountSettings(key_file=str(path))})
+    found = credential(PLAIN, settings, Environment({}), None, "file")
+    assert found.token is not None
+    with pytest.raises(ConfigError, match="the key file cannot be read"):
+        asyncio.run(found.token.current())
+    path.write_text("token-1\n")
+    assert asyncio.run(found.token.current()).reveal() == "token-1"
+    path.write_text("token-2\n")
+    assert asyncio.run(found.token.current()).reveal() == "token-1"
+    found.token.refused(Secret("token-1"))
+    assert asyncio.run(found.token.current()).reveal() == "token-2"
+
+
+def test_a_provider_without_keys_needs_none() -> None:
+    free = msgspec.structs.replace(PLAIN, auth=Auth(header="authorization", optional=True))
+    assert credential(free, None, Environment({}), None, None).key.reveal() == ""
