@@ -1,4 +1,4 @@
-"""What the three providers' batch APIs have in common: time, fate of rows, and the moment results are written.
+"""What the providers' batch APIs have in common: time, fate of rows, and the moment results are written.
 
 A batch is a function of the clock: nothing runs in the background. Whoever looks (a request, the bill, the control API) finds the
 phase that its creation time, its size, its script and the clock imply; the first look after its end writes its results and its bill.
@@ -28,6 +28,7 @@ _TWISTS: dict[RowName, AnswerName] = {
     "length": "length",
     "fenced": "fenced",
     "invalid": "invalid",
+    "separators": "separators",
 }
 _KINDS: dict[RowName, RowKind] = {
     "error": "error",
@@ -58,7 +59,9 @@ def scripted_end(batch: BatchRecord) -> BatchEnd | None:
 
 
 def moment(batch: BatchRecord, timings: Timings, now: float) -> Moment:
-    """Where the batch stands at `now`."""
+    """Where the batch stands at `now`. One that has no rows yet waits for them."""
+    if not batch.rows and not batch.errors:
+        return Moment("validating", 0)
     script = scripted_end(batch)
     end = None if script is None else script.end
     valid = batch.created_at + timings.validate
@@ -74,9 +77,9 @@ def moment(batch: BatchRecord, timings: Timings, now: float) -> Moment:
         return Moment("validating", 0)
     if batch.errors:
         return Moment("failed", 0, ended_at=valid)
-    deadline = math.inf if end == "stuck" else batch.created_at + _window(batch, timings)
-    if now >= deadline < run_end + timings.finalize:
-        return Moment("expired", done(deadline), running_at=valid, ended_at=deadline)
+    latest = math.inf if end == "stuck" else deadline(batch, timings)
+    if now >= latest < run_end + timings.finalize:
+        return Moment("expired", done(latest), running_at=valid, ended_at=latest)
     if now < run_end:
         phase: Phase = "running" if batch.cancel_at is None else "cancelling"
         return Moment(phase, done(now), running_at=valid, cancelling_at=batch.cancel_at)
@@ -90,8 +93,12 @@ def moment(batch: BatchRecord, timings: Timings, now: float) -> Moment:
     return Moment("completed", goal, running_at=valid, finalizing_at=run_end, cancelling_at=batch.cancel_at, ended_at=final)
 
 
-def _window(batch: BatchRecord, timings: Timings) -> float:
-    return timings.gemini_window if batch.provider == "gemini" else timings.window
+def deadline(batch: BatchRecord, timings: Timings) -> float:
+    """When a batch expires: after its own window (None: never), else after the provider's usual one."""
+    if "window" in batch.options:
+        own: float | None = batch.options["window"]
+        return math.inf if own is None else batch.created_at + own
+    return batch.created_at + (timings.gemini_window if batch.provider == "gemini" else timings.window)
 
 
 def _cancelled(at: float, done: int, valid: float, timings: Timings, now: float) -> Moment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -12,26 +13,35 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream"
+SSE_UTF8 = SSE_TYPE + "; charset=utf-8"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request. `path` is without the query; `query` and `headers` keep the last value; header names are lower-case."""
+    """One HTTP request. `path` is without the query; `query` and `headers` keep the last value; header names are lower-case.
+
+    `target` is path and query as they came over the wire, which is what signatures cover.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    target: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One HTTP answer: a `body`, or `events` to be streamed one by one (an event is a complete wire frame)."""
+    """One HTTP answer: a `body`, or `events` to be streamed one by one (an event is a complete wire frame).
+
+    `failure` renders an error after so many events where that depends on what was sent; else the wire's `stream_error` does.
+    """
 
     status: int = 200
     body: bytes = b""
     events: tuple[bytes, ...] | None = None
     content_type: str = JSON_TYPE
     headers: Headers = ()
+    failure: Callable[[Problem, int], tuple[bytes, ...]] | None = None
 
 
 class Problem(Exception):

@@ -15,12 +15,16 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from headgate.sim import dice
+from headgate.sim.faults_bytes import ByteAction, Early, Raw
 
 OPERATIONS = frozenset(
     {
         "chat",
         "stream",
+        "embed",
         "count_tokens",
+        "response_get",
+        "response_delete",
         "models",
         "file_upload",
         "file_get",
@@ -28,6 +32,7 @@ OPERATIONS = frozenset(
         "file_delete",
         "results",
         "batch_create",
+        "batch_add",
         "batch_get",
         "batch_list",
         "batch_cancel",
@@ -54,11 +59,11 @@ ErrorName: TypeAlias = Literal[
 ]
 """Error shapes every wire can render."""
 
-AnswerName: TypeAlias = Literal["empty", "refusal", "length", "fenced", "invalid"]
-"""Answers that are well-formed on the wire and useless to the caller."""
+AnswerName: TypeAlias = Literal["empty", "refusal", "length", "fenced", "invalid", "separators"]
+"""Answers that are well-formed on the wire and useless to the caller, or dangerous to careless readers (`separators`)."""
 
 RowName: TypeAlias = Literal[
-    "error", "expired", "missing", "duplicate", "foreign", "bad_json", "empty", "refusal", "length", "fenced", "invalid"
+    "error", "expired", "missing", "duplicate", "foreign", "bad_json", "empty", "refusal", "length", "fenced", "invalid", "separators"
 ]
 EndName: TypeAlias = Literal["expired", "cancelled", "failed", "all_errors", "output_lag", "empty_error_file_id", "cancel_lost", "stuck"]
 
@@ -158,7 +163,22 @@ class BatchEnd(msgspec.Struct, frozen=True, tag="batch_end", tag_field="kind", f
 
 
 Action: TypeAlias = (
-    Status | Delay | Reset | CutStream | StreamError | Truncate | DropReply | CloseAfter | Garbage | Huge | Twist | Rows | BatchEnd
+    Status
+    | Delay
+    | Reset
+    | CutStream
+    | StreamError
+    | Truncate
+    | DropReply
+    | CloseAfter
+    | Garbage
+    | Huge
+    | Twist
+    | Rows
+    | BatchEnd
+    | Raw
+    | Early
+    | ByteAction
 )
 BatchAction: TypeAlias = Rows | BatchEnd
 
@@ -205,11 +225,16 @@ class Script:
         """The rules in force."""
         return self._rules
 
-    def fire(self, provider: str, operation: str, model: str | None) -> tuple[Action, ...]:
-        """Actions for one request; counts it in every rule it matches."""
+    @property
+    def refuses_early(self) -> bool:
+        """Whether some rule acts before a request's body is read."""
+        return any(isinstance(rule.action, Early) for rule in self._rules)
+
+    def fire(self, provider: str, operation: str, model: str | None, *, early: bool = False) -> tuple[Action, ...]:
+        """Actions for one request, those before its body is read or those after; counts it in every such rule it matches."""
         fired = []
         for index, rule in enumerate(self._rules):
-            if not _about(rule.match, provider, operation, model):
+            if isinstance(rule.action, Early) is not early or not _about(rule.match, provider, operation, model):
                 continue
             self._counts[index] += 1
             if self._chosen(index, rule.match):

@@ -153,7 +153,15 @@ def _output(world: World, batch: BatchRecord, at: Moment) -> JsonObject | None:
     key = batch.result["output"]
     if batch.options["file_name"]:
         return {"responsesFile": f"files/{key}"}
-    return {"inlinedResponses": {"inlinedResponses": [decode(line) for line in world.files.blob(key).split(b"\n") if line]}}
+    return {"inlinedResponses": {"inlinedResponses": [_item(line) for line in world.files.blob(key).split(b"\n") if line]}}
+
+
+def _item(line: bytes) -> Json:
+    """One inline result; a torn one is but a piece of text."""
+    try:
+        return decode(line)
+    except WireError:
+        return line.decode("utf-8", "replace")
 
 
 def _lags(batch: BatchRecord) -> bool:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from headgate.sim import gemini_batches, gemini_files, gemini_wire
-from headgate.sim.world import Route, Wire
+from headgate.sim import gemini_batches, gemini_embeddings, gemini_files, gemini_wire
+from headgate.sim.world import Handler, Route, Wire
+
+_METHODS: tuple[tuple[str, str, Handler], ...] = (
+    ("generateContent", "chat", gemini_wire.generate),
+    ("streamGenerateContent", "stream", gemini_wire.stream_generate),
+    ("countTokens", "count_tokens", gemini_wire.count_tokens),
+    ("embedContent", "embed", gemini_embeddings.embed),
+    ("batchEmbedContents", "embed", gemini_embeddings.batch_embed),
+)
+_VERSIONS = ("/v1beta", "/v1")
+_REALTIME = (
+    *(Route("POST", f"{base}/models/{{model}}:{method}", name, handler) for base in _VERSIONS for method, name, handler in _METHODS),
+    *(Route("GET", f"{base}/models", "models", gemini_wire.models) for base in _VERSIONS),
+    *(Route("GET", f"{base}/models/{{model}}", "models", gemini_wire.model) for base in _VERSIONS),
+)
 
 WIRE = Wire(
     name="gemini",
     routes=(
-        Route("POST", "/v1beta/models/{model}:generateContent", "chat", gemini_wire.generate),
-        Route("POST", "/v1beta/models/{model}:streamGenerateContent", "stream", gemini_wire.stream_generate),
-        Route("POST", "/v1beta/models/{model}:countTokens", "count_tokens", gemini_wire.count_tokens),
+        *_REALTIME,
         Route("POST", "/v1beta/models/{model}:batchGenerateContent", "batch_create", gemini_batches.create),
-        Route("GET", "/v1beta/models", "models", gemini_wire.models),
-        Route("GET", "/v1beta/models/{model}", "models", gemini_wire.model),
         Route("POST", "/upload/v1beta/files", "file_upload", gemini_files.upload),
         Route("PUT", "/upload/v1beta/files", "file_upload", gemini_files.upload),
         Route("GET", "/v1beta/files", "file_list", gemini_files.listing),

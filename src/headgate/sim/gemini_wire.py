@@ -156,13 +156,13 @@ def parse_generate(model: str, body: JsonObject) -> Wanted:
 
 def _ask(model: str, body: JsonObject, contents: list[JsonObject], config: JsonObject, thinking: JsonObject) -> Ask:
     system = field(body, "systemInstruction")
-    texts = [_flat(content) for content in contents]
+    texts = [flat_text(content) for content in contents]
     schema = field(config, "responseJsonSchema") or field(config, "responseSchema")
     forced, no_tools = _tool_choice(field(body, "toolConfig"))
     limit = field(config, "maxOutputTokens")
     return Ask(
         model=model,
-        texts=(*((_flat(system),) if isinstance(system, dict) else ()), *texts),
+        texts=(*((flat_text(system),) if isinstance(system, dict) else ()), *texts),
         last_user=next((_text(content) for content in reversed(contents) if content.get("role", "user") == "user"), ""),
         results=tuple(_results(contents[-1])),
         schema=schema if isinstance(schema, dict) else None,
@@ -193,7 +193,7 @@ def _text(content: JsonObject) -> str:
     return "\n".join(str(part["text"]) for part in _parts(content) if "text" in part)
 
 
-def _flat(content: JsonObject) -> str:
+def flat_text(content: JsonObject) -> str:
     """All text of a content, calls and responses included."""
     found = []
     for part in _parts(content):
@@ -272,23 +272,28 @@ def execute(call: Call, wanted: Wanted, *, tier: str = "standard") -> Generated:
 def generate(call: Call) -> Answer:
     """``POST /v1beta/models/{model}:generateContent``."""
     made = execute(call, parse_generate(call.params["model"], call.json()))
-    _charge(call, made)
+    charge(call, made)
     return answer_json(response(made), content_type=JSON_UTF8, headers=_HEADERS)
 
 
 def stream_generate(call: Call) -> Answer:
     """``POST /v1beta/models/{model}:streamGenerateContent``: CRLF events with ``?alt=sse``, else one JSON array."""
     made = execute(call, parse_generate(call.params["model"], call.json()))
-    _charge(call, made)
-    chunks = tuple(chunked(made))
+    charge(call, made)
+    return streamed(call, tuple(chunked(made)), _HEADERS)
+
+
+def streamed(call: Call, chunks: tuple[JsonObject, ...], headers: Headers) -> Answer:
+    """Chunks as CRLF events with ``?alt=sse``, else as the items of one JSON array."""
     if call.request.query.get("alt") == "sse":
         events = tuple(b"data: " + encode(chunk) + b"\r\n\r\n" for chunk in chunks)
-        return Answer(events=events, content_type=SSE_TYPE, headers=_HEADERS)
+        return Answer(events=events, content_type=SSE_TYPE, headers=headers)
     parts = [(b"[" if index == 0 else b",\r\n") + encode(chunk) for index, chunk in enumerate(chunks)]
-    return Answer(events=(*parts, b"\n]"), content_type=JSON_UTF8, headers=_HEADERS)
+    return Answer(events=(*parts, b"\n]"), content_type=JSON_UTF8, headers=headers)
 
 
-def _charge(call: Call, made: Generated) -> None:
+def charge(call: Call, made: Generated) -> None:
+    """Put an answer on the bill, under the id that its body tells."""
     call.request_id = call.entry.request_id = made.id
     call.charge(made.model, made.tokens, made.id)
 
@@ -402,7 +407,7 @@ def _model_info(name: str) -> JsonObject:
         "version": "001",
         "inputTokenLimit": CONTEXT_WINDOW,
         "outputTokenLimit": 65_536,
-        "supportedGenerationMethods": ["generateContent", "countTokens", "batchGenerateContent"],
+        "supportedGenerationMethods": ["generateContent", "countTokens", "batchGenerateContent", "embedContent"],
     }
 
 

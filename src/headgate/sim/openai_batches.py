@@ -1,13 +1,19 @@
-"""OpenAI's batch API: a file of requests in, a file of answers and a file of errors out (recorded traffic; OpenAI API reference)."""
+"""OpenAI's batch API: a file of requests in, a file of answers and a file of errors out (recorded traffic; OpenAI API reference).
+
+Those who copied it differ by their `Rules` (Groq, Azure and Together API references).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
 from headgate.errors import WireError
 from headgate.sim import batches, openai_files, tokens
+from headgate.sim.batch_rules import Rules
 from headgate.sim.bill import BATCH
 from headgate.sim.dice import HEX
 from headgate.sim.exchange import Answer, Problem, answer_json, need_object, whole
@@ -18,8 +24,7 @@ from headgate.sim.state import BatchRecord
 from headgate.sim.world import Call, Moment, World
 from headgate.wire.json import Json, JsonObject, decode, encode
 
-CHAT_URL = "/v1/chat/completions"
-ENDPOINTS = (CHAT_URL, "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations")
+ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations")
 MAX_ERRORS = 100
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 _STATUS = {"running": "in_progress"}
@@ -36,39 +41,69 @@ _NO_USAGE: JsonObject = {
 }
 
 
-def create(call: Call) -> Answer:
+Answered: TypeAlias = tuple[Done, JsonObject]
+
+
+def run(call: Call, body: JsonObject) -> Answered:
+    """Answer one row."""
+    done = execute(call, parse_chat(body), use_cache=False)
+    return done, completion(done)
+
+
+OPENAI = Rules(
+    provider="openai",
+    run=run,
+    error_body=error_body,
+    statuses={name: row[0] for name, row in ERRORS.items()},
+    endpoints=ENDPOINTS,
+)
+
+
+def create(rules: Rules, call: Call) -> Answer:
     """``POST /v1/batches``; the input is checked later, while the batch is ``validating``."""
+    return answer_json(document(call.world, accept(rules, call, call.world.new_id("batch_", 32, HEX))))
+
+
+def accept(rules: Rules, call: Call, key: str) -> BatchRecord:
+    """The new batch that a request asks for. Raises `Problem`."""
     body = call.json()
     endpoint = _required(body, "endpoint")
-    if endpoint not in ENDPOINTS:
+    if endpoint not in rules.endpoints:
         raise Problem("bad_request", f"Invalid value: '{endpoint}'.", code="invalid_value", param="endpoint")
-    if _required(body, "completion_window") != "24h":
-        raise Problem("bad_request", "Invalid value: 'completion_window' must be '24h'.", code="invalid_value", param="completion_window")
+    window = rules.window(_required(body, "completion_window"))
     input_file = _required(body, "input_file_id")
-    record = call.world.files.get(input_file, "openai", call.account)
-    if record is None or record.purpose != "batch":
+    record = call.world.files.get(input_file, call.provider, call.account)
+    if record is None or record.purpose != rules.purpose:
         raise Problem("bad_request", f"Invalid input_file_id: no batch file {input_file}.", code="invalid_value", param="input_file_id")
     metadata = _metadata(body.get("metadata"))
     data = call.world.files.blob(input_file)
-    check = Check(call.world, endpoint)
+    check = Check(call.world, endpoint, rules)
     rows = check.read(data)
-    errors = check.errors or _over_the_queue(call, check) or _scripted_failure(call)
+    errors = check.errors or _over_the_queue(call, check) or scripted_failure(call)
     batch = BatchRecord(
-        id=call.world.new_id("batch_", 32, HEX),
-        provider="openai",
+        id=key,
+        provider=call.provider,
         account=call.account,
         serial=call.world.next_serial(),
         created_at=call.now,
         model=check.model,
         rows=rows,
-        options={"endpoint": endpoint, "input_file_id": input_file, "metadata": metadata, "tokens": check.tokens},
+        options={
+            "endpoint": endpoint,
+            "input_file_id": input_file,
+            "completion_window": body["completion_window"],
+            "metadata": metadata,
+            "tokens": check.tokens,
+            "bytes": len(data),
+            **window,
+        },
         errors=errors[:MAX_ERRORS],
         script=call.script,
     )
     call.world.batches.put(batch, data)
     call.world.keeper.note_time(call.now)
     call.entry.rows, call.entry.batch_id, call.entry.tag, call.entry.model = rows, batch.id, metadata, check.model
-    return answer_json(document(call.world, batch))
+    return batch
 
 
 def _required(body: JsonObject, name: str) -> str:
@@ -95,12 +130,13 @@ def _metadata(value: Json) -> JsonObject | None:
 class Check:
     """Validation of an input file, line by line; collects OpenAI's error entries."""
 
-    def __init__(self, world: World, endpoint: str) -> None:
+    def __init__(self, world: World, endpoint: str, rules: Rules) -> None:
         self.errors: list[JsonObject] = []
         self.model = ""
         self.tokens = 0
-        self._limits = world.settings.limits
+        self._max_rows = rules.max_rows(world)
         self._endpoint = endpoint
+        self._bare = rules.bare
         self._seen: set[str] = set()
 
     def read(self, data: bytes) -> int:
@@ -108,8 +144,8 @@ class Check:
         lines = list(numbered(data))
         if not lines:
             self._note("empty_file", "The batch input file is empty. Please ensure your batch has at least one request.", None)
-        if len(lines) > self._limits.openai_rows:
-            self._note("too_many_tasks", f"The batch input file has more than {self._limits.openai_rows} requests.", None)
+        if len(lines) > self._max_rows:
+            self._note("too_many_tasks", f"The batch input file has more than {self._max_rows} requests.", None)
             return len(lines)
         for number, line in lines:
             self._line(number, line)
@@ -130,15 +166,19 @@ class Check:
             self._note("duplicate_custom_id", f"The custom_id '{custom_id}' is a duplicate of another request.", number, "custom_id")
         else:
             self._seen.add(custom_id)
-        if row.get("method") != "POST":
-            self._note("invalid_method", "The method of each request must be POST.", number, "method")
-        if row.get("url") != self._endpoint:
-            self._note("mismatched_url", "The URL provided for this request does not match the batch endpoint.", number, "url")
+        if not self._bare:
+            self._address(number, row)
         if not isinstance(body, dict):
             self._note("missing_required_parameter", "Missing required parameter: 'body'.", number, "body")
             return
         self.tokens += tokens.count(line.decode("utf-8", "replace"))
         self._body(number, body)
+
+    def _address(self, number: int, row: JsonObject) -> None:
+        if row.get("method") != "POST":
+            self._note("invalid_method", "The method of each request must be POST.", number, "method")
+        if row.get("url") != self._endpoint:
+            self._note("mismatched_url", "The URL provided for this request does not match the batch endpoint.", number, "url")
 
     def _body(self, number: int, body: JsonObject) -> None:
         model = body.get("model")
@@ -167,7 +207,7 @@ def _over_the_queue(call: Call, check: Check) -> list[JsonObject]:
     limit = call.world.settings.limits.enqueued_tokens
     if limit is None:
         return []
-    active = [batch for batch in call.world.batches.of("openai", call.account) if batches.look(call.world, batch).ended_at is None]
+    active = [batch for batch in call.world.batches.of(call.provider, call.account) if batches.look(call.world, batch).ended_at is None]
     if check.tokens + sum(batch.options["tokens"] for batch in active if batch.model == check.model) <= limit:
         return []
     message = (
@@ -177,7 +217,8 @@ def _over_the_queue(call: Call, check: Check) -> list[JsonObject]:
     return [{"code": "token_limit_exceeded", "line": None, "message": message, "param": None}]
 
 
-def _scripted_failure(call: Call) -> list[JsonObject]:
+def scripted_failure(call: Call) -> list[JsonObject]:
+    """The validation error of a batch whose script says that it fails."""
     return [
         {"code": action.code, "line": 1, "message": "The batch failed at validation.", "param": None}
         for action in call.script
@@ -188,12 +229,12 @@ def _scripted_failure(call: Call) -> list[JsonObject]:
 def document(world: World, batch: BatchRecord) -> JsonObject:
     """A batch object as it stands now."""
     at = batches.look(world, batch)
-    window = world.settings.timings.window
-    output, error = _file_ids(batch, at)
+    deadline = batches.deadline(batch, world.settings.timings)
+    output, error = file_ids(batch, at)
     validated = at.running_at is not None and not batch.errors
     times = {
         "in_progress_at": at.running_at,
-        "expires_at": batch.created_at + window,
+        "expires_at": None if deadline == math.inf else deadline,
         "finalizing_at": at.finalizing_at,
         "completed_at": at.ended_at if at.phase == "completed" else None,
         "failed_at": at.ended_at if at.phase == "failed" else None,
@@ -208,7 +249,7 @@ def document(world: World, batch: BatchRecord) -> JsonObject:
         "model": batch.model if validated else None,
         "errors": {"object": "list", "data": batch.errors} if at.phase == "failed" else None,
         "input_file_id": batch.options["input_file_id"],
-        "completion_window": "24h",
+        "completion_window": batch.options.get("completion_window", "24h"),
         "status": _STATUS.get(at.phase, at.phase),
         "output_file_id": output,
         "error_file_id": error,
@@ -228,7 +269,7 @@ def _counts(batch: BatchRecord, at: Moment, validated: bool) -> JsonObject:
     return {"total": batch.rows, "completed": at.done, "failed": 0}
 
 
-def _file_ids(batch: BatchRecord, at: Moment) -> tuple[str | None, str | None]:
+def file_ids(batch: BatchRecord, at: Moment) -> tuple[str | None, str | None]:
     """Output and error file, unless the script holds them back for some more reads."""
     if at.ended_at is None:
         return None, None
@@ -244,7 +285,7 @@ def _file_ids(batch: BatchRecord, at: Moment) -> tuple[str | None, str | None]:
 def find(call: Call) -> BatchRecord:
     """The batch named by the path, or 404."""
     key = call.params["batch"]
-    batch = call.world.batches.get(key, "openai", call.account)
+    batch = call.world.batches.get(key, call.provider, call.account)
     if batch is None:
         raise Problem("not_found", f"No batch found with id '{key}'.")
     call.entry.batch_id = key
@@ -274,7 +315,7 @@ def listing(call: Call) -> Answer:
     """``GET /v1/batches``, newest first, with ``limit`` and ``after``."""
     query = call.request.query
     limit = whole(query.get("limit"), 20, 1, 100, "limit")
-    found, more = batches.page(batches.newest_first(call.world, "openai", call.account), limit, query.get("after"))
+    found, more = batches.page(batches.newest_first(call.world, call.provider, call.account), limit, query.get("after"))
     data = [document(call.world, batch) for batch in found]
     ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
     return answer_json({"object": "list", "data": data, **ends, "has_more": more})
@@ -292,7 +333,7 @@ class _Results(msgspec.Struct):
     reasoning_tokens: int = 0
 
 
-def settle(world: World, batch: BatchRecord, at: Moment) -> None:
+def settle(rules: Rules, world: World, batch: BatchRecord, at: Moment) -> None:
     """Execute the rows of a batch that has ended, bill them, and write its files."""
     if at.phase == "failed":
         return
@@ -300,7 +341,7 @@ def settle(world: World, batch: BatchRecord, at: Moment) -> None:
     executed, left = batches.split(world, batch, at.done)
     results = _Results()
     for index in executed:
-        _execute_row(world, batch, rows[index], results)
+        _execute_row(rules, world, batch, rows[index], results)
     for index in left:
         code, message = _LEFT_OVER[at.phase]
         results.errors.append(_left_over(world, rows[index]["custom_id"], code, message))
@@ -315,11 +356,11 @@ def settle(world: World, batch: BatchRecord, at: Moment) -> None:
     ended = at.ended_at or world.clock.now()
     for kind, lines in (("output", results.output), ("error", results.errors)):
         if lines:
-            name = f"{batch.id}_{kind}.jsonl"
-            batch.result[kind] = openai_files.store(world, batch.account, name, "batch_output", b"\n".join(lines) + b"\n", ended).id
+            name, data = f"{batch.id}_{kind}.jsonl", b"\n".join(lines) + b"\n"
+            batch.result[kind] = openai_files.store(world, batch.provider, batch.account, name, "batch_output", data, ended).id
 
 
-def _execute_row(world: World, batch: BatchRecord, row: JsonObject, results: _Results) -> None:
+def _execute_row(rules: Rules, world: World, batch: BatchRecord, row: JsonObject, results: _Results) -> None:
     custom_id = row["custom_id"]
     fate = batches.fate(world, batch, custom_id)
     if fate.kind == "expired":
@@ -330,14 +371,14 @@ def _execute_row(world: World, batch: BatchRecord, row: JsonObject, results: _Re
         if fate.kind == "error":
             raise Problem(fate.error)
         call = batches.row_call(world, batch, fate.twist, request_id)
-        done = execute(call, parse_chat(row["body"]), use_cache=False)
+        done, answer = rules.run(call, row["body"])
     except Problem as problem:
-        status = problem.status or ERRORS[problem.name][0]
-        results.errors.append(_line(world, custom_id, status, request_id, error_body(problem)))
+        status = problem.status or rules.statuses[problem.name]
+        results.errors.append(_line(world, custom_id, status, request_id, rules.error_body(problem)))
         return
     if fate.billed:
         world.bill.add(
-            "openai",
+            batch.provider,
             batch.account,
             done.model,
             done.tokens,
@@ -349,7 +390,7 @@ def _execute_row(world: World, batch: BatchRecord, row: JsonObject, results: _Re
         )
     results.succeeded += 1
     _add_usage(results, done)
-    line = _line(world, custom_id, 200, request_id, completion(done))
+    line = _line(world, custom_id, 200, request_id, answer)
     results.output.extend(batches.spoilt(world, line, fate.kind, custom_id))
 
 

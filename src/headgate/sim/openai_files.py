@@ -1,17 +1,17 @@
-"""OpenAI's file API (recorded traffic; OpenAI API reference)."""
+"""OpenAI's file API, and those of the providers who copied it (recorded traffic; OpenAI, Groq, xAI and Together API references)."""
 
 from __future__ import annotations
 
 import re
 
 from headgate.sim import batches
+from headgate.sim.batch_rules import Rules
 from headgate.sim.exchange import Answer, Problem, answer_json, whole
 from headgate.sim.multipart import parse
 from headgate.sim.state import FileRecord
 from headgate.sim.world import Call, World
 from headgate.wire.json import JsonObject
 
-PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 BATCH_FILE_LIFE = 30 * 24 * 3600.0
 PAGE = 10_000
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -32,11 +32,11 @@ def document(record: FileRecord) -> JsonObject:
     }
 
 
-def store(world: World, account: str, filename: str, purpose: str, data: bytes, at: float) -> FileRecord:
+def store(world: World, provider: str, account: str, filename: str, purpose: str, data: bytes, at: float) -> FileRecord:
     """Keep a new file."""
     record = FileRecord(
         id=world.new_id("file-", 22),
-        provider="openai",
+        provider=provider,
         account=account,
         filename=filename,
         purpose=purpose,
@@ -49,27 +49,32 @@ def store(world: World, account: str, filename: str, purpose: str, data: bytes, 
     return record
 
 
-def upload(call: Call) -> Answer:
+def upload(rules: Rules, call: Call) -> Answer:
     """``POST /v1/files``."""
+    return answer_json(document(receive(rules, call)))
+
+
+def receive(rules: Rules, call: Call) -> FileRecord:
+    """The file that a multipart request brings, kept. Raises `Problem`."""
     request = call.request
     parts = parse(request.headers.get("content-type", ""), request.body)
     if "file" not in parts or parts["file"].filename is None:
         raise Problem("bad_request", "'file' is a required property")
-    purpose = parts["purpose"].data.decode("utf-8", "replace") if "purpose" in parts else ""
-    if purpose not in PURPOSES:
-        raise Problem("bad_request", f"'{purpose}' is not one of {list(PURPOSES)} - 'purpose'", param="purpose")
+    purpose = parts["purpose"].data.decode("utf-8", "replace") if "purpose" in parts else rules.default_purpose
+    if purpose not in rules.purposes:
+        raise Problem("bad_request", f"'{purpose}' is not one of {list(rules.purposes)} - 'purpose'", param="purpose")
     data = parts["file"].data
-    limit = call.world.settings.limits
-    if len(data) > (limit.openai_bytes if purpose == "batch" else limit.openai_file_bytes):
-        raise Problem("too_large", "The file is too large: a batch input file may have at most 200 MB.")
-    return answer_json(document(store(call.world, call.account, parts["file"].filename or "", purpose, data, call.now)))
+    limit = rules.max_bytes(call.world) if purpose == rules.purpose else call.world.settings.limits.openai_file_bytes
+    if len(data) > limit:
+        raise Problem("too_large", f"The file is too large: it may have at most {limit // 1_000_000} MB.")
+    return store(call.world, call.provider, call.account, parts["file"].filename or "", purpose, data, call.now)
 
 
 def find(call: Call) -> FileRecord:
     """The file named by the path, or 404."""
     key = call.params["file"]
     batches.settle_all(call.world)
-    record = call.world.files.get(key, "openai", call.account)
+    record = call.world.files.get(key, call.provider, call.account)
     if record is None or (record.expires_at is not None and record.expires_at <= call.now):
         raise Problem("not_found", f"No such File object: {key}", param="id")
     return record
@@ -110,7 +115,7 @@ def listing(call: Call) -> Answer:
     batches.settle_all(call.world)
     query = call.request.query
     limit = whole(query.get("limit"), PAGE, 1, PAGE, "limit")
-    records = [record for record in call.world.files.of("openai", call.account) if query.get("purpose") in (None, record.purpose)]
+    records = [record for record in call.world.files.of(call.provider, call.account) if query.get("purpose") in (None, record.purpose)]
     if query.get("order", "desc") == "desc":
         records.reverse()
     names = [record.id for record in records]

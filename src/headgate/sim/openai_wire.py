@@ -250,7 +250,7 @@ def execute(call: Call, chat: Chat, *, use_cache: bool = True) -> Done:
         replies=replies,
         calls=tuple(_wire_calls(call, reply) for reply in replies),
         prompt=prompt,
-        cached=_cached(call, chat.ask, prompt) if use_cache else 0,
+        cached=cached_tokens(call, chat.ask, prompt) if use_cache else 0,
     )
 
 
@@ -265,7 +265,7 @@ def _wire_calls(call: Call, reply: Reply) -> list[JsonObject]:
     ]
 
 
-def _cached(call: Call, ask: Ask, prompt: int) -> int:
+def cached_tokens(call: Call, ask: Ask, prompt: int) -> int:
     """Cached input tokens: the longest known prefix in whole messages, from 1,024 tokens on, in steps of 128."""
     if prompt < MIN_TOKENS:
         return 0
@@ -339,13 +339,25 @@ def _choice(done: Done, index: int) -> JsonObject:
 
 def stream(done: Done, include_usage: bool, *, empty: bool) -> Iterator[bytes]:
     """Server-sent events of the answer, ending in ``[DONE]``."""
+    for chunk in chunks(done, include_usage, empty=empty):
+        chunk["obfuscation"] = "sImUlAtEdPaDdInG"[: len(encode(chunk["choices"])) % 16]
+        yield sse(chunk)
+    yield DONE
+
+
+def sse(body: JsonObject) -> bytes:
+    """One event without a name."""
+    return b"data: " + encode(body) + b"\n\n"
+
+
+def chunks(done: Done, include_usage: bool, *, empty: bool) -> Iterator[JsonObject]:
+    """The chunks of a stream."""
     for index, reply in enumerate(() if empty else done.replies):
         for delta in _deltas(reply, done.calls[index]):
             yield _chunk(done, [_delta_choice(index, delta, None)], include_usage)
         yield _chunk(done, [_delta_choice(index, {}, _FINISH[reply.finish])], include_usage)
     if include_usage:
         yield _chunk(done, [], include_usage, usage(done))
-    yield DONE
 
 
 def _delta_choice(index: int, delta: JsonObject, finish: str | None) -> JsonObject:
@@ -364,7 +376,7 @@ def _deltas(reply: Reply, calls: list[JsonObject]) -> Iterator[JsonObject]:
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def _chunk(done: Done, choices: list[JsonObject], include_usage: bool, spent: JsonObject | None = None) -> bytes:
+def _chunk(done: Done, choices: list[JsonObject], include_usage: bool, spent: JsonObject | None = None) -> JsonObject:
     body: JsonObject = {
         "id": done.id,
         "object": "chat.completion.chunk",
@@ -376,8 +388,7 @@ def _chunk(done: Done, choices: list[JsonObject], include_usage: bool, spent: Js
     }
     if include_usage:
         body["usage"] = spent
-    body["obfuscation"] = "sImUlAtEdPaDdInG"[: len(encode(choices)) % 16]
-    return b"data: " + encode(body) + b"\n\n"
+    return body
 
 
 def models(call: Call) -> Answer:

@@ -7,19 +7,19 @@ import os
 import socket
 import struct
 from collections import deque
-from http import HTTPStatus
 from typing import cast
 from urllib.parse import parse_qsl, unquote
 
 import httptools
+from msgspec.structs import replace
 
+from headgate.sim import render
 from headgate.sim.app import App, Delivery
-from headgate.sim.clock import http_date
 from headgate.sim.exchange import Answer, Request
+from headgate.sim.render import Manner
 
 MAX_BODY = 2_100_000_000
 HUGE_BLOCK = 1 << 16
-_REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
 
 
 class Connection(asyncio.Protocol):
@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self._size = 0
+        self._deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -65,6 +66,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        if self._deaf:
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -89,12 +92,19 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Called by httptools."""
-        if self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
+        path = self._url.decode("latin-1").partition("?")[0]
+        early = self._app.early(self._parser.get_method().decode("latin-1"), unquote(path), self._headers)
+        if early is not None:
+            self._deaf = True
+            self._deliver(early, False)
+        elif self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         """Called by httptools."""
         self._size += len(body)
+        if self._deaf:
+            return
         if self._size > MAX_BODY:
             self._fail(413)
         else:
@@ -102,6 +112,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Called by httptools."""
+        if self._deaf:
+            return
         path, _, query = self._url.decode("latin-1").partition("?")
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
@@ -109,6 +121,7 @@ class Connection(asyncio.Protocol):
             query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
             headers=self._headers,
             body=b"".join(self._chunks),
+            target=self._url.decode("latin-1"),
         )
         self._chunks = []
         self._waiting.append((request, self._parser.should_keep_alive()))
@@ -118,14 +131,16 @@ class Connection(asyncio.Protocol):
         """Serve waiting requests until one needs time."""
         while self._waiting and self._task is None and self._transport is not None:
             request, keep = self._waiting.popleft()
-            delivery = self._app.handle(request)
-            self._delivery = delivery
-            if delivery.delay or delivery.huge or (delivery.gap and _events(delivery)):
-                self._task = asyncio.get_running_loop().create_task(self._slowly(delivery, keep))
-                self._task.add_done_callback(self._finished)
-            else:
-                self._at_once(delivery, keep)
-                self._delivery = None
+            self._deliver(self._app.handle(request), keep)
+
+    def _deliver(self, delivery: Delivery, keep: bool) -> None:
+        self._delivery = delivery
+        if _takes_time(delivery):
+            self._task = asyncio.get_running_loop().create_task(self._slowly(delivery, keep))
+            self._task.add_done_callback(self._finished)
+        else:
+            self._at_once(delivery, keep)
+            self._delivery = None
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -139,38 +154,51 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         if delivery.answer is None:
+            transport.write(delivery.raw or b"")
             self._end(delivery.reset)
             return
-        data, whole = _rendered(delivery, keep, self._app.world.clock.now())
-        transport.write(data)
-        if not whole or delivery.close or not keep:
+        pieces, whole = _pieces(delivery, keep, self._app.world.clock.now())
+        transport.write(b"".join(pieces))
+        self._close_unless_kept(delivery, whole, keep)
+
+    def _close_unless_kept(self, delivery: Delivery, whole: bool, keep: bool) -> None:
+        if not whole or delivery.close or not keep or delivery.manner.framing == "close":
             self._end(delivery.reset and not whole)
 
     async def _slowly(self, delivery: Delivery, keep: bool) -> None:
         await asyncio.sleep(delivery.delay)
         if delivery.huge:
             await self._huge(delivery.huge)
-        elif delivery.gap and (events := _events(delivery)) and delivery.stop_after is None and delivery.answer is not None:
-            await self._paced(delivery, delivery.answer, events, keep)
-        else:
+        elif delivery.answer is None:
             self._at_once(delivery, keep)
+        else:
+            await self._paced(delivery, keep)
 
-    async def _paced(self, delivery: Delivery, answer: Answer, events: tuple[bytes, ...], keep: bool) -> None:
-        await self._write(_head(answer, None, keep, self._app.world.clock.now()))
-        for number, event in enumerate(events):
-            if number:
+    async def _paced(self, delivery: Delivery, keep: bool) -> None:
+        """Write an answer piece by piece, with the gaps and the silence that the script wants."""
+        pieces, whole = _pieces(delivery, keep, self._app.world.clock.now())
+        events = len(_events(delivery) or b".")
+        silent = None if delivery.stall is None else min(events if delivery.stall.events is None else delivery.stall.events, events)
+        for number, piece in enumerate(pieces):
+            if delivery.gap and 1 < number <= events:
                 await asyncio.sleep(delivery.gap)
-            await self._write(_chunked(event))
-        if delivery.open_end:
-            self._end(False)
+            await self._dripped(piece, delivery)
+            if delivery.stall is not None and number == silent:
+                await asyncio.sleep(delivery.stall.seconds)
+        self._close_unless_kept(delivery, whole, keep)
+
+    async def _dripped(self, piece: bytes, delivery: Delivery) -> None:
+        drip = delivery.drip
+        if drip is None:
+            await self._write(piece)
             return
-        await self._write(b"0\r\n\r\n")
-        if delivery.close or not keep:
-            self._end(False)
+        for start in range(0, len(piece), max(drip.bytes, 1)):
+            await self._write(piece[start : start + max(drip.bytes, 1)])
+            await asyncio.sleep(drip.seconds)
 
     async def _huge(self, size: int) -> None:
         """A JSON string of `size` bytes, sent in blocks as fast as the client reads; between them the loop may notice that it left."""
-        await self._write(_head(Answer(), size, False, self._app.world.clock.now()) + b'{"id":"')
+        await self._write(render.head(Answer(), size, self._app.world.clock.now(), Manner(keep=False)) + b'{"id":"')
         left = size - 7
         while left > 0 and self._transport is not None:
             await self._write(b"x" * min(left, HUGE_BLOCK))
@@ -198,7 +226,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, status: int) -> None:
         if self._transport is not None:
             answer = Answer(status=status, body=b'{"error":"the request is not valid HTTP/1.1 or too large"}')
-            self._transport.write(_head(answer, len(answer.body), False, self._app.world.clock.now()) + answer.body)
+            self._transport.write(render.head(answer, len(answer.body), self._app.world.clock.now(), Manner(keep=False)) + answer.body)
             self._end(False)
 
 
@@ -213,33 +241,27 @@ def _events(delivery: Delivery) -> tuple[bytes, ...] | None:
     return None if delivery.answer is None else delivery.answer.events
 
 
-def _head(answer: Answer, length: int | None, keep: bool, now: float) -> bytes:
-    lines = [
-        f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Status')}",
-        f"date: {http_date(int(now))}",
-        f"content-type: {answer.content_type}",
-        "transfer-encoding: chunked" if length is None else f"content-length: {length}",
-        *(f"{name}: {value}" for name, value in answer.headers),
-        "connection: keep-alive" if keep else "connection: close",
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+def _takes_time(delivery: Delivery) -> bool:
+    paced = delivery.drip or delivery.stall or (delivery.gap and _events(delivery))
+    return bool(delivery.delay or delivery.huge or (paced and delivery.answer is not None))
 
 
-def _chunked(event: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(event), event)
-
-
-def _rendered(delivery: Delivery, keep: bool, now: float) -> tuple[bytes, bool]:
-    """All bytes of an answer, cut where the delivery says so, and whether they are whole."""
-    answer = delivery.answer or Answer()
-    if answer.events is None:
-        body = answer.body if delivery.body_limit is None else answer.body[: delivery.body_limit]
-        data = _head(answer, len(answer.body), keep, now) + body
-        whole = len(body) == len(answer.body)
-    else:
-        end = b"" if delivery.open_end else b"0\r\n\r\n"
-        data = _head(answer, None, keep, now) + b"".join(map(_chunked, answer.events)) + end
-        whole = not delivery.open_end
+def _pieces(delivery: Delivery, keep: bool, now: float) -> tuple[list[bytes], bool]:
+    """The pieces of an answer, cut where the delivery says so, and whether they are all."""
+    answer, limit = delivery.answer or Answer(), delivery.body_limit
+    manner = replace(delivery.manner, keep=keep and delivery.manner.framing != "close")
+    pieces = list(render.parts(answer, now, manner, open_end=delivery.open_end, body_limit=limit))
+    pieces[0] = delivery.before + pieces[0]
+    cut = limit is not None and answer.events is None and limit < len(answer.body)
     if delivery.stop_after is not None:
-        return data[: delivery.stop_after], False
-    return data, whole
+        return _cut(pieces, delivery.stop_after), False
+    return pieces, not (cut or (delivery.open_end and answer.events is not None))
+
+
+def _cut(pieces: list[bytes], size: int) -> list[bytes]:
+    """The first `size` bytes of the pieces."""
+    kept = []
+    for piece in pieces:
+        kept.append(piece[:size])
+        size = max(size - len(piece), 0)
+    return kept

@@ -145,6 +145,8 @@ def _twisted(reply: Reply, twist: AnswerName | None) -> Reply:
         return msgspec.structs.replace(reply, text=f"```json\n{reply.text}\n```")
     if twist == "invalid":
         return msgspec.structs.replace(reply, text=encode_text({"unexpected": [reply.text[:40]]}))
+    if twist == "separators":
+        return msgspec.structs.replace(reply, text=reply.text.replace(" ", "\u2028", 1).replace(" ", "\x85", 1))
     if twist == "length":
         return msgspec.structs.replace(reply, text=reply.text[: max(1, len(reply.text) // 2)], finish="length")
     return reply

@@ -13,24 +13,31 @@ from types import TracebackType
 from headgate.sim import (
     anthropic_batches,
     anthropic_routes,
+    batch_routes,
     batches,
     faults,
     gemini_batches,
     gemini_routes,
-    openai_batches,
     openai_routes,
+    realtime,
 )
 from headgate.sim.app import App
 from headgate.sim.bill import Bill
 from headgate.sim.clock import Clock, ScaledClock
-from headgate.sim.faults import Rule
+from headgate.sim.faults import Action, ErrorName, Match, Rule, Status
 from headgate.sim.protocol import Connection
 from headgate.sim.settings import SimSettings
 from headgate.sim.state import Keeper
 from headgate.sim.world import Entry, World
 
-SETTLERS = {"openai": openai_batches.settle, "anthropic": anthropic_batches.settle, "gemini": gemini_batches.settle}
-WIRES = (openai_routes.WIRE, anthropic_routes.WIRE, gemini_routes.WIRE)
+SETTLERS = {**batch_routes.SETTLERS, "anthropic": anthropic_batches.settle, "gemini": gemini_batches.settle}
+WIRES = (
+    openai_routes.WIRE,
+    anthropic_routes.WIRE,
+    gemini_routes.WIRE,
+    *map(batch_routes.with_batches, realtime.WIRES),
+    *batch_routes.FURTHER_WIRES,
+)
 
 
 class Simulator:
@@ -70,8 +77,13 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """``http://host:port``; the wires live at ``/openai/v1``, ``/anthropic`` and ``/gemini`` below it."""
+        """``http://host:port``; every wire lies below it, see `url_of`."""
         return f"http://{self._address[0]}:{self._address[1]}"
+
+    def url_of(self, wire: str) -> str:
+        """The base URL a client of a provider's wire takes, ``http://host:port/openai/v1`` for ``openai``. Raises `KeyError` for none."""
+        known = {known.name: known for known in WIRES}
+        return f"{self.url}/{wire}{known[wire].base}"
 
     @property
     def port(self) -> int:
@@ -101,6 +113,29 @@ class Simulator:
         """Replace the fault script; counters start again."""
         with self._app.lock:
             self._world.script = faults.Script(rules, self.settings.seed)
+
+    def fail(
+        self,
+        action: Action | ErrorName,
+        *,
+        provider: str | None = None,
+        operation: str | None = None,
+        model: str | None = None,
+        nth: int | None = None,
+        every: int | None = None,
+        first: int | None = None,
+        share: float | None = None,
+    ) -> None:
+        """Add a rule to the fault script, an error's name standing for its `Status`; the counters of all rules start again."""
+        what = Status(action) if isinstance(action, str) else action
+        match = Match(provider=provider, operation=operation, model=model, nth=nth, every=every, first=first, share=share)
+        with self._app.lock:
+            self._world.script = faults.Script((*self._world.script.rules, Rule(what, match)), self.settings.seed)
+
+    def reset(self) -> None:
+        """Forget files, batches, responses, bill and journal, and go back to the fault script of the settings; the clock runs on."""
+        with self._app.lock:
+            self._world.reset()
 
     async def __aenter__(self) -> Simulator:
         if self._server is None:

@@ -38,6 +38,9 @@ class Limits(msgspec.Struct, frozen=True):
     gemini_inline_bytes: int = 20_000_000
     gemini_file_bytes: int = 2_000_000_000
     gemini_active: int = 100
+    xai_call_bytes: int = 25_000_000
+    bedrock_min_rows: int = 100
+    bedrock_rows: int = 50_000
     enqueued_tokens: int | None = None
 
 

@@ -54,6 +54,18 @@ class Moment(msgspec.Struct, frozen=True):
     ended_at: float | None = None
 
 
+class StoredResponse(msgspec.Struct, frozen=True):
+    """One response of OpenAI's Responses API that its `owner` (provider and account) may read and follow.
+
+    `given` are all input items up to it, `items` those and its output.
+    """
+
+    owner: tuple[str, str]
+    body: JsonObject
+    given: tuple[JsonObject, ...]
+    items: tuple[JsonObject, ...]
+
+
 class World:
     """Everything a handler may touch. `settlers` writes the results of a provider's batches that have ended."""
 
@@ -68,6 +80,7 @@ class World:
         self.script = Script(settings.faults, settings.seed)
         self.prefixes = PrefixMemory()
         self.uploads: dict[str, JsonObject] = {}
+        self.responses: dict[str, StoredResponse] = {}
         self.journal: deque[Entry] = deque(maxlen=JOURNAL_LENGTH)
         self.seq = 0
         self._ids = 0
@@ -76,6 +89,11 @@ class World:
         """An identifier never given before, the same in every run that makes the same requests."""
         self._ids += 1
         return prefix + dice.token(alphabet, length, "id", self.settings.seed, self.keeper.boot, self._ids)
+
+    def new_uuid(self) -> str:
+        """An identifier in the form of a UUID."""
+        raw = self.new_id("", 32, dice.HEX)
+        return "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
 
     def next_serial(self) -> int:
         """A number that orders batches created within one instant."""
@@ -90,6 +108,7 @@ class World:
         self.script = Script(self.settings.faults, self.settings.seed)
         self.prefixes = PrefixMemory()
         self.uploads.clear()
+        self.responses.clear()
         self.journal.clear()
         self.seq = 0
 
@@ -139,17 +158,26 @@ Handler: TypeAlias = Callable[[Call], Answer]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """`pattern` is a path below the provider's prefix with ``{name}`` for a segment; `chat` marks requests that may stream."""
+    """`pattern` is a path below the provider's prefix; `chat` marks requests that may stream, `streams` those that do unless told not to.
+
+    ``{name}`` stands for a segment without slash or colon, ``{name...}`` for anything. `sort` tells the operation from the body where the
+    path does not.
+    """
 
     method: str
     pattern: str
     operation: str
     handler: Handler
     chat: bool = False
+    streams: bool = False
+    sort: Callable[[JsonObject], str] | None = None
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """One provider: its routes, how it knows an account, how it refuses, and where its request id goes."""
+    """One provider: its routes, how it knows an account, how it refuses, and where its request id goes (a UUID where `uuids` says so).
+
+    `base` is what a client's base URL has after the provider's name.
+    """
 
     name: str
     routes: tuple[Route, ...]
@@ -158,3 +186,5 @@ class Wire(msgspec.Struct, frozen=True):
     stream_error: Callable[[Problem, str], bytes]
     request_id_header: str
     request_id_prefix: str
+    uuids: bool = False
+    base: str = ""

@@ -17,11 +17,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from headgate.catalog.cards import Catalog
 from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
+from headgate.dialects import openai_completions
 from headgate.gateway.app import build_app
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Filter, Ledger, Receipt, new_id
@@ -56,6 +59,14 @@ def sim_resolver(sim_url: str, catalog: Catalog | None = None, account: str = "d
         return target_at(provider, sim_url, found.model, credential, found.card)
 
     return find
+
+
+def with_completions(target: Target) -> Target:
+    """`target` on OpenAI's simulated wire also takes text completions, which its provider declares for no chat model."""
+    provider = target.provider
+    if provider.name != "sim-openai" or provider.speaks(openai_completions.DIALECT.name) is not None:
+        return target
+    return replace(target, provider=replace(provider, surfaces=(*provider.surfaces, openai_completions.DIALECT)))
 
 
 def fresh_id() -> str:
@@ -120,8 +131,9 @@ def running_gateway(
     key: str | None = KEY,
     host: str = "127.0.0.1",
     body_limit: int | None = None,
+    change: Callable[[Target], Target] | None = None,
 ) -> Iterator[Rig]:
-    """Run simulator and gateway while the block runs. `key` None serves without one; `folder` holds the ledger."""
+    """Run simulator and gateway while the block runs. `key` None serves without one; `folder` holds the ledger; `change` alters targets."""
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = WatchedLedger.open(folder / "ledger.db")
@@ -129,15 +141,16 @@ def running_gateway(
         stack.callback(ledger.close)
         ledger.changed = threading.Condition()
         rig = Rig(sim, ledger, key or "")
-        rig.app = app = _app(rig, key, host, body_limit)
+        rig.app = app = _app(rig, key, host, body_limit, change)
         stack.enter_context(_serving(rig, app, host, limits))
         yield rig
 
 
-def _app(rig: Rig, key: str | None, host: str, body_limit: int | None) -> App:
+def _app(rig: Rig, key: str | None, host: str, body_limit: int | None, change: Callable[[Target], Target] | None) -> App:
     catalog = load_catalog()
+    resolve = sim_resolver(rig.sim.url, catalog)
     parts = GatewayParts(
-        resolve=sim_resolver(rig.sim.url, catalog),
+        resolve=resolve if change is None else lambda name: change(resolve(name)),
         http=rig.http,
         ledger=rig.ledger,
         models=catalog.cards,

@@ -212,6 +212,26 @@ def _results_gone(subject: Subject) -> None:
         with_batches(job.target, collect)
 
 
+def _progress(subject: Subject) -> None:
+    """Counts of a running job are unknown or true, and never go back (case 21)."""
+    with Scene(subject) as job:
+
+        async def watch(client: BatchClient) -> list[BatchState]:
+            handle = await client.submit(job.tag(), job.rows())
+            seen = []
+            for _ in range(12):
+                job.simulator.advance(6.0)
+                seen.append(await client.status(handle))
+            return seen
+
+        states = with_batches(job.target, watch)
+        for state in states:
+            expect(state.total in (None, job.count), f"a job of {job.count} rows has {state.total}")
+            expect(state.status is not BatchStatus.UNKNOWN, f"the word {state.raw_status!r} is not known")
+        done = [state.succeeded for state in states if state.succeeded is not None]
+        expect(done == sorted(done) and all(count <= job.count for count in done), f"rows done over time: {done}")
+
+
 def _reversed(subject: Subject) -> None:
     """Results in no order of their own: every id comes back once (case 6)."""
     played = _play(subject)
@@ -221,6 +241,7 @@ def _reversed(subject: Subject) -> None:
 
 _CHECKS: tuple[tuple[str, Callable[[Subject], None]], ...] = (
     ("every-row-once", _reversed),
+    ("progress", _progress),
     ("rows-missing", _missing),
     ("rows-twice", _duplicate),
     ("rows-foreign", _foreign),
