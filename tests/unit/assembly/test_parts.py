@@ -44,7 +44,9 @@ def test_a_key_on_the_command_line_goes_first_and_to_real_providers_only(monkeyp
     assert "sk-flag" not in repr(parts)
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])
+@pytest.mark.parametrize(
+    "name", sorted(name for name, provider in PROVIDERS.items() if not provider.simulated and not provider.auth.optional)
+)
 def test_a_missing_key_says_which_variable_and_how_to_go_on(name: str) -> None:
     with pytest.raises(MissingKey) as caught:
         load_parts().credential(PROVIDERS[name])
@@ -55,9 +57,10 @@ def test_a_missing_key_says_which_variable_and_how_to_go_on(name: str) -> None:
 
 
 def test_providers_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_parts().with_keys() == ("sim-openai", "sim-anthropic", "sim-gemini")
+    simulated = tuple(name for name, provider in PROVIDERS.items() if provider.simulated)
+    assert load_parts().with_keys() == simulated
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-one")
-    assert load_parts().with_keys() == ("gemini", "sim-openai", "sim-anthropic", "sim-gemini")
+    assert load_parts().with_keys() == ("gemini", *simulated)
 
 
 def test_the_real_environment_goes_before_the_dotenv(headgate_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,13 @@
-"""The build phase: requests rendered once into a segment, chunks split to the provider's limits."""
+"""The build phase: requests rendered once into a segment, chunks split to the provider's limits.
+
+A chunk that has fewer rows than the provider's batches must have is answered call by call instead.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import msgspec
 
 from headgate.batch.evaluate import failed
 from headgate.batch.plan import ChunkLimits, Oversized, PlannedChunk, RowSize, plan_chunks
@@ -11,12 +16,13 @@ from headgate.batch.rows import ChunkRow, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.segments import SegmentWriter
 from headgate.batch.states import ChunkState, Outcome, UnitState, Verdict
+from headgate.batch.steps import realtime
 from headgate.batch.steps.attempts import Finding
 from headgate.batch.steps.jobs import batch_client
 from headgate.batch.steps.prompts import Ready, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.domain.estimate import estimate_tokens
-from headgate.wire.json import Raw
+from headgate.wire.json import JsonObject, Raw
 
 GROUP = 500
 
@@ -27,6 +33,9 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
         return Verdict.NEXT
     plan = run.steps[chunk.step]
     units = [u for u in run.tables.units(chunk.id) if u.state is UnitState.TODO]
+    least = batch_client(run, plan).dialect.limits.min_rows
+    if 0 < len(units) < least:
+        return await _one_by_one(run, chunk, len(units), least)
     row = await run.tables.empty_segment(run.row.key, f"segments/requests-{chunk.id:06d}.jsonl.zst")
     writer = run.tables.writer(row)
     sizes: list[RowSize] = []
@@ -52,6 +61,13 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
     return Verdict.NEXT
 
 
+async def _one_by_one(run: Run, chunk: ChunkRow, units: int, least: int) -> Verdict:
+    """Answer a chunk that is too small for a batch of the provider in the realtime lane, at its prices, and say so."""
+    data: JsonObject = {"chunk": chunk.id, "units": units, "least": least}
+    await run.tables.event(run.row.key, "warning", "too_few_for_batch", data, run.clock())
+    return await realtime.work(run, msgspec.structs.replace(chunk, lane="realtime"))
+
+
 async def _write_requests(run: Run, segment: int, writer: SegmentWriter, ready: Sequence[Ready], sizes: list[RowSize]) -> None:
     lines = []
     for item in ready:
@@ -65,7 +81,7 @@ async def _write_requests(run: Run, segment: int, writer: SegmentWriter, ready: 
 
 def _limits(run: Run, plan: StepPlan) -> ChunkLimits:
     limits = batch_client(run, plan).dialect.limits
-    return ChunkLimits(rows=limits.max_rows, bytes=limits.max_bytes, tokens=limits.max_tokens)
+    return ChunkLimits(rows=limits.max_rows, bytes=limits.max_bytes, tokens=limits.max_tokens, row_bytes=limits.max_row_bytes)
 
 
 def _fault(item: Ready) -> Finding:

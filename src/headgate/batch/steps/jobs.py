@@ -37,7 +37,8 @@ def make_tag(run: Run, plan: StepPlan, submission: SubmissionRow) -> BatchTag:
     assert plan.target is not None
     model = plan.target.model
     endpoint = plan.target.provider.batch_endpoint.replace("{model}", model)
-    return BatchTag(submission.key, submission.prefix, model, endpoint, f"headgate-{secrets.token_hex(16)}")
+    boundary = f"headgate-{secrets.token_hex(16)}"
+    return BatchTag(submission.key, submission.prefix, model, endpoint, boundary, variables=plan.target.variables)
 
 
 def stop_if_fatal(run: Run, error: ProviderError) -> None:
