@@ -59,6 +59,7 @@ _STATUS_KINDS: dict[int, ErrorKind] = {
     429: ErrorKind.RATE_LIMIT,
     503: ErrorKind.OVERLOADED,
     504: ErrorKind.TIMEOUT,
+    529: ErrorKind.OVERLOADED,
 }
 
 _NAME_STATUS: dict[str, int] = {

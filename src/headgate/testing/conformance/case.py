@@ -163,6 +163,11 @@ def keyed(subject: Subject) -> str | None:
     return "the provider serves without a key" if subject.provider.auth.optional else None
 
 
+def textual(subject: Subject) -> str | None:
+    """The need of streams that are lines of text."""
+    return None if subject.chat.stream_type.startswith("text/") or "json" in subject.chat.stream_type else "its streams are binary"
+
+
 def catalogued(subject: Subject) -> str | None:
     """The need of a default model."""
     return None if subject.provider.default_model is not None else "the provider has no default model"

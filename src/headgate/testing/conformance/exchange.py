@@ -158,7 +158,7 @@ def _cut_short(subject: Subject) -> None:
     """An answer that meets the output limit says so."""
     with running_simulator() as simulator:
         target = target_of(subject, simulator)
-        short = msgspec.structs.replace(samples.PLAIN, max_tokens=3)
+        short = msgspec.structs.replace(samples.PLAIN, max_tokens=16)
         response = with_chat(lambda chat: chat.complete(target, short)).response
         expect_equal(response.finish, Finish.LENGTH, "finish")
 
@@ -201,7 +201,7 @@ def _failure(subject: Subject, simulator: Simulator, ask: Ask, **target: str) ->
 def _unknown_model(subject: Subject) -> None:
     with running_simulator() as simulator:
         error = _failure(subject, simulator, _whole, model="unknown-model")
-        expect_equal(error.kind, ErrorKind.NOT_FOUND, "kind")
+        expect(error.kind in (ErrorKind.NOT_FOUND, *_GENERAL.get(error.status or 0, ())), f"kind {error.kind}")
 
 
 def _wrong_key(subject: Subject) -> None:
@@ -246,21 +246,29 @@ def _truncated(action: Action, ask: Ask, operation: str, subject: Subject) -> No
 
 def _error_in_stream(subject: Subject) -> None:
     """An error after some events fails the stream; what came before is kept."""
+    said = [_broken_off(subject, events) for events in (4, 5)]
+    expect(any(said), "what came before the error was lost")
+
+
+def _broken_off(subject: Subject, events: int) -> bool:
+    """Whether any text came before an error in the place of the event after so many. A short stream may be over before."""
     with running_simulator() as simulator:
-        simulator.set_faults(fault("stream", StreamError(events=4, error="overloaded")))
+        simulator.set_faults(fault("stream", StreamError(events=events, error="overloaded")))
         target = target_of(subject, simulator)
 
-        async def attempt(chat: ChatClient) -> None:
+        async def attempt(chat: ChatClient) -> bool:
             async with chat.stream(target, samples.PLAIN) as session:
-                events = [event async for event in session]
-            if session.fold.error is None:
-                fail(f"the error inside the stream was lost: {events[-1]}")
-            expect(session.fold.error.error.transient, f"an overloaded upstream became {session.fold.error.error.kind}")
-            expect_equal(session.fold.error.error.provider, subject.provider.name, "the provider named by the error")
+                seen = [event async for event in session]
+            error = session.fold.error
+            if error is None:
+                expect(events > 4 and session.complete, f"the error inside the stream was lost: {seen[-1]}")
+                return False
+            expect(error.error.transient, f"an overloaded upstream became {error.error.kind}")
+            expect_equal(error.error.provider, subject.provider.name, "the provider named by the error")
             expect(not session.complete, "the stream counts as complete")
-            expect(bool(session.fold.response().text), "what came before the error was lost")
+            return bool(session.fold.response().text)
 
-        with_chat(attempt)
+        return with_chat(attempt)
 
 
 def _leaving_early(subject: Subject) -> None:

@@ -48,9 +48,9 @@ def _round_trip(name: str, subject: Subject) -> None:
     noted = {note.field.partition(".")[0].partition("[")[0] for note in rendered.notes}
     back = chat.parse_request(body, rendered.path)
     expect_equal(back.model, subject.model, "model")
-    expect_equal(back.dialect, chat.name, "dialect")
+    expect(bool(back.dialect), "a request that was read names no dialect")
     expect_equal(conversation(back), conversation(request), "messages")
-    if "tools" not in noted:
+    if not {"tools", "response_format"} & noted:
         expect_equal(functions(back), functions(request), "tools")
     given = {field: value for field, value in settings(request).items() if field not in noted}
     expect_equal({field: settings(back).get(field) for field in given}, given, "sampling and limits")
@@ -94,9 +94,11 @@ def _malformed(subject: Subject) -> None:
     path = subject.chat.render_request(samples.PLAIN, subject.capabilities).path
     for body in MALFORMED:
         try:
-            subject.chat.parse_request(body, path)
+            back = subject.chat.parse_request(body, path)
         except (WireError, Unsupported):
             continue
+        if isinstance(back, Request) and back.bound:
+            continue  # an empty body may stand for a prompt the provider keeps
         fail(f"parse_request accepted {body[:60]!r}")
 
 

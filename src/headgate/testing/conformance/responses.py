@@ -30,12 +30,12 @@ MALFORMED = (
 
 
 def _round_trip(name: str, subject: Subject) -> None:
-    """parse(render(x)) says what x said. Some wires have no id."""
+    """parse(render(x)) says what x said. Some wires have no id, or no model."""
     wanted = samples.ANSWERS[name]
     back = subject.chat.parse_response(subject.chat.render_response(wanted))
     expect_equal(answer(back), answer(wanted), "the answer")
     expect(not back.id or wanted.id in back.id, f"the id {wanted.id!r} became {back.id!r}")
-    expect_equal(back.model, wanted.model, "model")
+    expect(back.model in ("", wanted.model), f"the model {wanted.model!r} became {back.model!r}")
 
 
 def _verbatim(subject: Subject) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from headgate.dialects.base import ChatDialect, StreamContext
 from headgate.domain.events import Failed, Finished, Ping, StreamEvent
 from headgate.domain.fold import Fold, fold
 from headgate.domain.response import Finish, Response
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, Truncated, WireError
 from headgate.testing import samples
-from headgate.testing.conformance.case import Entry, Subject, expect, expect_equal, fail, streams
+from headgate.testing.conformance.case import Entry, Subject, expect, expect_equal, fail, streams, textual
 from headgate.testing.essence import answer
 
 CONTEXT = StreamContext(samples.MODEL, "answer-1", samples.CREATED)
@@ -62,7 +64,7 @@ def _outcome(chat: ChatDialect, pieces: Sequence[bytes]) -> Response:
 
 
 def _framings(subject: Subject) -> None:
-    """CR LF instead of LF, a byte-order mark and comments between server-sent events change nothing (WHATWG)."""
+    """CR LF instead of LF, a byte-order mark and comments between server-sent events change nothing (WHATWG). For streams of text."""
     chat = subject.chat
     data = encoded(chat)
     wanted = _outcome(chat, [data])
@@ -86,7 +88,9 @@ def _truncated(subject: Subject) -> None:
     for at in range(len(data)):
         found = _until(chat, data[:at])
         if found is not None:
-            expect_equal(found.choices, whole.choices, f"what a stream cut after {at} of {len(data)} bytes was taken for")
+            said = tuple(msgspec.structs.replace(choice, extra=None) for choice in found.choices)
+            wanted = tuple(msgspec.structs.replace(choice, extra=None) for choice in whole.choices)
+            expect_equal(said, wanted, f"what a stream cut after {at} of {len(data)} bytes was taken for")
 
 
 def _until(chat: ChatDialect, data: bytes) -> Response | None:
@@ -160,9 +164,9 @@ ENTRIES = (
     Entry("stream-folds", _folds, (streams,)),
     Entry("stream-equals-whole", _equals_whole, (streams,)),
     Entry("stream-every-split", _splits, (streams,)),
-    Entry("stream-framings", _framings, (streams,)),
+    Entry("stream-framings", _framings, (streams, textual)),
     Entry("stream-truncated", _truncated, (streams,)),
-    Entry("stream-unknown-event", _unknown_event, (streams,)),
+    Entry("stream-unknown-event", _unknown_event, (streams, textual)),
     Entry("stream-rubbish", _rubbish, (streams,)),
     Entry("stream-failures", _failures, (streams,)),
     Entry("stream-pings", _pings, (streams,)),
