@@ -11,7 +11,7 @@ BENCHES := $(filter-out bench/_% bench/%_stub.py,$(sort $(wildcard bench/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test lint contracts types style corpus bench proofs docs reference lock clean
+.PHONY: help demo setup test lint contracts types style corpus bench proofs docs reference prices lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' $(MAKEFILE_LIST) | awk '{name = $$1; $$1 = ""; printf "  %-10s%s\n", name, $$0}'
@@ -54,12 +54,15 @@ docs: $(VENV)/.dev ## check the documentation: links, commands, generated pages
 reference: $(VENV)/.dev ## write the generated pages of the documentation anew
 	$(BIN)/python tools/generate_reference.py
 
+prices: $(VENV)/.dev ## bring the catalog's prices up to date; SECOND=file compares them with LiteLLM's map
+	$(BIN)/python tools/import_prices.py $(if $(SECOND),--second $(SECOND))
+
 # The machine's own pip configuration is left out, so that what is written names no index and holds the hashes of every platform's wheels.
 COMPILE := PIP_CONFIG_FILE=/dev/null env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-annotate \
 	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --pip-args '--only-binary :all:'
 
 lock: $(VENV)/.dev ## pin the requirements anew
-	$(COMPILE) -o requirements/runtime.txt pyproject.toml requirements/build.in
+	$(COMPILE) -o requirements/runtime.txt --constraint requirements/constraints.in pyproject.toml requirements/build.in
 	sed -i.old '/^#/d;/^$$/d' requirements/runtime.txt
 	$(COMPILE) -o requirements/dev.txt --constraint requirements/runtime.txt pyproject.toml requirements/build.in requirements/dev.in
 	sed -i.old '/^#/d;/^$$/d' requirements/dev.txt
