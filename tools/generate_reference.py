@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
+import provider_report
 import wire_table
 
 from headgate import errors
@@ -140,6 +141,13 @@ PARTS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     "reference/cli.md": {"commands": commands},
     "reference/errors.md": {"tree": error_tree, "kinds": error_kinds, "upstream": upstream_errors, "ours": own_errors},
     "reference/wire-support.md": {"providers": providers, "chat": wire_table.rows},
+    "reference/provider-report.md": {
+        "date": provider_report.date,
+        "states": provider_report.states,
+        "realtime": provider_report.realtime_cases,
+        "batch": provider_report.batch_cases,
+        "exceptions": provider_report.exceptions,
+    },
 }
 """Page → name of a generated part → what writes it."""
 

@@ -18,7 +18,9 @@ from headgate.domain.capabilities import ANY_MODEL, Capabilities
 Status: TypeAlias = Literal["active", "preview", "retired"]
 Lane: TypeAlias = Literal["realtime", "batch"]
 Grade: TypeAlias = Literal["high", "medium", "low"]
-Kind: TypeAlias = Literal["chat", "completion", "embedding", "image", "speech", "transcription", "realtime", "moderation", "rerank", "video"]
+Kind: TypeAlias = Literal[
+    "chat", "completion", "embedding", "image", "speech", "transcription", "realtime", "moderation", "rerank", "video"
+]
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,9 +78,9 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is known of one model.
 
     `snapshots` are further names the provider itself accepts (sent as written), `aliases` are names of ours (replaced by `id`).
-    `retires` is the announced last day, `successor` what to use instead. `kind` is what the model is for. `surface` names the chat dialect
-    of a model that is not served on its provider's usual wire. `tier` (how much a model can do), `quality` (a rank, the higher the better),
-    `best_for` (words for people) and `tags` (abilities by name: "planning", "code_write") are there for routing to choose by.
+    `retires` is the announced last day, `successor` what to use instead. `kind` is what the model is for. `tier` (how much a
+    model can do), `quality` (a rank, the higher the better), `best_for` (words for people) and `tags` (abilities by name: "planning",
+    "code_write") are there for routing to choose by.
     `modalities` are what goes in, `outputs` what comes out; empty: text in, or not known, and text out.
     """
 
@@ -86,7 +88,6 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     display_name: str
     provider: str = ""
     kind: Kind = "chat"
-    surface: str | None = None
     status: Status = "active"
     tier: Grade | None = None
     quality: int | None = None

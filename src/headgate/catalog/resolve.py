@@ -1,7 +1,9 @@
 """From what a user wrote to a provider and a model (OCT-10 to OCT-13, CON-10, CON-13, CON-15). Pure.
 
 ``provider/model`` is explicit: a model the catalog does not know is allowed, unpriced, with a note. A bare name must be known: to exactly
-one provider, or to the one the surroundings name. Only the first slash separates, so a model may contain slashes and colons itself.
+one provider, or to the one the surroundings name. Providers that resell the models of others do not count where its home is known too.
+Names of local models are anybody's choice: a bare one that looks like one ("phi4:14b") is taken for it (SPN-35). Only the first slash
+separates, so a model may contain slashes and colons itself.
 """
 
 from __future__ import annotations
@@ -81,12 +83,15 @@ def explicit(provider: str, model: str, catalog: Catalog) -> Target:
     card = catalog.find(provider, model)
     if card is not None:
         return _checked(card, model)
-    meant = _meant(model, _names(catalog, provider))
     entry = catalog.providers.get(provider)
+    assumed = None if entry is None else entry.card_for(model)
+    if assumed is not None:
+        return Target(provider, model, assumed)
+    meant = _meant(model, _names(catalog, provider))
     if entry is not None and entry.closed:
         models = ", ".join(card.id for card in entry.models)
         raise ConfigError(f"{provider} has no model {model!r}{meant}; it has {models}", hint=HINT)
-    others = catalog.named(model)
+    others = [other for other in catalog.named(model) if catalog.is_home(other)]
     if entry is not None and others:
         raise ConfigError(f"{model} is a model of {others[0].provider}, not of {provider}", hint=f"headgate models --provider {provider}")
     return Target(provider, model, None, (f"{provider}/{model} is not in the catalog{meant}: its cost is unknown",))
@@ -95,11 +100,7 @@ def explicit(provider: str, model: str, catalog: Catalog) -> Target:
 def _checked(card: ModelCard, written: str) -> Target:
     """The target of a card that was found by the name `written`."""
     if card.status == "retired":
-        when = f" since {card.retires}" if card.retires else ""
-        raise ConfigError(
-            f"{card.provider}/{written} is retired{when}; use {card.provider}/{card.successor} instead",
-            hint=f"headgate ask -m {card.provider}/{card.successor} hello",
-        )
+        raise _retired(card, written)
     model = card.id if written in card.aliases else written.removeprefix("models/")
     notes: tuple[str, ...] = ()
     if card.retires is not None:
@@ -108,15 +109,29 @@ def _checked(card: ModelCard, written: str) -> Target:
     return Target(card.provider, model, card, notes)
 
 
+def _retired(card: ModelCard, written: str) -> ConfigError:
+    when = f" since {card.retires}" if card.retires else ""
+    said = f"{card.provider}/{written} is retired{when}"
+    if card.successor is None:
+        return ConfigError(said, hint=f"headgate models --provider {card.provider}")
+    instead = f"{card.provider}/{card.successor}"
+    return ConfigError(f"{said}; use {instead} instead", hint=f"headgate ask -m {instead} hello")
+
+
 def _bare(name: str, catalog: Catalog, known_providers: Collection[str]) -> Target:
     if name.lower() in known_providers:
         raise ConfigError(f"{name} is a provider, not a model", hint=f"headgate models --provider {name.lower()}")
-    cards = [card for card in catalog.named(name) if card.provider in known_providers]
+    known = [card for card in catalog.named(name) if card.provider in known_providers]
+    cards = [card for card in known if catalog.is_home(card)] or known
     if len(cards) == 1:
         return _checked(cards[0], name)
     if cards:
         choices = ", ".join(f"{card.provider}/{name}" for card in cards)
         raise ConfigError(f"{name} is served by several providers: {choices}", hint=f"headgate ask -m {cards[0].provider}/{name} hello")
+    for provider in inferred(name, catalog, known_providers) if "/" not in name else ():
+        assumed = catalog.providers[provider].card_for(name)
+        if assumed is not None:
+            return Target(provider, name, assumed)
     raise ConfigError(*_unknown(name, catalog, known_providers), hint=HINT)
 
 
@@ -133,9 +148,11 @@ def _unknown(name: str, catalog: Catalog, known_providers: Collection[str]) -> t
 
 
 def inferred(name: str, catalog: Catalog, known_providers: Collection[str]) -> list[str]:
-    """The providers whose model names begin like `name`."""
-    found = (entry for entry in catalog.providers.values() if entry.provider in known_providers)
-    return [entry.provider for entry in found if name.lower().startswith(entry.infer or ("\0",))]
+    """The providers whose model names begin like `name`; where there is none, those whose names contain what `name` contains."""
+    entries = [entry for entry in catalog.providers.values() if entry.provider in known_providers]
+    lowered = name.lower()
+    begun = [entry.provider for entry in entries if lowered.startswith(entry.infer or ("\0",))]
+    return begun or [entry.provider for entry in entries if any(part in lowered for part in entry.infer_containing)]
 
 
 def _names(catalog: Catalog, provider: str) -> list[str]:

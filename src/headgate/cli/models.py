@@ -33,11 +33,13 @@ def models(**options: object) -> int:
 @models.command("update")
 @click.option("-p", "--provider", help="Only this provider.")
 @click.option("--from", "source", type=click.Path(), metavar="FILE", help="Take genai-prices data (JSON) or an Octobatch models.yaml.")
+@click.option("--llm", metavar="MODEL", help="Let this model read the prices of one provider from a saved page.")
+@click.option("--page", type=click.Path(), metavar="FILE", help="The page's text, for --llm.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @click.option("--accept", is_flag=True, help="Believe changes by more than a factor of two, and prices of zero.")
 @click.option("--verbose", is_flag=True, help="Name the models that left a provider's list.")
 def update(**options: object) -> int:
-    """Bring models and prices up to date, from the providers' own lists or from a FILE.
+    """Bring models and prices up to date, from the providers' own lists, a FILE, or a page.
 
     What changed is written to catalog.yaml in the data folder; a file of your own (setting catalog_file) goes before it. Models are added
     and completed, never removed. Lists say what there is, few say what it costs: a model without a known price is unpriced. Exit code 1:

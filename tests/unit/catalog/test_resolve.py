@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from headgate.catalog.cards import Catalog, ModelCard, ProviderCards
@@ -184,3 +185,100 @@ def test_steps_that_cannot_be_resolved(levels: tuple[str | None, ...], with_keys
     with pytest.raises(ConfigError) as caught:
         step(levels, with_keys)
     assert said in str(caught.value)
+
+
+def served(provider: str, *models: ModelCard, home: bool = True, **more: object) -> ProviderCards:
+    cards = tuple(ModelCard(id=card.id, display_name=card.id, provider=provider, status=card.status) for card in models)
+    return msgspec.structs.replace(ProviderCards(provider=provider, label=provider, home=home, models=cards), **more)
+
+
+def test_a_bare_name_means_the_model_at_its_home() -> None:
+    model = ModelCard(id="m", display_name="m")
+    resold = Catalog((served("reseller", model, home=False), served("maker", model)))
+    assert resolve("m", None, resold, {"maker", "reseller"}).name == "maker/m"
+    assert resolve("m", None, resold, {"reseller"}).name == "reseller/m"
+    assert resolve("reseller/m", None, resold, {"maker", "reseller"}).name == "reseller/m"
+    twice = Catalog((served("one", model), served("two", model), served("reseller", model, home=False)))
+    with pytest.raises(ConfigError, match="several providers: one/m, two/m"):
+        resolve("m", None, twice, {"one", "two", "reseller"})
+
+
+def test_a_model_that_is_retired_at_home_is_not_looked_for_elsewhere() -> None:
+    gone = Catalog(
+        (
+            served("maker", ModelCard(id="m", display_name="m", status="retired")),
+            served("r", ModelCard(id="m", display_name="m"), home=False),
+        )
+    )
+    with pytest.raises(ConfigError, match="maker/m is retired") as caught:
+        resolve("m", None, gone, {"maker", "r"})
+    assert caught.value.hint == "headgate models --provider maker"
+
+
+ALL = dict.fromkeys(CATALOG.providers)
+
+
+@pytest.mark.parametrize(
+    ("name", "providers"),
+    [
+        ("gpt-99", ["openai"]),
+        ("o1-new", ["openai"]),
+        ("o3-new", ["openai"]),
+        ("claude-9", ["anthropic"]),
+        ("amazon.nova-new-v1:0", ["bedrock"]),
+        ("anthropic.claude-9-v1:0", ["bedrock"]),
+        ("us.anthropic.claude-9-v1:0", ["bedrock"]),
+        ("eu.amazon.nova-new-v1:0", ["bedrock"]),
+        ("apac.amazon.nova-new-v1:0", ["bedrock"]),
+        ("global.anthropic.claude-9-v1:0", ["bedrock"]),
+        ("arn:aws:bedrock:us-east-1:1:application-inference-profile/x", ["bedrock"]),
+        ("ft:gpt-4o-mini-2024-07-18:acme::abc", ["openai"]),
+        ("grok-99", ["xai"]),
+        ("gemini-99", ["gemini"]),
+        ("phi4:14b", ["ollama"]),
+        ("phi4", []),
+    ],
+)
+def test_the_provider_of_a_name_by_its_beginning_before_its_colon(name: str, providers: list[str]) -> None:
+    assert inferred(name, CATALOG, ALL) == providers
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("gpt-4o", "openai/gpt-4o"),
+        ("gemini-3.8-flash", "gemini/gemini-3.8-flash"),
+        ("amazon.nova-lite-v1:0", "bedrock/amazon.nova-lite-v1:0"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("llama3.2:3b", "ollama/llama3.2:3b"),
+        ("mistral", "ollama/mistral"),
+        ("phi4:14b", "ollama/phi4:14b"),
+        ("grok-4.3", "xai/grok-4.3"),
+        ("whisper-large-v3", "groq/whisper-large-v3"),
+        ("azure_openai/gpt-4o", "azure_openai/gpt-4o"),
+        ("bedrock/amazon.nova-new-v1:0", "bedrock/amazon.nova-new-v1:0"),
+    ],
+)
+def test_names_among_all_providers(name: str, target: str) -> None:
+    assert resolve(name, None, CATALOG, ALL).name == target
+
+
+@pytest.mark.parametrize(
+    "name", ["grok-beta", "gpt-4-turbo", "claude-3-5-sonnet-20241022", "gemini-2.0-flash-001", "gpt-5-codex", "llama-3.3-70b-versatile"]
+)
+def test_retired_names_of_old_configurations_say_what_to_use(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is retired.*; use ") as caught:
+        resolve(name, None, CATALOG, ALL)
+    assert (caught.value.hint or "").startswith("headgate ask -m ")
+
+
+@pytest.mark.parametrize("name", ["ft:gpt-4o-mini-2024-07-18:acme::abc", "someone/model:free", "opanai/llama:3b"])
+def test_a_colon_alone_does_not_make_a_local_model(name: str) -> None:
+    with pytest.raises(ConfigError, match="unknown"):
+        resolve(name, None, CATALOG, ALL)
+
+
+def test_unknown_models_of_a_cloud_are_not_taken_for_local_ones() -> None:
+    with pytest.raises(ConfigError, match="unknown model"):
+        resolve("gpt-oss:120b-cloud", None, CATALOG, ALL)
+    assert resolve("ollama/gpt-oss:120b-cloud", None, CATALOG, ALL).card is None

@@ -44,7 +44,6 @@ def test_a_good_file() -> None:
         ('batch_factor: "1/3"', 'batch_factor: "half"', "batch_factor"),
         ("display_name:", "dispaly_name:", "dispaly_name"),
         ("snapshots: [gpt-4o-ours]", "aliases: [gpt-4o]", "belongs to"),
-        ("snapshots: [gpt-4o-ours]", "status: retired", "needs a successor"),
         ("models:", "models: [", "mine.yaml:"),
         ('batch_factor: "1/3"', 'fees: [{name: x, per_thousand: "-1"}]', "fee x"),
         (

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from headgate.assembly.models_extract import from_page
 from headgate.assembly.models_update import Outcome, from_file, from_lists, write
 from headgate.assembly.parts import load_parts
 from headgate.catalog.cards import ModelCard, Price, day_of
 from headgate.catalog.resolve import known_provider
 from headgate.cli import sanitize
 from headgate.cli.actions.output import table
+from headgate.errors import UsageError
 from headgate.wire.json import encode_text
 
 _HEADS = ("model", "in", "out", "batch", "context", "output", "for", "status")
@@ -69,16 +71,20 @@ def _row(card: ModelCard, price: Price | None) -> tuple[str, ...]:
     )
 
 
-def update(provider: str | None, source: str | None, dry_run: bool, accept: bool, verbose: bool) -> int:
+def update(provider: str | None, source: str | None, llm: str | None, page: str | None, dry_run: bool, accept: bool, verbose: bool) -> int:
     """See `headgate models update --help`."""
+    if (llm is None) != (page is None) or (llm is not None and (provider is None or source is not None)):
+        raise UsageError("--llm needs --page and --provider, and no --from", hint="headgate models update --help")
     parts = load_parts()
     only = known_provider(provider, parts.providers) if provider is not None else None
     now = time.time()
     today = day_of(now)
-    if source is None:
-        outcomes = asyncio.run(from_lists(parts, only, today, now, accept))
-    else:
+    if llm is not None and page is not None and only is not None:
+        outcomes = asyncio.run(from_page(parts, llm, Path(page), only, today, accept))
+    elif source is not None:
         outcomes = from_file(parts, Path(source), only, today, accept)
+    else:
+        outcomes = asyncio.run(from_lists(parts, only, today, now, accept))
     for outcome in outcomes:
         for line in _told(outcome, verbose):
             click.echo(sanitize(line))

@@ -42,5 +42,5 @@ def read_faults(path: Path) -> tuple[Rule, ...]:
 
 def _ready(simulator: Simulator) -> None:
     url = simulator.url
-    click.echo(f"simulator on {url} (OpenAI {url}/openai/v1, Anthropic {url}/anthropic, Gemini {url}/gemini)")
+    click.echo(f"simulator on {url} (OpenAI {url}/openai/v1, Anthropic {url}/anthropic, Gemini {url}/gemini, and further wires)")
     click.echo(f"use it with: HEADGATE_SIM_URL={url} headgate ask hello -m sim-openai/sim-small")
