@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from headgate.client.target import Credential, filled
 from headgate.client.tokens import Token, TokenSource
@@ -41,15 +42,20 @@ def base_url(provider: Provider, environment: Environment) -> tuple[str, bool]:
     for name in provider.url_env:
         found = environment.get(name)
         if found is not None:
-            return as_url(found.value), True
+            return as_url(found.value, provider.base_url), True
     return provider.base_url, False
 
 
-def as_url(text: str) -> str:
-    """A base URL as variables such as OLLAMA_HOST write it: without a scheme, or as the address a server listens on."""
+def as_url(text: str, usual: str) -> str:
+    """A base URL as variables such as OLLAMA_HOST write it: without a scheme, without a port, or as the address a server listens on.
+
+    What is left out is taken from the `usual` URL; a URL that names its scheme has that scheme's port.
+    """
     url = text.strip().rstrip("/")
     if "://" not in url:
-        url = f"http://{url}"
+        own, parts = urlsplit(usual), urlsplit(f"//{url}")
+        port = "" if parts.port is not None or own.port is None else f":{own.port}"
+        url = f"{own.scheme}://{parts.netloc}{port}{parts.path}"
     return url.replace("//0.0.0.0", "//127.0.0.1", 1)
 
 

@@ -118,7 +118,7 @@ def _addresses(
     ca_file = str(settings.ca_file) if settings.ca_file is not None else None
     proxy = None if provider.simulated else settings.proxy
     if connection.base_url is not None:
-        url = filled(as_url(connection.base_url), variables)
+        url = filled(as_url(connection.base_url, provider.base_url), variables)
         whole = parse_origin(_whole(url, provider.base_path, provider), allow_private=True, proxy=proxy, ca_file=ca_file)
         paths = {key: _whole(url, path, provider) for key, path in provider.hosts}
         return whole, {key: parse_origin(path, allow_private=True, proxy=proxy, ca_file=ca_file) for key, path in paths.items()}

@@ -64,9 +64,10 @@ class Target(msgspec.Struct, frozen=True):
     def on(self, name: str) -> Target:
         """This target asked in the wire `name`, where the provider serves the model on it; else this target as it is."""
         bound = self.card.surface if self.card is not None else None
-        if self.provider.speaks(name) is None or (bound is not None and bound != name):
+        found = self.provider.carries(name, self.model)
+        if found is None or (bound is not None and bound != found.name):
             return self
-        return msgspec.structs.replace(self, surface=name)
+        return msgspec.structs.replace(self, surface=found.name)
 
     @property
     def name(self) -> str:

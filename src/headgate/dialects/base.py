@@ -97,6 +97,7 @@ class ChatDialect(msgspec.Struct, frozen=True):
     * `render_response(response)` / `parse_response(body)`: a whole answer. A 200 with an error object raises `ProviderError`.
     * `stream_decoder()` / `stream_encoder(context)`: one streamed answer.
     * `render_error(error)` / `parse_error(status, headers, body)`: `headers` keys are lower-case; never raises.
+    * `reads`: the dialect whose requests this one carries without loss, in another frame ("anthropic_messages" for Claude on Bedrock).
     * `review(request, response)`: what an answer shows to have been lost of its request (a prompt the server cut without a word).
     """
 
@@ -111,3 +112,4 @@ class ChatDialect(msgspec.Struct, frozen=True):
     parse_error: Callable[[int, dict[str, str], bytes], ProviderError]
     stream_type: str = "text/event-stream"
     review: Callable[[Request, Response], tuple[Note, ...]] = no_review
+    reads: str = ""

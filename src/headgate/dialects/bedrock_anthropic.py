@@ -194,4 +194,5 @@ DIALECT = ChatDialect(
     render_error=render_error,
     parse_error=parse_error,
     stream_type="application/vnd.amazon.eventstream",
+    reads=_INNER.name,
 )

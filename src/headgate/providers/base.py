@@ -39,6 +39,8 @@ Signer: TypeAlias = Callable[[str, Outgoing], Headers]
 """From a key and a call to the headers that authenticate it."""
 Route: TypeAlias = Callable[[str, str, Mapping[str, str]], str]
 """From a dialect's path, the model and the provider's variables to the path this provider wants."""
+Serves: TypeAlias = Callable[[str, str], bool]
+"""Whether the wire of this name serves this model."""
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +95,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     of its embeddings, `count` the one it counts tokens in. `base_url` is what dialect paths are appended to; `variables` fill the braces
     in it. `url_env` lists variables that replace `base_url` as a whole. When `base_url_env` is set, that variable (a setting of the same
     name) replaces scheme, host and port, and `base_path` is appended. `hosts` are further addresses that flows name by their keys.
-    `route` rewrites the paths of dialects.
+    `route` rewrites the paths of dialects; `serves` says which models are served on which wire, where not all are on all.
 
     `batch_endpoint` is the endpoint named in rows of a batch ("{model}" is filled in). `max_age` is how many seconds a batch may stay
     open before it is cancelled and salvaged. `capabilities` are assumed of models without a card. `api` is the version of
@@ -120,6 +122,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     base_path: str = ""
     hosts: tuple[tuple[str, str], ...] = ()
     route: Route | None = None
+    serves: Serves | None = None
     capabilities: Capabilities = ANY_MODEL
     allow_private: bool = False
     simulated: bool = False
@@ -129,6 +132,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     def dialects(self) -> tuple[ChatDialect, ...]:
         """Every chat wire it speaks, the usual one first."""
         return (self.chat, *self.surfaces)
+
+    def carries(self, name: str, model: str) -> ChatDialect | None:
+        """The chat wire on which it serves `model` and that carries requests of the wire `name` without loss."""
+        found = (dialect for dialect in self.dialects if name in (dialect.name, dialect.reads))
+        return next((dialect for dialect in found if self.serves is None or self.serves(dialect.name, model)), None)
 
     def speaks(self, name: str) -> ChatDialect | None:
         """Its chat wire of that name."""

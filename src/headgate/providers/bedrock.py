@@ -33,6 +33,11 @@ def signed(key: str, call: Outgoing) -> Headers:
     )
 
 
+def serves(wire: str, model: str) -> bool:
+    """Claude alone is behind InvokeModel in the Messages wire."""
+    return wire != bedrock_anthropic.DIALECT.name or "anthropic." in model
+
+
 PROVIDER = Provider(
     name="bedrock",
     label="Amazon Bedrock",
@@ -45,6 +50,7 @@ PROVIDER = Provider(
     ),
     chat=bedrock_converse.DIALECT,
     surfaces=(bedrock_anthropic.DIALECT,),
+    serves=serves,
     embed=embed_bedrock.DIALECT,
     batch=batch_bedrock.DIALECT,
     batch_endpoint="/model/{model}/converse",

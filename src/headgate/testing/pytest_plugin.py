@@ -88,11 +88,21 @@ def headgate_sim(pytestconfig: pytest.Config, headgate_sim_settings: SimSettings
         yield simulator
 
 
+def variables_of_providers() -> set[str]:
+    """Every variable in which a provider looks for a key, a part of one, an address or a part of one."""
+    return {
+        name.removesuffix("?")
+        for provider in PROVIDERS.values()
+        for names in (provider.auth.env, provider.auth.parts, provider.url_env, *(variable.env for variable in provider.variables))
+        for name in names
+    }
+
+
 @pytest.fixture
 def headgate_environment(headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The working folder of a user without keys or settings, whose simulated providers lie at `headgate_sim`."""
-    kept = {name for provider in PROVIDERS.values() for name in provider.auth.env}
-    for name in [name for name in os.environ if name.startswith("HEADGATE_") or name in kept]:
+    kept = variables_of_providers()
+    for name in [name for name in os.environ if name.startswith(("HEADGATE_", "GENAI_")) or name in kept]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(VARIABLE, headgate_sim.url)
     monkeypatch.setenv("HEADGATE_DATA_DIR", str(tmp_path / "data"))

@@ -46,18 +46,22 @@ def test_a_missing_variable_is_named_with_what_sets_it() -> None:
     ("text", "url"),
     [
         ("http://host:1/", "http://host:1"),
-        ("localhost:11434", "http://localhost:11434"),
-        ("0.0.0.0:11434", "http://127.0.0.1:11434"),
+        ("localhost:11500", "http://localhost:11500"),
+        ("0.0.0.0:11500", "http://127.0.0.1:11500"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("host/base", "http://host:11434/base"),
+        ("http://host", "http://host"),
         ("https://x.example/base/", "https://x.example/base"),
     ],
 )
 def test_addresses_may_be_written_as_servers_write_theirs(text: str, url: str) -> None:
-    assert as_url(text) == url
+    assert as_url(text, "http://localhost:11434") == url
 
 
 def test_a_variable_replaces_the_address_as_a_whole() -> None:
     assert base_url(PLAIN, Environment({})) == ("https://acme.example/v1", False)
-    assert base_url(PLAIN, Environment({"ACME_URL": "acme.local:9"})) == ("http://acme.local:9", True)
+    assert base_url(PLAIN, Environment({"ACME_URL": "http://acme.local:9"})) == ("http://acme.local:9", True)
+    assert base_url(PLAIN, Environment({"ACME_URL": "acme.local:9"})) == ("https://acme.local:9", True), "keys go out encrypted"
 
 
 def test_a_key_of_several_parts_needs_all_that_are_required() -> None:

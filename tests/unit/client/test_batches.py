@@ -7,36 +7,39 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headgate.client import BatchClient
+from headgate.client import BatchClient, Target
+from headgate.client.chat import prepare
 from headgate.dialects.batch import BatchHandle, BatchRequestRow, BatchRows, BatchStatus, BatchTag
 from headgate.errors import ErrorKind, ProviderError, Unsupported
 from headgate.providers import PROVIDERS
 from headgate.sim.faults import Status
 from headgate.sim.server import Simulator
+from headgate.testing import samples
 from headgate.testing.simulators import END_OF_BATCH, fault, simulated_target, with_batches
 from headgate.transport.http1 import HttpClient
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
 
-BODIES = {
-    "sim-openai": b'{"model":"sim-small","messages":[{"role":"user","content":"Hello."}]}',
-    "sim-anthropic": b'{"model":"sim-small","max_tokens":50,"messages":[{"role":"user","content":"Hello."}]}',
-    "sim-gemini": b'{"contents":[{"role":"user","parts":[{"text":"Hello."}]}]}',
-}
-each = pytest.mark.parametrize("name", sorted(BODIES))
+BATCHES = sorted(name for name, provider in PROVIDERS.items() if provider.simulated and provider.batch is not None)
+each = pytest.mark.parametrize("name", BATCHES)
+JOBS_BY_ID = {"sim-gemini": "batches/none", "sim-bedrock": "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/none"}
+"""What an unknown job is called where jobs have more than a plain id."""
 
 
-def tag_and_rows(name: str) -> tuple[BatchTag, BatchRows]:
-    """A job of three rows."""
-    endpoint = PROVIDERS[name].batch_endpoint.format(model="sim-small")
-    rows = tuple(BatchRequestRow(f"u-{n}", endpoint, BODIES[name]) for n in range(3))
-    return BatchTag("run:1", "u", "sim-small", endpoint, "a-boundary"), BatchRows(rows)
+def tag_and_rows(target: Target) -> tuple[BatchTag, BatchRows]:
+    """A job of three rows, or of as many as the wire wants at least."""
+    provider = target.provider
+    assert provider.batch is not None
+    endpoint = provider.batch_endpoint.format(model=target.model)
+    body = prepare(target, samples.PLAIN).body
+    rows = tuple(BatchRequestRow(f"u-{n}", endpoint, body) for n in range(max(3, provider.batch.limits.min_rows)))
+    return BatchTag("run:1", "u", target.model, endpoint, "a-boundary", variables=target.variables), BatchRows(rows)
 
 
 @each
 def test_a_job_from_submission_to_rows_on_disk(name: str, headgate_sim: Simulator) -> None:
     target = simulated_target(PROVIDERS[name], headgate_sim)
-    tag, rows = tag_and_rows(name)
+    tag, rows = tag_and_rows(target)
 
     async def live(client: BatchClient) -> list[str]:
         handle = await client.submit(tag, rows)
@@ -48,9 +51,10 @@ def test_a_job_from_submission_to_rows_on_disk(name: str, headgate_sim: Simulato
         (path,) = {Path(file.path) for file in files if file.kind == "output"}
         return sorted(str(row.custom_id) for row in [*decoder.feed(path.read_bytes()), *decoder.close()])
 
-    assert with_batches(target, live) == ["u-0", "u-1", "u-2"]
-    assert {line.account for line in headgate_sim.bill.lines} == {"sim-headgate"}
-    assert len(headgate_sim.bill.lines) == 3
+    assert with_batches(target, live) == sorted(row.custom_id for row in rows.rows)
+    account = target.credential.key.reveal().partition(":")[0]
+    assert {line.account for line in headgate_sim.bill.lines} == {account}
+    assert len(headgate_sim.bill.lines) == len(rows.rows)
 
 
 @each
@@ -59,9 +63,10 @@ def test_a_refused_key_names_its_variable(name: str, headgate_sim: Simulator) ->
 
     async def look(client: BatchClient) -> None:
         with pytest.raises(ProviderError) as caught:
-            await client.find(tag_and_rows(name)[0], 0.0)
+            await client.find(tag_and_rows(target)[0], 0.0)
         assert caught.value.provider == name
-        assert caught.value.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION)
+        refused = (ErrorKind.BAD_REQUEST,) if name == "sim-xai" else (ErrorKind.AUTH, ErrorKind.PERMISSION)
+        assert caught.value.kind in refused
         if caught.value.kind is ErrorKind.AUTH:
             assert caught.value.hint == "check the key in HEADGATE_SIM_KEY (account 'tests')"
 
@@ -72,7 +77,7 @@ def test_a_refused_key_names_its_variable(name: str, headgate_sim: Simulator) ->
 def test_an_unclear_submission_is_found_again(name: str, headgate_sim: Simulator) -> None:
     """The job may exist although creating it failed with a 5xx: whoever asks `find` learns."""
     target = simulated_target(PROVIDERS[name], headgate_sim)
-    tag, rows = tag_and_rows(name)
+    tag, rows = tag_and_rows(target)
     headgate_sim.set_faults(fault("batch_create", Status("unavailable"), first=1))
 
     async def retry(client: BatchClient) -> None:
@@ -98,7 +103,7 @@ def test_a_provider_without_a_batch_api_says_what_to_do(headgate_sim: Simulator,
 @each
 def test_an_unknown_job_is_not_found(name: str, headgate_sim: Simulator) -> None:
     target = simulated_target(PROVIDERS[name], headgate_sim)
-    handle = BatchHandle("batches/none" if name == "sim-gemini" else "none")
+    handle = BatchHandle(JOBS_BY_ID.get(name, "none"))
 
     async def look(client: BatchClient) -> None:
         with pytest.raises(ProviderError) as caught:

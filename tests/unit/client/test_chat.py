@@ -14,7 +14,7 @@ from headgate.domain.events import Delta
 from headgate.domain.fold import Fold
 from headgate.domain.request import HostedTool
 from headgate.domain.response import Finish
-from headgate.errors import ErrorKind, ProviderError, TooLarge, Truncated, Unsupported
+from headgate.errors import ErrorKind, ProviderError, TooLarge, Truncated, Unsupported, WireError
 from headgate.providers import PROVIDERS
 from headgate.sim.faults import Action, CutStream, Delay, DropReply, Garbage, Huge, Status, StreamError, Twist
 from headgate.sim.server import Simulator
@@ -28,6 +28,8 @@ pytest_plugins = ["headgate.testing.pytest_plugin"]
 SIMULATED = sorted(name for name, provider in PROVIDERS.items() if provider.simulated)
 KEYS_ARE_ARGUMENTS = {"sim-xai"}
 """Where a wrong key is an invalid argument, told by nothing but words (recorded traffic: 400)."""
+NAMELESS = {"bedrock_converse"}
+"""Wires whose answers do not say which model made them."""
 
 
 @pytest.fixture(params=SIMULATED)
@@ -64,7 +66,8 @@ def test_a_call_tells_when_it_happened_and_what_it_was(target: Target) -> None:
 def test_the_target_names_the_model_whatever_the_request_said(target: Target, headgate_sim: Simulator) -> None:
     request = msgspec.structs.replace(samples.PLAIN, model="something-else")
     exchange = with_chat(lambda chat: chat.complete(target, request))
-    assert exchange.response.model == target.model == headgate_sim.requests[0].model
+    assert headgate_sim.requests[0].model == target.model
+    assert exchange.response.model == ("" if target.chat.name in NAMELESS else target.model)
 
 
 def test_a_whole_call_never_streams(target: Target, headgate_sim: Simulator) -> None:
@@ -169,7 +172,7 @@ def test_a_page_of_html_is_bad_content(target: Target, headgate_sim: Simulator) 
 
 def test_a_page_of_html_instead_of_a_stream_is_no_answer(target: Target, headgate_sim: Simulator) -> None:
     headgate_sim.set_faults(fault("stream", Garbage()))
-    with pytest.raises((Truncated, ProviderError)):
+    with pytest.raises((Truncated, WireError, ProviderError)):
         with_chat(streaming(target))
 
 
@@ -193,7 +196,7 @@ def test_a_refused_key_names_its_variable_and_account(target: Target, headgate_s
         assert (error.kind, error.status, error.transient) == (ErrorKind.BAD_REQUEST, 400, False)
         return
     assert error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION)
-    assert error.hint == "check the key in HEADGATE_SIM_KEY (account 'tests')"
+    assert error.kind is ErrorKind.PERMISSION or error.hint == "check the key in HEADGATE_SIM_KEY (account 'tests')"
 
 
 def test_a_server_that_needs_no_key_is_sent_none_unless_there_is_one(headgate_sim: Simulator) -> None:
@@ -205,11 +208,12 @@ def test_a_server_that_needs_no_key_is_sent_none_unless_there_is_one(headgate_si
     assert (with_key["authorization"], "authorization" in without) == ("Bearer any-key-will-do", False)
 
 
-def test_an_answer_that_azures_content_filter_stopped(headgate_sim: Simulator) -> None:
+def test_a_prompt_that_azures_content_filter_stops_is_told_as_such(headgate_sim: Simulator) -> None:
     target = simulated_target(PROVIDERS["sim-azure_openai"], headgate_sim)
     headgate_sim.set_faults(fault("chat", Twist("refusal")))
-    response = with_chat(lambda chat: chat.complete(target, samples.PLAIN)).response
-    assert response.finish is Finish.CONTENT_FILTER
+    error = failing(lambda chat: chat.complete(target, samples.PLAIN))
+    assert (error.kind, error.status, error.code) == (ErrorKind.CONTENT_FILTER, 400, "content_filter")
+    assert not error.transient
 
 
 @pytest.mark.parametrize("name", ["sim-openai", "sim-anthropic"])

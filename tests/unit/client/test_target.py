@@ -13,7 +13,7 @@ from headgate.catalog.cards import ModelCard
 from headgate.client import Credential, Target, Token, TokenSource, filled, make_origin
 from headgate.client.target import conceal_key, refusal, secrets_of
 from headgate.config import Secret
-from headgate.dialects import anthropic_messages, openai_chat
+from headgate.dialects import anthropic_messages, bedrock_anthropic, openai_chat
 from headgate.domain.capabilities import Capabilities
 from headgate.errors import ConfigError, ErrorKind
 from headgate.providers.base import Auth, Outgoing, Provider, Variable
@@ -138,3 +138,13 @@ def test_a_refused_token_is_fetched_anew() -> None:
 def test_a_target_with_a_lasting_key_is_ready_as_it_is() -> None:
     lasting = target()
     assert asyncio.run(lasting.ready()) is lasting
+
+
+def test_a_wire_in_another_frame_is_taken_where_it_serves_the_model() -> None:
+    def serves(wire: str, model: str) -> bool:
+        return wire != "bedrock_anthropic" or "anthropic." in model
+
+    framed = msgspec.structs.replace(PROVIDER, surfaces=(bedrock_anthropic.DIALECT,), serves=serves)
+    claude = msgspec.structs.replace(target(framed), model="eu.anthropic.claude-x-v1:0")
+    assert claude.on("anthropic_messages").chat.name == "bedrock_anthropic"
+    assert claude.chat.name == target(framed).on("anthropic_messages").chat.name == "openai_chat"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headgate.dialects.anthropic_messages.encoder import MessagesEncoder
 from headgate.dialects.anthropic_messages.errors import parse_error, render_error
-from headgate.dialects.anthropic_messages.render import render_request
+from headgate.dialects.anthropic_messages.render import BETAS, render_request
 from headgate.dialects.anthropic_messages.request import parse_request
 from headgate.dialects.anthropic_messages.response import parse_response, render_response
 from headgate.dialects.anthropic_messages.stream import MessagesDecoder
@@ -24,4 +24,4 @@ DIALECT = ChatDialect(
     parse_error=parse_error,
 )
 
-__all__ = ["DIALECT", "unwrap_structured"]
+__all__ = ["BETAS", "DIALECT", "unwrap_structured"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from headgate.dialects.anthropic_messages.blocks import LIST
 from headgate.dialects.anthropic_messages.compose import content_value
 from headgate.dialects.anthropic_messages.conversation import render_conversation
@@ -17,8 +19,12 @@ from headgate.domain.capabilities import Capabilities
 from headgate.domain.content import Opaque, Thinking, ToolCall, ToolResult
 from headgate.domain.request import Message, Reasoning, Request, require_unbound
 from headgate.errors import Unsupported
+from headgate.wire.http import Headers
 from headgate.wire.json import Json, JsonObject
 
+BETAS = "anthropic_beta"
+"""Key under which a request keeps the names of betas, whichever way they came."""
+BETA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 DEFAULT_MAX_TOKENS = 4096
 """Asked for, and reported, when neither the caller nor the model's card names a number (OCT-27)."""
 
@@ -28,7 +34,16 @@ def render_request(request: Request, capabilities: Capabilities) -> RenderedRequ
     require_unbound(request, NAME)
     losses = Losses(capabilities, request.dialect)
     payload = _own(request, losses) if losses.own else _foreign(request, losses)
-    return RenderedRequest(PATH, payload, tuple(losses.notes))
+    return RenderedRequest(PATH, payload, tuple(losses.notes), _betas(payload) if BETAS in payload else ())
+
+
+def _betas(payload: JsonObject) -> Headers:
+    """The betas a request names, out of its body: they travel in a header on this wire (in the body on Bedrock)."""
+    named = payload[BETAS]
+    if not isinstance(named, list) or not all(isinstance(name, str) and BETA.fullmatch(name) for name in named):
+        return ()
+    del payload[BETAS]
+    return (("anthropic-beta", ",".join(named)),) if named else ()
 
 
 _OWN_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "tool": "user", "developer": "system"}

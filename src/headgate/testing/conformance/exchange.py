@@ -53,7 +53,7 @@ async def _streamed(chat: ChatClient, target: Target) -> object:
 def target_of(subject: Subject, simulator: Simulator, model: str | None = None, key: str | None = None) -> Target:
     """The default model (or another) at the simulator, asked in the wire under test."""
     target = simulated_target(subject.provider, simulator, model, key)
-    return target.on(subject.surface) if subject.surface else target
+    return msgspec.structs.replace(target, surface=subject.surface)
 
 
 def _complete(subject: Subject) -> None:
