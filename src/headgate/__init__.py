@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headgate.assembly.faces import AsyncClient, Client
     from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError, Unsupported, UsageError
-    from headgate.library import Completion
+    from headgate.library import Completion, Embeddings, TokenCount
 
 __version__ = "0.1.0"
 
@@ -25,9 +25,11 @@ _PUBLIC: dict[str, str] = {
     "Client": "headgate.assembly.faces",
     "Completion": "headgate.library",
     "ConfigError": "headgate.errors",
+    "Embeddings": "headgate.library",
     "ErrorKind": "headgate.errors",
     "HeadgateError": "headgate.errors",
     "ProviderError": "headgate.errors",
+    "TokenCount": "headgate.library",
     "Unsupported": "headgate.errors",
     "UsageError": "headgate.errors",
 }
@@ -38,9 +40,11 @@ __all__ = [
     "Client",
     "Completion",
     "ConfigError",
+    "Embeddings",
     "ErrorKind",
     "HeadgateError",
     "ProviderError",
+    "TokenCount",
     "Unsupported",
     "UsageError",
     "__version__",

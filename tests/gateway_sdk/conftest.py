@@ -31,7 +31,9 @@ def books(rig: Rig) -> Iterator[int]:
     rig.run(rig.drain())
     written = rig.all_receipts()[receipts:]
     if all(receipt.status == "ok" and receipt.usage.source == "provider" for receipt in written):
-        assert sorted(receipt.cost_nanos or 0 for receipt in written) == sorted(line.nanos for line in rig.sim.bill.lines[lines:])
+        booked, billed = [receipt.cost_nanos or 0 for receipt in written], [line.nanos for line in rig.sim.bill.lines[lines:]]
+        assert sum(booked) == sum(billed)
+        assert sorted(booked) == sorted(billed) or len(booked) < len(billed), "only embeddings take several calls for one request"
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,21 @@ import pytest
 HERE = Path(__file__).parent
 FILES = tuple(
     HERE / f"test_translation_{name}.py"
-    for name in ("openai_chat", "anthropic_messages", "gemini_generate", "ollama_chat", "openai_responses", "bedrock_converse")
+    for name in (
+        "openai_chat",
+        "anthropic_messages",
+        "gemini_generate",
+        "ollama_chat",
+        "openai_responses",
+        "bedrock_converse",
+        "openai_completions",
+        "embeddings",
+    )
 )
 WANTED = frozenset(range(1, 78))
 
 ELSEWHERE = {
     58: "answers from a cache, which is not there",
-    59: "embeddings, pictures and sound, which have no dialect",
     60: "tests/unit/client/test_chat.py::test_case_60_what_a_failure_costs",
     66: "tests/unit/client/test_chat.py::test_case_66_a_client_that_leaves_cancels_upstream",
     68: "tests/gateway_sdk/test_openai.py::test_stamps",

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "serve": "headgate.cli.serve:serve",
     "sim": "headgate.cli.sim:sim",
     "status": "headgate.cli.runs:status",
+    "tokens": "headgate.cli.tokens:tokens",
 }
 
 SUMMARIES: dict[str, str] = {
@@ -38,6 +39,7 @@ SUMMARIES: dict[str, str] = {
     "serve": "Start the gateway.",
     "sim": "Start the provider simulator.",
     "status": "Show how a run stands.",
+    "tokens": "Count the tokens of a question.",
 }
 
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from headgate.config import Secret
-from headgate.dialects import anthropic_messages, openai_chat
+from headgate.dialects import (
+    anthropic_messages,
+    embed_gemini,
+    embed_openai,
+    gemini_generate,
+    openai_chat,
+    openai_completions,
+    openai_responses,
+)
+from headgate.gateway.asking import read_ask_in_path
 from headgate.gateway.endpoints.chat import Chat
+from headgate.gateway.endpoints.embed import Embed
+from headgate.gateway.endpoints.gemini import Gemini
 from headgate.gateway.endpoints.health import healthz
 from headgate.gateway.endpoints.models import Models
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.app import App
-from headgate.serving.envelopes import Surface, anthropic_envelope, openai_envelope
+from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
 from headgate.serving.metering import Meter
+from headgate.serving.response import Endpoint
 from headgate.serving.routes import BODY_LIMIT, Route, Routes
 
 OPENAI = Surface("openai", openai_envelope, openai_chat.DIALECT)
+COMPLETIONS = Surface("openai", openai_envelope, openai_completions.DIALECT)
+RESPONSES = Surface("openai_responses", openai_envelope, openai_responses.DIALECT)
 ANTHROPIC = Surface("anthropic", anthropic_envelope, anthropic_messages.DIALECT)
+GEMINI = Surface("gemini", gemini_envelope, gemini_generate.DIALECT)
 
 
 def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
@@ -25,13 +40,30 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
     """
     meter = Meter(parts.ledger, parts.clock, parts.new_id)
     models = Models(parts)
+
+    def asked(path: str, endpoint: Endpoint, surface: Surface) -> Route:
+        return Route(method="POST", path=path, endpoint=endpoint, surface=surface, body_limit=body_limit)
+
+    gemini = gemini_endpoint(parts, meter)
     routes = Routes(
         (
-            Route(method="POST", path="/v1/chat/completions", endpoint=Chat(parts, meter, OPENAI), surface=OPENAI, body_limit=body_limit),
-            Route(method="POST", path="/v1/messages", endpoint=Chat(parts, meter, ANTHROPIC), surface=ANTHROPIC, body_limit=body_limit),
+            asked("/v1/chat/completions", Chat(parts, meter, OPENAI), OPENAI),
+            asked("/v1/completions", Chat(parts, meter, COMPLETIONS), COMPLETIONS),
+            asked("/v1/responses", Chat(parts, meter, RESPONSES), RESPONSES),
+            asked("/v1/embeddings", Embed(parts, meter, OPENAI, embed_openai.DIALECT), OPENAI),
+            asked("/v1/messages", Chat(parts, meter, ANTHROPIC), ANTHROPIC),
+            asked("/v1beta/models/*", gemini, GEMINI),
             Route(method="GET", path="/v1/models", endpoint=models.list, surface=OPENAI),
             Route(method="GET", path="/v1/models/*", endpoint=models.get, surface=OPENAI),
+            asked("/v1/models/*", gemini, GEMINI),
             Route(method="GET", path="/healthz", endpoint=healthz, auth=False, any_host=True),
         )
     )
     return App(routes, key=key, hosts=hosts, on_stop=meter.drain)
+
+
+def gemini_endpoint(parts: GatewayParts, meter: Meter) -> Gemini:
+    """Google's surface."""
+    chat = Chat(parts, meter, GEMINI, read_ask_in_path)
+    vectors = Embed(parts, meter, GEMINI, embed_gemini.DIALECT, read_ask_in_path)
+    return Gemini({"generateContent": chat, "streamGenerateContent": chat, "embedContent": vectors, "batchEmbedContents": vectors})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import parse_qs, quote
 
 import msgspec
 
@@ -23,12 +24,17 @@ LONGEST_MODEL = 512
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request body, opened one level deep: every value but the few named ones stays as its bytes came."""
+    """A request body, opened one level deep: every value but the few named ones stays as its bytes came.
+
+    `path` is the path as dialects read it, `array` says that the stream is to be one JSON array (Google's form without ``alt=sse``).
+    """
 
     body: bytes
     fields: dict[str, msgspec.Raw]
     model: str
     stream: bool
+    path: str = ""
+    array: bool = False
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -48,24 +54,44 @@ class Job(msgspec.Struct, frozen=True):
         """The target speaks the client's dialect: bytes pass through."""
         return self.target.chat.name == self.dialect.name
 
-    @property
-    def strict(self) -> bool:
-        """The client wants no loss: any becomes an error."""
-        return (self.request.header("x-headgate-strict") or "").strip().lower() in _TRUE
+
+def read_ask(body: bytes, request: Request) -> Ask:
+    """Open a request whose body names the model.
+
+    Raises `Refused` (400) for what is no JSON object or a field of the wrong type, `ConfigError` for no model.
+    """
+    fields = open_body(body)
+    model = check_model(read_field(fields, "model", str))
+    return Ask(body, fields, model, bool(read_field(fields, "stream", bool)), request.path)
 
 
-def read_ask(body: bytes) -> Ask:
-    """Open a request body. Raises `Refused` (400) for what is no JSON object or a field of the wrong type, `ConfigError` for no model."""
+def read_ask_in_path(body: bytes, request: Request) -> Ask:
+    """Open a request whose path names the model and what is wanted, as ``MODEL:streamGenerateContent``. Raises as `read_ask` does."""
+    fields = open_body(body)
+    name, _, verb = request.params[0].rpartition(":")
+    model = check_model(name)
+    stream = verb.startswith("stream")
+    sse = "sse" in parse_qs(request.query, max_num_fields=64).get("alt", ())
+    version = request.path.lstrip("/").partition("/")[0]
+    path = f"/{version}/models/{quote(name, safe='/')}:{verb}{'?alt=sse' if stream else ''}"
+    return Ask(body, fields, model, stream, path, stream and not sse)
+
+
+def open_body(body: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of a JSON object, unread. Raises `Refused` (400)."""
     try:
-        fields = _fields.decode(body)
+        return _fields.decode(body)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Refused(400, f"the request body must be a JSON object: {error}", code="invalid_json") from error
-    model = read_field(fields, "model", str)
+
+
+def check_model(model: str | None) -> str:
+    """The name of a model as a client wrote it. Raises `Refused` (400) for none, `ConfigError` for one that is too long to be any."""
     if not model:
         raise Refused(400, "model must be given: GET /v1/models lists what can be asked", code="missing_model", param="model")
     if len(model) > LONGEST_MODEL:
         raise ConfigError(f"no model has a name longer than {LONGEST_MODEL} characters", hint="GET /v1/models lists what can be asked")
-    return Ask(body, fields, model, bool(read_field(fields, "stream", bool)))
+    return model
 
 
 def read_field(fields: dict[str, msgspec.Raw], name: str, kind: type[T]) -> T | None:
@@ -79,9 +105,9 @@ def read_field(fields: dict[str, msgspec.Raw], name: str, kind: type[T]) -> T | 
         raise Refused(400, f"{name} is not as it must be: {error}", code="invalid_type", param=name) from error
 
 
-def check_strict(job: Job, notes: tuple[Note, ...]) -> None:
-    """In strict mode, raises `Unsupported` for the first field that would not arrive as asked."""
-    if notes and job.strict:
+def check_strict(request: Request, notes: tuple[Note, ...]) -> None:
+    """For a client that wants no loss (``x-headgate-strict``), raises `Unsupported` for the first field that would not arrive as asked."""
+    if notes and (request.header("x-headgate-strict") or "").strip().lower() in _TRUE:
         first = notes[0]
         raise Unsupported(f"{first.field} would be {first.action}: {first.reason}", param=first.field)
 

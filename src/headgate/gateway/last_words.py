@@ -14,7 +14,14 @@ from headgate.wire.sse import sse_event
 
 
 def last_words(job: Job, error: HeadgateError) -> bytes:
-    """The error event of the job's surface: a provider's own error by the dialect, ours in the surface's envelope."""
+    """The error event of the job's surface: a provider's own error by the dialect, ours in the surface's envelope.
+
+    A Responses stream gets an `error` event of its own: `response.failed` would need the whole response that was begun.
+    """
+    if job.dialect.name == "openai_responses":
+        fault = fault_of(error)
+        event = {"type": "error", "code": fault.code or "server_error", "message": fault.message, "param": fault.param}
+        return sse_event(encode(event), "error")
     if is_providers_own(error):
         context = StreamContext(job.target.model, job.tab.call.id, int(job.tab.call.at))
         return job.dialect.stream_encoder(context).render_event(Failed(error))

@@ -41,10 +41,12 @@ async def pass_through(job: Job) -> Answer:
 
 
 def outgoing(job: Job) -> Outgoing:
-    """The client's body with the model's own name in it and, for a chat completions stream, usage asked for (translation case 55)."""
+    """The client's body with the model's own name in it and, for a stream that is not asked to carry it, usage (translation case 55)."""
+    wire = WIRES[job.dialect.name]
     fields, added = dict(job.ask.fields), False
-    fields["model"] = msgspec.Raw(encode(job.target.model))
-    if job.dialect.name == "openai_chat":
+    if not wire.model_in_path:
+        fields["model"] = msgspec.Raw(encode(job.target.model))
+    if wire.asks_usage:
         check_choices(job, read_field(fields, "n", int))
         options = read_field(fields, "stream_options", dict[str, msgspec.Raw]) or {}
         added = job.ask.stream and bytes(options.get("include_usage", b"")) != _TRUE
@@ -52,8 +54,8 @@ def outgoing(job: Job) -> Outgoing:
             fields["stream_options"] = msgspec.Raw(encode({**options, "include_usage": msgspec.Raw(_TRUE)}))
     body = encode(fields)
     job.tab.describe(request_bytes=len(body))
-    wire = WIRES[job.dialect.name]
-    send = job.target.placed(Send("POST", upstream_path(wire, job.request), body, (CONTENT_TYPE,)))
+    path = upstream_path(wire, job.request, job.target, job.ask.stream)
+    send = job.target.placed(Send("POST", path, body, (CONTENT_TYPE,)))
     return Outgoing(send, upstream_headers(wire, job.request, job.target, send, job.tab.call.id), added)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
 
 from headgate.client import ChatClient
 from headgate.client.chat import StreamSession, prepare
+from headgate.dialects.anthropic_messages import BETAS
 from headgate.dialects.base import StreamContext
 from headgate.domain.request import Request as Conversation
 from headgate.domain.response import Response as Completion
 from headgate.errors import HeadgateError, WireError
+from headgate.gateway.array_stream import as_array
 from headgate.gateway.asking import Job, check_choices, check_strict
 from headgate.gateway.last_words import farewell, last_words
 from headgate.gateway.passthrough import UNBUFFERED
@@ -22,7 +24,7 @@ from headgate.serving.response import JSON, NO_STORE, Answer, Response, Stream
 from headgate.wire.http import Headers
 
 PING = b": ping\n\n"
-_ID_HEADERS = {"openai": "x-request-id", "anthropic": "request-id"}
+_ID_HEADERS = {"anthropic": "request-id"}
 
 
 async def translate(job: Job) -> Answer:
@@ -33,11 +35,18 @@ async def translate(job: Job) -> Answer:
 def understand(job: Job) -> Conversation:
     """The request as a value. Raises `Refused` (400) with the place of what is malformed."""
     try:
-        conversation = job.dialect.parse_request(job.ask.body, job.request.path)
+        conversation = job.dialect.parse_request(job.ask.body, job.ask.path)
     except WireError as error:
         raise Refused(400, error.message, code="invalid_request", param=error.param) from error
     check_choices(job, conversation.n)
-    return conversation
+    betas = job.request.values("anthropic-beta") if job.dialect.name == "anthropic_messages" else ()
+    return _with_betas(conversation, betas) if betas else conversation
+
+
+def _with_betas(conversation: Conversation, values: Sequence[str]) -> Conversation:
+    """The request with the betas of the client's header, for providers that take them (translation case 113)."""
+    names = [name.strip() for name in ",".join(values).split(",") if name.strip()]
+    return msgspec.structs.replace(conversation, extra={**(conversation.extra or {}), BETAS: list(dict.fromkeys(names))})
 
 
 async def _whole(job: Job) -> Response:
@@ -46,24 +55,27 @@ async def _whole(job: Job) -> Response:
         conversation = understand(job)
         ready = prepare(job.target, msgspec.structs.replace(conversation, stream=None, stream_usage=None))
         tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
-        check_strict(job, ready.rendered.notes)
+        check_strict(job.request, ready.rendered.notes)
         tab.called = True
         exchange = await ChatClient(job.parts.http).complete_prepared(job.target, ready, request_id=tab.call.id)
         tab.answered(exchange.response, exchange.upstream_id)
+        tab.describe(request_bytes=len(ready.body), notes=exchange.notes)
         body = job.dialect.render_response(_dated(job, exchange.response))
     assert tab.receipt is not None
     return Response(200, (JSON, NO_STORE, *_own_id(job), *stamps(tab.call, tab.receipt.cost)), body)
 
 
 def _dated(job: Job, completion: Completion) -> Completion:
-    """The answer with an id and a time, which some wires do not have and others must."""
+    """The answer with an id, a model and a time, which some wires do not have and others must."""
     created = completion.created if completion.created is not None else int(job.tab.call.at)
-    return msgspec.structs.replace(completion, created=created, id=completion.id or job.tab.call.id)
+    return msgspec.structs.replace(
+        completion, created=created, id=completion.id or job.tab.call.id, model=completion.model or job.target.model
+    )
 
 
 def _own_id(job: Job) -> Headers:
     """Our request id under the name the surface's clients look for."""
-    return ((_ID_HEADERS[job.surface.name], job.tab.call.id),)
+    return ((_ID_HEADERS.get(job.surface.name, "x-request-id"), job.tab.call.id),)
 
 
 class StreamTranslation:
@@ -77,8 +89,10 @@ class StreamTranslation:
         job = self._job
         chunks = self._run()
         await anext(chunks)
-        headers = (("content-type", job.dialect.stream_type), NO_STORE, UNBUFFERED, *_own_id(job), *stamps(job.tab.call))
-        return Stream(200, headers, chunks, keep_alive=PING, farewell=farewell(job))
+        headers = (NO_STORE, UNBUFFERED, *_own_id(job), *stamps(job.tab.call))
+        kind = ("content-type", job.dialect.stream_type)
+        stream = Stream(200, (kind, *headers), chunks, keep_alive=PING, farewell=farewell(job))
+        return await as_array(stream) if job.ask.array else stream
 
     async def _run(self) -> AsyncGenerator[bytes, None]:
         """First an empty piece, once the provider has begun to answer; then the pieces."""
@@ -87,7 +101,7 @@ class StreamTranslation:
             conversation = understand(job)
             session = ChatClient(job.parts.http).stream(job.target, conversation, request_id=tab.call.id)
             tab.describe(request_bytes=session.request_bytes, notes=session.notes)
-            check_strict(job, session.notes)
+            check_strict(job.request, session.notes)
             tab.called = True
             async with session:
                 tab.status, tab.upstream_id, tab.response = 200, session.upstream_id, session.fold.response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import msgspec
 
@@ -13,24 +13,40 @@ from headgate.wire.http import Headers, Send
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """What passes through for one dialect: the path at the provider, request headers, and query parameters with their accepted values."""
+    """What passes through for one dialect: the path at the provider, request headers, and query parameters with their accepted values.
+
+    `model_in_path` says that path and not body names the model, and `path` is for whole answers, `stream_path` for streams. With
+    `asks_usage`, streams carry usage only when they are asked to, by `stream_options`.
+    """
 
     path: str
     headers: tuple[str, ...] = ()
     query: tuple[tuple[str, str], ...] = ()
+    stream_path: str = ""
+    model_in_path: bool = False
+    asks_usage: bool = False
 
 
 WIRES: dict[str, Wire] = {
-    "openai_chat": Wire("/chat/completions"),
+    "openai_chat": Wire("/chat/completions", asks_usage=True),
+    "openai_completions": Wire("/completions", asks_usage=True),
+    "openai_responses": Wire("/responses"),
     "anthropic_messages": Wire("/v1/messages", ("anthropic-version", "anthropic-beta"), (("beta", "true"),)),
+    "gemini_generate": Wire(
+        "/v1beta/models/{model}:generateContent",
+        stream_path="/v1beta/models/{model}:streamGenerateContent?alt=sse",
+        model_in_path=True,
+    ),
 }
 
 _BACK = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id", "openai-processing-ms", "openai-version")
 _LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
-def upstream_path(wire: Wire, request: Request) -> str:
+def upstream_path(wire: Wire, request: Request, target: Target, stream: bool) -> str:
     """The path of the call, with those of the client's query parameters that the provider is to see."""
+    if wire.model_in_path:
+        return (wire.stream_path if stream else wire.path).format(model=quote(target.model, safe="/"))
     wanted = parse_qs(request.query, max_num_fields=64) if request.query and wire.query else {}
     kept = "&".join(f"{name}={value}" for name, value in wire.query if value in wanted.get(name, ()))
     return f"{wire.path}?{kept}" if kept else wire.path

@@ -14,6 +14,7 @@ from headgate.wire.json import JsonObject, decode, encode
 
 Face: TypeAlias = Literal["library", "cli", "gateway", "run"]
 Status: TypeAlias = Literal["ok", "error", "cancelled"]
+Operation: TypeAlias = Literal["chat", "embed"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 RANDOM_BYTES = 10
@@ -57,6 +58,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     model_answered: str | None = None
     dialect_in: str | None = None
     dialect_out: str | None = None
+    operation: Operation = "chat"
     lane: Literal["realtime", "batch"] = "realtime"
     stream: bool = False
     status: Status = "ok"

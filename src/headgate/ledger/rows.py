@@ -9,7 +9,7 @@ import msgspec
 
 from headgate.dialects.base import Note
 from headgate.domain.usage import BUCKETS, Usage
-from headgate.ledger.receipt import Attempt, Filter, Receipt, Settlement, Total
+from headgate.ledger.receipt import Attempt, Filter, Operation, Receipt, Settlement, Total
 from headgate.wire.json import JsonObject
 
 Value: TypeAlias = str | int | float | None
@@ -23,12 +23,13 @@ class _Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fees: dict[str, int] = {}
     unit_prices: dict[str, str] = {}
     native: JsonObject | None = None
+    operation: Operation = "chat"
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Detail).decode
 
-_PLAIN = tuple(name for name in Receipt.__struct_fields__ if name not in {"attempts", "usage", "notes", "unit_prices"})
+_PLAIN = tuple(name for name in Receipt.__struct_fields__ if name not in {"attempts", "usage", "notes", "unit_prices", "operation"})
 _SETTLED = tuple(name for name in Settlement.__struct_fields__ if name != "usage")
 _FILTERED = tuple(name for name in Filter.__struct_fields__ if name != "before")
 
@@ -42,7 +43,14 @@ def named_rows(cursor: sqlite3.Cursor) -> list[dict[str, Value]]:
 def receipt_row(receipt: Receipt) -> dict[str, Value]:
     """The parameters of `insert_receipt`."""
     usage = receipt.usage
-    detail = _Detail(attempts=receipt.attempts, notes=receipt.notes, fees=usage.fees, unit_prices=receipt.unit_prices, native=usage.native)
+    detail = _Detail(
+        attempts=receipt.attempts,
+        notes=receipt.notes,
+        fees=usage.fees,
+        unit_prices=receipt.unit_prices,
+        native=usage.native,
+        operation=receipt.operation,
+    )
     row: dict[str, Value] = {name: getattr(receipt, name) for name in _PLAIN}
     row.update(_buckets(usage), usage_source=usage.source, detail=_encode(detail).decode())
     return row
@@ -58,6 +66,7 @@ def receipt_of(row: dict[str, Value]) -> Receipt:
         "attempts": detail.attempts,
         "notes": detail.notes,
         "unit_prices": detail.unit_prices,
+        "operation": detail.operation,
     }
     return msgspec.convert(document, Receipt)
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TypeAlias, Unpack
 
 import msgspec
 
-from headgate.client import ChatClient, StreamSession, Target
+from headgate.client import ChatClient, EmbedClient, StreamSession, Target
 from headgate.client.chat import prepare
+from headgate.client.counting import TokenCount, Tokenizer, count_tokens
 from headgate.dialects.base import Note
 from headgate.domain.content import Text
+from headgate.domain.embedding import EmbedRequest
 from headgate.domain.events import BlockStart, Delta, Failed, StreamEvent
 from headgate.domain.request import Request
 from headgate.errors import HeadgateError, Unsupported, UsageError
 from headgate.library.completion import Completion, completion_of
+from headgate.library.embeddings import Embeddings, EmbedOptions, embed_request, embeddings_of
 from headgate.library.options import Messages, Options, make_request
 from headgate.library.parts import LibraryParts
 from headgate.serving.metering import Meter, Tab
@@ -50,16 +53,46 @@ class AsyncClient:
         async with self._counted(), tab.settled_now_by(meter):
             ready = prepare(target, msgspec.structs.replace(request, stream=None, stream_usage=None))
             tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
-            check_strict(options, ready.rendered.notes)
+            check_strict(ready.rendered.notes, options.get("strict", False))
             tab.called = True
             exchange = await ChatClient(parts.http).complete_prepared(target, ready, request_id=tab.call.id, limit=options.get("timeout"))
             tab.answered(exchange.response, exchange.upstream_id)
+            tab.describe(request_bytes=len(ready.body), notes=exchange.notes)
         assert tab.receipt is not None
         return completion_of(exchange.response, tab.receipt)
 
     def stream(self, model: str | Request, messages: Messages | None = None, **options: Unpack[Options]) -> AsyncStream:
         """A streamed answer: ``async with client.stream(…) as stream: async for text in stream: …``. Raises as `complete` does."""
         return AsyncStream(self._prepare, make_request(model, messages, options), options, self._open)
+
+    async def embed(
+        self, model: str | EmbedRequest, inputs: str | Sequence[str] | None = None, **options: Unpack[EmbedOptions]
+    ) -> Embeddings:
+        """A vector for each text, in as many calls to that one model as it needs, with one receipt. Raises as `complete` does."""
+        request = embed_request(model, inputs, options)
+        parts, meter, target = await self._prepare(request)
+        tab = Tab(meter.call(parts.face, target, operation="embed"))
+        async with self._counted(), tab.settled_now_by(meter):
+            session = EmbedClient(parts.http).begin(target, request, request_id=tab.call.id, limit=options.get("timeout"))
+            tab.describe(request_bytes=session.request_bytes, notes=session.notes)
+            check_strict(session.notes, options.get("strict", False))
+            tab.called, tab.response = True, session.so_far
+            exchange = await session.run()
+            tab.answered(session.so_far(), exchange.upstream_id)
+        assert tab.receipt is not None
+        return embeddings_of(exchange.response, tab.receipt)
+
+    async def count_tokens(
+        self, model: str | Request, messages: Messages | None = None, *, tokenizer: Tokenizer | None = None, **options: Unpack[Options]
+    ) -> TokenCount:
+        """Tokens of a request's input, and who counted them: the provider where it does, else `tokenizer`, else an estimate.
+
+        Costs nothing and leaves no receipt. Raises as `complete` does.
+        """
+        request = make_request(model, messages, options)
+        parts, _, target = await self._prepare(request)
+        async with self._counted():
+            return await count_tokens(parts.http, target, request, tokenizer)
 
     async def aclose(self) -> None:
         """Leave the streams that are still open, wait for receipts, and close the parts if they are the client's own.
@@ -95,7 +128,7 @@ class AsyncClient:
             self._calls.discard(ended)
             ended.set_result(None)
 
-    async def _prepare(self, request: Request) -> tuple[LibraryParts, Meter, Target]:
+    async def _prepare(self, request: Request | EmbedRequest) -> tuple[LibraryParts, Meter, Target]:
         """The parts, ready to book, and the target."""
         parts = self._parts
         if parts is None:
@@ -132,7 +165,7 @@ class AsyncStream:
         try:
             session = ChatClient(parts.http).stream(target, self._request, request_id=tab.call.id, limit=self._options.get("timeout"))
             tab.describe(request_bytes=session.request_bytes, notes=session.notes)
-            check_strict(self._options, session.notes)
+            check_strict(session.notes, self._options.get("strict", False))
             tab.called = True
             await session.__aenter__()
         except BaseException as error:
@@ -200,9 +233,9 @@ class AsyncStream:
         self._tab.receipt = await self._meter.settle_now(self._tab.call, self._tab.outcome())
 
 
-def check_strict(options: Options, notes: tuple[Note, ...]) -> None:
+def check_strict(notes: tuple[Note, ...], strict: bool) -> None:
     """With `strict`, raises `Unsupported` for the first field that would not arrive as asked."""
-    if notes and options.get("strict"):
+    if notes and strict:
         first = notes[0]
         raise Unsupported(f"{first.field} would be {first.action}: {first.reason}", param=first.field)
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import TypeVar, Unpack
 
+from headgate.client.counting import TokenCount, Tokenizer
+from headgate.domain.embedding import EmbedRequest
 from headgate.domain.events import StreamEvent
 from headgate.domain.request import Request
 from headgate.errors import UsageError
 from headgate.library.async_client import AsyncClient, AsyncStream
 from headgate.library.completion import Completion
+from headgate.library.embeddings import Embeddings, EmbedOptions
 from headgate.library.options import Messages, Options
 from headgate.library.parts import LibraryParts
 
@@ -118,6 +121,16 @@ class Client:
     def stream(self, model: str | Request, messages: Messages | None = None, **options: Unpack[Options]) -> Stream:
         """A streamed answer: ``with client.stream(…) as stream: for text in stream: …``."""
         return Stream(self._thread, self._client.stream(model, messages, **options))
+
+    def embed(self, model: str | EmbedRequest, inputs: str | Sequence[str] | None = None, **options: Unpack[EmbedOptions]) -> Embeddings:
+        """A vector for each text. Raises as `AsyncClient.embed` does."""
+        return self._thread.run(self._client.embed(model, inputs, **options))
+
+    def count_tokens(
+        self, model: str | Request, messages: Messages | None = None, *, tokenizer: Tokenizer | None = None, **options: Unpack[Options]
+    ) -> TokenCount:
+        """Tokens of a request's input, and who counted them. Raises as `AsyncClient.count_tokens` does."""
+        return self._thread.run(self._client.count_tokens(model, messages, tokenizer=tokenizer, **options))
 
     def close(self) -> None:
         """Cancel calls of other threads, wait for receipts, close the parts if they are the client's own, and join the thread.

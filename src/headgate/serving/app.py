@@ -40,7 +40,7 @@ class App:
         """Serve one request. Never raises a `HeadgateError`: those are answered."""
         surface = PLAIN
         try:
-            surface = self.routes.surface_of(request.path)
+            surface = self.routes.surface_of(request.path, request.method)
             request = msgspec.structs.replace(request, headers=clean_headers(request.headers))
             match = self.routes.find(request.method, request.path)
             self._admit(request, match.route)

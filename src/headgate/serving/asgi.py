@@ -182,7 +182,7 @@ class _Exchange:
 
     async def _fail(self, request: Request, error: HeadgateError) -> None:
         if not self._answering:
-            response = error_response(error, self._app.routes.surface_of(request.path))
+            response = error_response(error, self._app.routes.surface_of(request.path, request.method))
             await self._answer(Response(response.status, response.headers, response.body))
 
 

@@ -87,6 +87,33 @@ def anthropic_envelope(fault: Fault, request_id: str) -> JsonObject:
     return {"type": "error", "error": error, "request_id": request_id or None}
 
 
+_GOOGLE_WORDS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    504: "DEADLINE_EXCEEDED",
+}
+_ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+_BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+
+
+def gemini_envelope(fault: Fault, request_id: str) -> JsonObject:
+    """``{"error": {code, message, status, details}}``: our code is an `ErrorInfo`, a parameter a field violation."""
+    usual = "UNAVAILABLE" if fault.status >= 500 else "INVALID_ARGUMENT"
+    details: list[JsonObject] = []
+    if fault.code is not None:
+        details.append({"@type": _ERROR_INFO, "reason": fault.code.upper(), "domain": "headgate"})
+    if fault.param is not None:
+        details.append({"@type": _BAD_REQUEST, "fieldViolations": [{"field": fault.param, "description": fault.message}]})
+    word = _GOOGLE_WORDS.get(fault.status, usual)
+    return {"error": {"code": fault.status, "message": fault.message, "status": word, "details": details}}
+
+
 PLAIN = Surface("plain", openai_envelope)
 """For what belongs to no wire, such as an unknown path."""
 

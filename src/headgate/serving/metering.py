@@ -19,7 +19,7 @@ from headgate.domain.response import Response
 from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, StoreError, Truncated, WireError
 from headgate.ledger import Attempt, Ledger, Receipt
-from headgate.ledger.receipt import Face, Status
+from headgate.ledger.receipt import Face, Operation, Status
 
 _LOG = logging.getLogger("headgate.metering")
 _INPUTS = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
@@ -42,6 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     dialect_in: str | None = None
     stream: bool = False
+    operation: Operation = "chat"
     request_bytes: int = 0
     notes: tuple[Note, ...] = ()
 
@@ -140,7 +141,8 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
         model=target.model,
         model_answered=response.model or None,
         dialect_in=call.dialect_in,
-        dialect_out=target.chat.name,
+        dialect_out=_wire(call),
+        operation=call.operation,
         stream=call.stream,
         status=_status(outcome),
         finish=None if response.finish is None else response.finish.value,
@@ -156,6 +158,12 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
         duration=attempt.duration,
         first_byte=outcome.first_byte,
     )
+
+
+def _wire(call: Call) -> str:
+    """The name of the wire the target is asked in."""
+    embed = call.target.provider.embed
+    return embed.name if call.operation == "embed" and embed is not None else call.target.chat.name
 
 
 def lists_price(tier: str | None) -> bool:
@@ -191,10 +199,20 @@ class Meter:
         self._writing: set[asyncio.Task[None]] = set()
         self._unwritten: dict[str, Receipt] = {}
 
-    def call(self, face: Face, target: Target, *, dialect_in: str | None = None, stream: bool = False) -> Call:
+    def call(
+        self, face: Face, target: Target, *, dialect_in: str | None = None, stream: bool = False, operation: Operation = "chat"
+    ) -> Call:
         """A new call, beginning now."""
-        clock = asyncio.get_running_loop().time()
-        return Call(id=self._new_id(), at=self._clock(), clock=clock, face=face, target=target, dialect_in=dialect_in, stream=stream)
+        return Call(
+            id=self._new_id(),
+            at=self._clock(),
+            clock=asyncio.get_running_loop().time(),
+            face=face,
+            target=target,
+            dialect_in=dialect_in,
+            stream=stream,
+            operation=operation,
+        )
 
     async def ready(self) -> None:
         """Return when receipts can be written. Raises `StoreError` while earlier ones cannot: what cannot be booked is not called."""

@@ -65,10 +65,11 @@ class Routes:
             )
         return Match(route, params)
 
-    def surface_of(self, path: str) -> Surface:
+    def surface_of(self, path: str, method: str = "") -> Surface:
         """The surface a path belongs to, for errors about it; `PLAIN` when it belongs to none."""
         methods = self._exact.get(path) or self._open.get(self._prefix(path)) or {}
-        return next((route.surface for route in methods.values()), PLAIN)
+        route = methods.get(method) or next(iter(methods.values()), None)
+        return PLAIN if route is None else route.surface
 
     def _methods(self, path: str) -> tuple[dict[str, Route], tuple[str, ...]]:
         methods = self._exact.get(path)

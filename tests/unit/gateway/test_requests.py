@@ -24,9 +24,11 @@ from headgate.testing.raw_http import RawWire, request_bytes
 from headgate.wire.http import Headers
 from headgate.wire.json import Json, JsonObject
 
+ASKED = Request(method="POST", path="/v1/x")
+
 
 def job(body: bytes, surface: Surface = OPENAI, headers: Headers = (), query: str = "") -> Job:
-    ask = read_ask(body)
+    ask = read_ask(body, ASKED)
     target = sim_resolver("http://127.0.0.1:1")(ask.model)
     call = Call(id="r1", at=0.0, clock=0.0, face="gateway", target=target)
     request = Request(method="POST", path="/v1/x", headers=headers, query=query)
@@ -149,7 +151,7 @@ BAD: dict[str, tuple[bytes, str | None]] = {
 def test_bodies_that_are_refused(name: str) -> None:
     body, param = BAD[name]
     with pytest.raises(Refused) as caught:
-        read_ask(body)
+        read_ask(body, ASKED)
     assert caught.value.status == 400
     assert caught.value.param == param or (name == "not UTF-8" and caught.value.param in (None, "model"))
 
@@ -208,5 +210,5 @@ def test_fidelity_is_a_header_whatever_the_fields_are_called() -> None:
 
 def test_a_model_name_is_bounded() -> None:
     with pytest.raises(ConfigError) as caught:
-        read_ask(b'{"model":"' + b"m" * 600 + b'"}')
+        read_ask(b'{"model":"' + b"m" * 600 + b'"}', ASKED)
     assert len(caught.value.message) < 200

@@ -1,6 +1,8 @@
-"""``POST /v1/chat/completions`` and ``POST /v1/messages``: the same steps, in the dialect of the surface."""
+"""The chat endpoints of every surface: the same steps, in the dialect of the surface."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from headgate.client import Target
 from headgate.errors import HeadgateError
@@ -16,9 +18,13 @@ from headgate.serving.response import Answer
 
 
 class Chat:
-    """A chat endpoint. A target that speaks the surface's dialect gets the client's bytes, any other a translation of them."""
+    """A chat endpoint. A target that speaks the surface's dialect gets the client's bytes, any other a translation of them.
 
-    def __init__(self, parts: GatewayParts, meter: Meter, surface: Surface) -> None:
+    `read` opens a request: `read_ask` where the body names the model, `read_ask_in_path` where the path does.
+    """
+
+    def __init__(self, parts: GatewayParts, meter: Meter, surface: Surface, read: Callable[[bytes, Request], Ask] = read_ask) -> None:
+        self._read = read
         self._parts = parts
         self._meter = meter
         self._surface = surface
@@ -27,11 +33,11 @@ class Chat:
         """Answer a chat request, whole or as a stream. Raises `Refused`, `ConfigError`, `StoreError` before a target is known."""
         body = await request.body()
         await self._meter.ready()
-        ask = read_ask(body)
+        ask = self._read(body, request)
         target = await self._parts.resolve(ask.model).ready()
         job = self._job(request, ask, target)
         try:
-            return await (pass_through(job) if job.same_dialect else translate(job))
+            return await (pass_through(job) if job.same_dialect and not ask.array else translate(job))
         except HeadgateError as error:
             return error_response(error, self._surface, job.tab.call.id, stamps(job.tab.call))
 
