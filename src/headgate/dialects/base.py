@@ -98,6 +98,7 @@ class ChatDialect(msgspec.Struct, frozen=True):
     * `stream_decoder()` / `stream_encoder(context)`: one streamed answer.
     * `render_error(error)` / `parse_error(status, headers, body)`: `headers` keys are lower-case; never raises.
     * `reads`: the dialect whose requests this one carries without loss, in another frame ("anthropic_messages" for Claude on Bedrock).
+    * `conversational`: False for a wire of bare prompts, which has no turns and no tools.
     * `review(request, response)`: what an answer shows to have been lost of its request (a prompt the server cut without a word).
     """
 
@@ -113,3 +114,4 @@ class ChatDialect(msgspec.Struct, frozen=True):
     stream_type: str = "text/event-stream"
     review: Callable[[Request, Response], tuple[Note, ...]] = no_review
     reads: str = ""
+    conversational: bool = True

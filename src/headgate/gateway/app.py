@@ -5,6 +5,7 @@ from __future__ import annotations
 from headgate.config import Secret
 from headgate.dialects import (
     anthropic_messages,
+    counting,
     embed_gemini,
     embed_openai,
     gemini_generate,
@@ -14,6 +15,7 @@ from headgate.dialects import (
 )
 from headgate.gateway.asking import read_ask_in_path
 from headgate.gateway.endpoints.chat import Chat
+from headgate.gateway.endpoints.count import Count
 from headgate.gateway.endpoints.embed import Embed
 from headgate.gateway.endpoints.gemini import Gemini
 from headgate.gateway.endpoints.health import healthz
@@ -52,6 +54,7 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             asked("/v1/responses", Chat(parts, meter, RESPONSES), RESPONSES),
             asked("/v1/embeddings", Embed(parts, meter, OPENAI, embed_openai.DIALECT), OPENAI),
             asked("/v1/messages", Chat(parts, meter, ANTHROPIC), ANTHROPIC),
+            asked("/v1/messages/count_tokens", Count(parts, ANTHROPIC, counting.ANTHROPIC), ANTHROPIC),
             asked("/v1beta/models/*", gemini, GEMINI),
             Route(method="GET", path="/v1/models", endpoint=models.list, surface=OPENAI),
             Route(method="GET", path="/v1/models/*", endpoint=models.get, surface=OPENAI),
@@ -66,4 +69,13 @@ def gemini_endpoint(parts: GatewayParts, meter: Meter) -> Gemini:
     """Google's surface."""
     chat = Chat(parts, meter, GEMINI, read_ask_in_path)
     vectors = Embed(parts, meter, GEMINI, embed_gemini.DIALECT, read_ask_in_path)
-    return Gemini({"generateContent": chat, "streamGenerateContent": chat, "embedContent": vectors, "batchEmbedContents": vectors})
+    counts = Count(parts, GEMINI, counting.GEMINI, read_ask_in_path)
+    return Gemini(
+        {
+            "generateContent": chat,
+            "streamGenerateContent": chat,
+            "countTokens": counts,
+            "embedContent": vectors,
+            "batchEmbedContents": vectors,
+        }
+    )

@@ -1,6 +1,6 @@
 """Together AI (API reference: Chat, Embeddings, Batch)."""
 
-from headgate.dialects import embed_openai, openai_chat
+from headgate.dialects import embed_openai, openai_chat, openai_completions
 from headgate.dialects.batch_flavours import BATCH_TOGETHER
 from headgate.providers.base import Auth, Provider
 
@@ -9,6 +9,7 @@ PROVIDER = Provider(
     label="Together AI",
     base_url="https://api.together.xyz/v1",
     chat=openai_chat.DIALECT,
+    surfaces=(openai_completions.DIALECT,),
     embed=embed_openai.DIALECT,
     batch=BATCH_TOGETHER,
     batch_endpoint="/v1/chat/completions",

@@ -24,7 +24,6 @@ from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
-from headgate.dialects import openai_completions
 from headgate.gateway.app import build_app
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Filter, Ledger, Receipt, new_id
@@ -62,11 +61,10 @@ def sim_resolver(sim_url: str, catalog: Catalog | None = None, account: str = "d
 
 
 def with_completions(target: Target) -> Target:
-    """`target` on OpenAI's simulated wire also takes text completions, which its provider declares for no chat model."""
-    provider = target.provider
-    if provider.name != "sim-openai" or provider.speaks(openai_completions.DIALECT.name) is not None:
+    """`target` on OpenAI's simulated wire takes text completions for every model, which the real one does for few."""
+    if target.provider.name != "sim-openai":
         return target
-    return replace(target, provider=replace(provider, surfaces=(*provider.surfaces, openai_completions.DIALECT)))
+    return replace(target, provider=replace(target.provider, serves=None))
 
 
 def fresh_id() -> str:

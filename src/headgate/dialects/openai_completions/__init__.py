@@ -25,6 +25,7 @@ DIALECT = ChatDialect(
     stream_encoder=Encoder,
     render_error=render_error,
     parse_error=parse_error,
+    conversational=False,
 )
 
 __all__ = ["DIALECT"]

@@ -58,7 +58,7 @@ def conformance_cases(provider: Provider, catalog: Catalog | None = None) -> tup
     """Every check for `provider`; the abilities of its default model come from `catalog` (the shipped one)."""
     subject = subject_of(provider, catalog or load_catalog())
     usual = tuple(case_of(entry, subject) for entry in SUITE)
-    further = (msgspec.structs.replace(subject, surface=dialect.name) for dialect in provider.surfaces)
+    further = (msgspec.structs.replace(subject, surface=dialect.name) for dialect in provider.surfaces if dialect.conversational)
     return (*usual, *(case_of(entry, other) for other in further for entry in WIRE_SUITE))
 
 
