@@ -101,7 +101,7 @@ def test_a_stream_without_sse_is_one_array(rig: Rig, model: str) -> None:
 
 
 def test_what_is_not_served(rig: Rig) -> None:
-    for path in ("/v1beta/models/sim-gemini/sim-small:countTokens", "/v1beta/models/sim-gemini/sim-small"):
+    for path in ("/v1beta/models/sim-gemini/sim-small:predictLongRunning", "/v1beta/models/sim-gemini/sim-small"):
         status, data = ask(rig, path, b"{}")
         assert status == 404
         assert json.loads(data)["error"]["status"] == "NOT_FOUND"
