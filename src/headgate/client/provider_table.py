@@ -96,6 +96,8 @@ def _declared(name: str, settings: ProviderSettings) -> Provider:
         default_model=settings.default_model,
         capabilities=settings.capabilities or ANY_MODEL,
         allow_private=bool(settings.allow_private),
+        embeddings=settings.embeddings,
+        batch=settings.batch,
     )
 
 

@@ -41,7 +41,7 @@ class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider. `dialect` and `base_url` together declare one that is not built in; for a built-in one, what is given replaces its own.
 
-    `account` is the account used when none is asked for.
+    `account` is the account used when none is asked for. `embeddings` and `batch` name further wires of a declared provider.
     """
 
     dialect: str | None = None
@@ -57,6 +57,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     allow_private: bool | None = None
     accounts: dict[str, AccountSettings] = {}
     account: str | None = None
+    embeddings: str | None = None
+    batch: str | None = None
 
 
 _decoder = msgspec.json.Decoder(dict[str, ProviderSettings])

@@ -107,9 +107,20 @@ def test_settings_declare_a_provider() -> None:
     assert keyless.auth.optional and keyless.auth.headers("") == () and keyless.allow_private
 
 
+def test_a_declared_provider_may_embed_and_take_batches() -> None:
+    settings = ProviderSettings(
+        base_url="https://x.example/v1", key_env="X_KEY", embeddings="openai_embeddings", batch="batch_openai_files"
+    )
+    made = ProviderTable({"local": settings}, dict)["local"]
+    assert made.embed is not None and made.batch is not None and made.batch_endpoint == "/v1/chat/completions"
+    assert ProviderTable({"o": ProviderSettings(dialect="ollama_chat", base_url="https://x.example")}, dict)["o"].chat.name == "ollama_chat"
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
+        ("local", ProviderSettings(base_url="https://x", embeddings="odd"), "no embeddings wire 'odd'; known are openai_embeddings"),
+        ("local", ProviderSettings(base_url="https://x", batch="odd"), "no batch wire 'odd'; known are batch_openai_files"),
         ("local", ProviderSettings(dialect="openai_chat"), "needs a base_url"),
         ("local", ProviderSettings(dialect="carrier_pigeon", base_url="https://x"), "no dialect 'carrier_pigeon'"),
         ("local", ProviderSettings(base_url="https://x", quirks=("shy",)), "no quirk 'shy'"),
