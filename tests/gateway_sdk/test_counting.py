@@ -9,10 +9,10 @@ from google.genai import types
 
 from headgate.testing.gateway import Rig
 
-COUNTING = ("sim-anthropic", "sim-gemini", "sim-vertex")
+COUNTING = ("sim-openai", "sim-anthropic", "sim-gemini", "sim-vertex")
 
 
-@pytest.mark.parametrize("provider", [*COUNTING, "sim-openai", "sim-bedrock"])
+@pytest.mark.parametrize("provider", [*COUNTING, "sim-groq", "sim-bedrock"])
 def test_anthropics_client_counts_for_every_provider(rig: Rig, provider: str) -> None:
     client = anthropic.Anthropic(base_url=rig.url, api_key=rig.key, max_retries=0)
     reply = client.messages.with_raw_response.count_tokens(
@@ -23,7 +23,7 @@ def test_anthropics_client_counts_for_every_provider(rig: Rig, provider: str) ->
     assert rig.all_receipts() == []
 
 
-@pytest.mark.parametrize("provider", [*COUNTING, "sim-openai"])
+@pytest.mark.parametrize("provider", [*COUNTING, "sim-groq"])
 def test_googles_client_counts_for_every_provider(rig: Rig, provider: str) -> None:
     client = genai.Client(api_key=rig.key, http_options=types.HttpOptions(base_url=rig.url))
     assert (client.models.count_tokens(model=f"{provider}/sim-small", contents="Name three rivers.").total_tokens or 0) > 0

@@ -15,6 +15,6 @@ from headgate.cli.lazy import call
 def tokens(**options: object) -> int:
     """Count the tokens of WORDS, of standard input, or of both, as MODEL would read them.
 
-    Anthropic, Gemini and Vertex are asked, which costs nothing; for others the number is an estimate and says so.
+    OpenAI, Anthropic, Gemini and Vertex are asked, which costs nothing; for others the number is an estimate and says so.
     """
     return call("headgate.cli.actions.tokens:tokens", options)

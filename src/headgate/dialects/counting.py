@@ -1,7 +1,7 @@
 """Asking a provider how many tokens a request has, without asking the model: the same bodies as chat, at another path.
 
-Sources: Anthropic API reference (Count tokens), Gemini API reference (models.countTokens), Vertex AI reference (countTokens); recorded
-traffic of all three.
+Sources: API references of OpenAI (Responses, input tokens), Anthropic (Count tokens), Gemini (models.countTokens) and Vertex AI (countTokens);
+recorded traffic of all four.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from headgate.dialects import anthropic_messages, gemini_generate
+from headgate.dialects import anthropic_messages, gemini_generate, openai_responses
 from headgate.dialects.base import RenderedRequest
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.request import Request
@@ -81,6 +81,29 @@ ANTHROPIC = CountDialect(
     render_request=_anthropic_request,
     parse_request=_anthropic_parse,
     render_response=lambda tokens: encode({"input_tokens": tokens}),
+    parse_response=lambda body: counted(body, "input_tokens"),
+)
+
+OPENAI_PATH = "/responses/input_tokens"
+_OPENAI_KEYS = frozenset(
+    {
+        *("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "truncation"),
+        *("previous_response_id", "conversation"),
+    }
+)
+
+
+def _openai_request(request: Request, capabilities: Capabilities) -> RenderedRequest:
+    rendered = openai_responses.DIALECT.render_request(_bare(request), capabilities)
+    payload = {key: value for key, value in rendered.payload.items() if key in _OPENAI_KEYS}
+    return msgspec.structs.replace(rendered, path=OPENAI_PATH, payload=payload)
+
+
+OPENAI = CountDialect(
+    name="openai_count",
+    render_request=_openai_request,
+    parse_request=openai_responses.DIALECT.parse_request,
+    render_response=lambda tokens: encode({"object": "response.input_tokens", "input_tokens": tokens}),
     parse_response=lambda body: counted(body, "input_tokens"),
 )
 

@@ -97,7 +97,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     name) replaces scheme, host and port, and `base_path` is appended. `hosts` are further addresses that flows name by their keys.
     `route` rewrites the paths of dialects; `serves` says which models are served on which wire, where not all are on all.
 
-    `batch_endpoint` is the endpoint named in rows of a batch ("{model}" is filled in). `max_age` is how many seconds a batch may stay
+    `batch_endpoint` is the endpoint named in rows of a batch ("{model}" is filled in), `batch_variables` are those of the variables that
+    only batches need. `max_age` is how many seconds a batch may stay
     open before it is cancelled and salvaged. `capabilities` are assumed of models without a card. `api` is the version of
     this record that it was written for.
     """
@@ -112,6 +113,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     count: CountDialect | None = None
     batch: BatchDialect | None = None
     batch_endpoint: str = ""
+    batch_variables: tuple[str, ...] = ()
     polling: Polling = Polling()
     max_age: float = 26 * 3600.0
     headers: Headers = ()

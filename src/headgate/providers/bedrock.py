@@ -54,6 +54,7 @@ PROVIDER = Provider(
     embed=embed_bedrock.DIALECT,
     batch=batch_bedrock.DIALECT,
     batch_endpoint="/model/{model}/converse",
+    batch_variables=("batch_bucket", "batch_role"),
     max_age=170 * 3600.0,
     auth=Auth(
         header="authorization",

@@ -1,6 +1,6 @@
 """OpenAI (API reference: Chat Completions, Files, Batch)."""
 
-from headgate.dialects import batch_openai_files, embed_openai, openai_chat, openai_completions, openai_responses
+from headgate.dialects import batch_openai_files, counting, embed_openai, openai_chat, openai_completions, openai_responses
 from headgate.providers.base import Auth, Provider
 
 _PROMPTED = ("gpt-3.5-turbo-instruct", "davinci", "babbage")
@@ -18,6 +18,7 @@ PROVIDER = Provider(
     chat=openai_chat.DIALECT,
     surfaces=(openai_responses.DIALECT, openai_completions.DIALECT),
     serves=serves,
+    count=counting.OPENAI,
     embed=embed_openai.DIALECT,
     batch=batch_openai_files.DIALECT,
     batch_endpoint="/v1/chat/completions",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.client.counting import TokenCount, at_most, count_tokens
-from headgate.dialects.counting import ANTHROPIC, GEMINI, VERTEX, CountDialect, counted
+from headgate.dialects.counting import ANTHROPIC, GEMINI, OPENAI, VERTEX, CountDialect, counted
 from headgate.domain.capabilities import ANY_MODEL
 from headgate.domain.request import Request, user_message
 from headgate.errors import ErrorKind, ProviderError, WireError
@@ -26,7 +26,7 @@ from headgate.transport.http1 import HttpClient
 from headgate.wire.json import decode, encode
 
 CORPUS = Path(os.environ.get("HEADGATE_CORPUS", Path(__file__).parents[3].parent / "shared" / "corpus"))
-COUNTING = ("sim-anthropic", "sim-gemini", "sim-vertex")
+COUNTING = ("sim-openai", "sim-anthropic", "sim-gemini", "sim-vertex")
 
 
 def count(name: str, request: Request, *, faults: bool = False, tokenize: bool = False) -> TokenCount:
@@ -51,9 +51,9 @@ def test_a_provider_that_counts_is_asked(name: str, shown: str) -> None:
 
 
 def test_others_are_estimated_and_say_so() -> None:
-    found = count("sim-openai", samples.PLAIN)
+    found = count("sim-groq", samples.PLAIN)
     assert (found.source, found.tokens) == ("estimated", 4)
-    assert count("sim-openai", samples.PLAIN, tokenize=True).source == "tokenizer"
+    assert count("sim-groq", samples.PLAIN, tokenize=True).source == "tokenizer"
 
 
 def test_a_refusal_of_a_provider_that_counts_is_no_estimate() -> None:
@@ -74,7 +74,7 @@ def test_pictures_have_no_bound_in_bytes() -> None:
     assert at_most(samples.PICTURE) is None
 
 
-@pytest.mark.parametrize("dialect", [ANTHROPIC, GEMINI, VERTEX], ids=lambda found: found.name)
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, GEMINI, VERTEX], ids=lambda found: found.name)
 @pytest.mark.parametrize("shown", ["system", "tool_loop", "tools", "picture"])
 def test_what_is_counted_is_what_would_be_sent(dialect: CountDialect, shown: str) -> None:
     request = msgspec.structs.replace(samples.REQUESTS[shown], model="a-model")
@@ -91,7 +91,7 @@ def test_gemini_and_vertex_word_it_differently() -> None:
     assert {"contents", "systemInstruction"} <= set(VERTEX.render_request(samples.SYSTEM, ANY_MODEL).payload)
 
 
-@pytest.mark.parametrize("dialect", [ANTHROPIC, GEMINI], ids=lambda found: found.name)
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, GEMINI], ids=lambda found: found.name)
 def test_counts_go_there_and_back(dialect: CountDialect) -> None:
     assert dialect.parse_response(dialect.render_response(42)) == 42
     for body in (b"{}", b"[]", b"null", b'{"input_tokens":"7","totalTokens":true}', b'{"input_tokens":-1,"totalTokens":-1}', b"{"):

@@ -132,6 +132,8 @@ def _interrupt(loop: asyncio.AbstractEventLoop, control: Control, number: signal
 def conclude(opened: Opened, result: Result, as_json: bool) -> None:
     """Say how it ended, where things lie, and how to go on."""
     progress = result.progress
+    for notice in result.notices:
+        click.echo(f"note: {notice}", err=True)
     if as_json:
         document = {
             "run": opened.plan.run_id,
@@ -188,6 +190,8 @@ def status(run: str, as_json: bool) -> int:
     for submission in found.submissions:
         seen = submission.raw_status or "not looked at yet"
         click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {submission.rows} rows")
+    for notice in found.notices:
+        click.echo(f"note: {notice}")
     for problem in found.problems:
         click.echo(f"warning: {problem}", err=True)
     return 0
