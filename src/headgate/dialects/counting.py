@@ -1,7 +1,7 @@
 """Asking a provider how many tokens a request has, without asking the model: the same bodies as chat, at another path.
 
-Sources: API references of OpenAI (Responses, input tokens), Anthropic (Count tokens), Gemini (models.countTokens) and Vertex AI (countTokens);
-recorded traffic of all four.
+Sources: API references of OpenAI (Responses, input tokens), Anthropic (Count tokens), Gemini (models.countTokens) and Vertex AI
+(countTokens); recorded traffic of all four.
 """
 
 from __future__ import annotations
