@@ -51,9 +51,9 @@ class EnvelopeBatchProvider(BaseBatchProvider):
     """Batches at one of Headgate's providers.
 
     `config` may hold `api_key` and `base_url` (else both are found as everywhere in Headgate: environment, ``.env``), variables of the
-    provider's address by their names, `timeout` seconds for one call, `models` that are supported beside those of the catalog,
-    `max_prompts_per_batch`, and `receipts` False to book nothing. A `base_url` replaces the provider's whole address, and may be a private
-    one. Results that are fetched leave receipts in the ledger, once.
+    provider's address by their names, `hosts` (URLs of its further hosts by their keys), `timeout` seconds for one call, `models` that
+    are supported beside those of the catalog, `max_prompts_per_batch`, and `receipts` False to book nothing. A `base_url` replaces the
+    provider's whole address, and may be a private one. Results that are fetched leave receipts in the ledger, once.
     """
 
     PROVIDER: ClassVar[Provider | None] = None
@@ -196,11 +196,12 @@ class EnvelopeBatchProvider(BaseBatchProvider):
 
     def _target(self, model: str | None, config: Mapping[str, Json] | None = None) -> Target:
         merged: JsonObject = {**self.config, **(config or {})}
-        key, url = merged.get("api_key"), merged.get("base_url")
+        key, url, hosts = merged.get("api_key"), merged.get("base_url"), merged.get("hosts")
         names = {variable.name for variable in self.provider.variables}
         connection = Connection(
             api_key=Secret(str(key)) if key else None,
             base_url=str(url) if url else None,
+            hosts={key: str(place) for key, place in hosts.items()} if isinstance(hosts, dict) else {},
             variables={name: str(value) for name, value in merged.items() if name in names},
         )
         return direct_target(self.provider, model, connection, self._workspace)

@@ -54,10 +54,14 @@ class Workspace(msgspec.Struct, frozen=True):
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller says about the way to a provider; None is found in the settings. `variables` fill the braces of its address."""
+    """What the caller says about the way to a provider; None is found in the settings. `variables` fill the braces of its address.
+
+    `hosts` are the URLs of its further hosts by their keys, for a `base_url` behind which they do not lie.
+    """
 
     api_key: Secret | None = None
     base_url: str | None = None
+    hosts: Mapping[str, str] = {}
     variables: Mapping[str, str] = {}
 
 
@@ -120,7 +124,8 @@ def _addresses(
     if connection.base_url is not None:
         url = filled(as_url(connection.base_url, provider.base_url), variables)
         whole = parse_origin(_whole(url, provider.base_path, provider), allow_private=True, proxy=proxy, ca_file=ca_file)
-        paths = {key: _whole(url, path, provider) for key, path in provider.hosts}
+        root = url.removesuffix(provider.base_path) if provider.simulated else url
+        paths = {key: connection.hosts.get(key) or (root + path if provider.simulated else url) for key, path in provider.hosts}
         return whole, {key: parse_origin(path, allow_private=True, proxy=proxy, ca_file=ca_file) for key, path in paths.items()}
     if provider.simulated:
         places = {key: msgspec.structs.replace(provider, base_path=path) for key, path in provider.hosts}

@@ -54,7 +54,8 @@ def subject(name: str, sim: Simulator | None = None) -> Subject:
     config = {
         "api_key": other.auth.default if other is not None else "key",
         "base_url": f"{sim.url}{other.base_path}" if other is not None and sim is not None else "http://127.0.0.1:9",
-        **{variable.name: variable.default or "a-name" for variable in provider.variables},
+        "hosts": {key: f"{sim.url}{path}" for key, path in (other.hosts if other is not None else ())} if sim is not None else {},
+        **{variable.name: variable.default or "a-name" for variable in (other or provider).variables},
     }
     return Subject(
         provider_class=cls,
