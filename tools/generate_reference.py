@@ -20,9 +20,10 @@ import provider_report
 import wire_table
 
 from headgate import errors
+from headgate.catalog.fidelity import load_matrix
 from headgate.cli import cli
 from headgate.gateway.app import ANTHROPIC, OPENAI
-from headgate.providers import PROVIDERS
+from headgate.providers import PROVIDERS, Provider
 from headgate.serving.envelopes import Surface, error_response
 from headgate.wire.json import decode
 
@@ -123,13 +124,44 @@ def answer(error: errors.HeadgateError, surface: Surface) -> str:
 
 def providers() -> Iterator[str]:
     """A row for each provider."""
-    yield "| Provider | Chat wire | Batch wire | Key from | Default model |"
-    yield "|---|---|---|---|---|"
+    yield "| Provider | Chat wires | Embeddings | Batch wire | Key from | Default model |"
+    yield "|---|---|---|---|---|---|"
     for provider in PROVIDERS.values():
-        batch = f"`{provider.batch.name}`" if provider.batch else "–"
-        env = ", ".join(f"`{name}`" for name in provider.auth.env)
-        model = f"`{provider.default_model}`" if provider.default_model else "–"
-        yield f"| `{provider.name}` | `{provider.chat.name}` | {batch} | {env} | {model} |"
+        wires = ", ".join(code(dialect.name) for dialect in provider.dialects)
+        embed = code(provider.embed.name if provider.embed else None)
+        batch = code(provider.batch.name if provider.batch else None)
+        yield f"| `{provider.name}` | {wires} | {embed} | {batch} | {key_from(provider)} | {code(provider.default_model)} |"
+
+
+def code(text: str | None) -> str:
+    """A name for a cell; a dash for none."""
+    return f"`{text}`" if text else "–"
+
+
+def key_from(provider: Provider) -> str:
+    """The variables of a provider's key: each of `env` alone, those of `parts` together."""
+    together = " + ".join(f"`{name.removesuffix('?')}`" for name in provider.auth.parts if not name.endswith("?"))
+    found = ", ".join((*(f"`{name}`" for name in provider.auth.env), *([together] if together else [])))
+    return f"{found}; none needed" if provider.auth.optional and not provider.simulated else found
+
+
+def capabilities() -> Iterator[str]:
+    """A table for each surface: what becomes of each feature at each real provider."""
+    matrix = load_matrix()
+    yield f"Found by the conformance suite on {matrix.generated}."
+    for surface in dict.fromkeys(fate.surface for fate in matrix.fates):
+        fates = matrix.of(surface=surface)
+        columns = list(dict.fromkeys(fate.provider for fate in fates))
+        found = {(fate.feature, fate.provider): FATES[fate.fate] for fate in fates}
+        yield from ("", f"## From `{surface}`", "")
+        yield f"| | {' | '.join(f'`{name}`' for name in columns)} |"
+        yield "|---" * (len(columns) + 1) + "|"
+        for feature in dict.fromkeys(fate.feature for fate in fates):
+            yield f"| {feature} | {' | '.join(found[feature, name] for name in columns)} |"
+
+
+FATES = {"sent": "yes", "same wire": "bytes", "approximated": "approx", "dropped": "dropped", "refused": "refused", "—": "–"}
+"""Fates as the command `headgate capabilities` calls them."""
 
 
 def yes(flag: bool) -> str:
@@ -141,6 +173,7 @@ PARTS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     "reference/cli.md": {"commands": commands},
     "reference/errors.md": {"tree": error_tree, "kinds": error_kinds, "upstream": upstream_errors, "ours": own_errors},
     "reference/wire-support.md": {"providers": providers, "chat": wire_table.rows},
+    "reference/capabilities.md": {"matrix": capabilities},
     "reference/provider-report.md": {
         "date": provider_report.date,
         "states": provider_report.states,

@@ -22,8 +22,12 @@ from headgate.batch.pipeline_load import load_pipeline
 from headgate.batch.reasons import Reason
 from headgate.cli import cli
 from headgate.config import Environment, load_settings
+from headgate.config.provider_settings import AccountSettings, ProviderSettings
 from headgate.config.settings import SPECS
-from headgate.providers import PROVIDERS
+from headgate.domain.capabilities import Capabilities
+from headgate.providers import PROVIDERS, Provider
+from headgate.providers.openai_compatible import BATCHES, DIALECTS, EMBEDDINGS
+from headgate.providers.quirks import QUIRKS
 from headgate.sim import faults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,12 +68,24 @@ def sources() -> str:
 
 
 def variables() -> set[str]:
-    """Every environment variable the product reads: those of settings and keys, and the one that names the settings file."""
+    """Every environment variable the product reads: those of settings and providers, and the one that names the settings file."""
     names = {f"HEADGATE_{name.upper()}" for name in SPECS} | {alias for spec in SPECS.values() for alias in spec.aliases}
-    keys = {name for provider in PROVIDERS.values() for name in provider.auth.env}
-    read = names | keys | {"HEADGATE_CONFIG"}
+    keys = {name for provider in PROVIDERS.values() for name in (*provider.auth.env, *required(provider), *optional(provider))}
+    places = {name for provider in PROVIDERS.values() for name in provider.url_env}
+    parts = {name for provider in PROVIDERS.values() for variable in provider.variables for name in variable.env}
+    read = names | keys | places | parts | {"HEADGATE_CONFIG"}
     assert set(LITERAL.findall(sources())) <= read
     return read
+
+
+def required(provider: Provider) -> list[str]:
+    """The variables that make up a key together and must all be set."""
+    return [name for name in provider.auth.parts if not name.endswith("?")]
+
+
+def optional(provider: Provider) -> list[str]:
+    """Those that may be left out."""
+    return [name.removesuffix("?") for name in provider.auth.parts if name.endswith("?")]
 
 
 def command_lines() -> list[tuple[str, str]]:
@@ -99,6 +115,8 @@ def test_commands_in_the_documentation_exist(where: str, line: str) -> None:
         return
     command = cli.get_command(context, words[0])
     assert command is not None, f"{where}: {line}"
+    while isinstance(command, click.Group) and words[1:] and (inner := command.get_command(context, words[1])) is not None:
+        command, words = inner, words[1:]
     parser = command.make_parser(click.Context(command, info_name=words[0], parent=context))
     parser.parse_args(words[1:])
 
@@ -131,6 +149,36 @@ def test_make_targets_in_the_documentation_exist() -> None:
 def test_settings_are_documented_and_what_is_documented_is_a_setting() -> None:
     documented = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", SETTINGS.read_text(encoding="utf-8")))
     assert documented == variables() | DEVELOPMENT
+
+
+def table_rows(heading: str) -> dict[str, list[str]]:
+    """The variables of each row below a heading of the page of settings, in their order, by what the second cell names first."""
+    part = SETTINGS.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    cells = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("| `")]
+    return {re.findall(r"`([^`]+)`", row[1])[0]: re.findall(r"`([^`]+)`", row[0]) for row in cells}
+
+
+@pytest.mark.parametrize("name", sorted(name for name, provider in PROVIDERS.items() if not provider.simulated))
+def test_where_a_providers_key_is_looked_for_is_documented_in_that_order(name: str) -> None:
+    provider = PROVIDERS[name]
+    assert table_rows("Provider keys")[name] == [*provider.auth.env, *required(provider), *optional(provider)]
+
+
+def test_where_addresses_come_from_is_documented_in_that_order() -> None:
+    wanted = {f"providers.{p.name}.variables.{v.name}": list(v.env) for p in PROVIDERS.values() for v in p.variables if v.env}
+    wanted |= {f"providers.{p.name}.base_url": list(p.url_env) for p in PROVIDERS.values() if p.url_env}
+    assert table_rows("Where providers are") == wanted
+
+
+def test_every_key_of_a_providers_settings_is_explained() -> None:
+    part = SETTINGS.read_text(encoding="utf-8").partition("## Providers of your own")[2].partition("\n## ")[0]
+    tables = [
+        {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+        for table in re.findall(r"(?:^\|.*\n)+", part, re.MULTILINE)
+    ]
+    keys = {*ProviderSettings.__struct_fields__, *AccountSettings.__struct_fields__}
+    assert tables == [keys, set(QUIRKS), set(Capabilities.__struct_fields__)]
+    assert {*DIALECTS, *EMBEDDINGS, *BATCHES} <= {word for row in re.findall(r"^\|.*", part, re.MULTILINE) for word in row.split("`")[1::2]}
 
 
 def test_the_template_lists_what_is_in_use() -> None:

@@ -14,7 +14,11 @@ from headgate.testing.gateway import Rig, running_gateway
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-SIMULATED = {"openai/gpt-4o-mini": "sim-openai/sim-small", "anthropic/claude-sonnet-4-5": "sim-anthropic/sim-small"}
+SIMULATED = {
+    "openai/gpt-4o-mini": "sim-openai/sim-small",
+    "openai/text-embedding-3-small": "sim-openai/sim-small",
+    "anthropic/claude-sonnet-4-5": "sim-anthropic/sim-small",
+}
 """Models the documentation names, and what answers for them here."""
 ADDRESS, KEY = "http://127.0.0.1:6120", "the key that serve printed"
 

@@ -20,6 +20,11 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield running
 
 
+@pytest.fixture(params=("sim-openai", "sim-anthropic", "sim-gemini", "sim-bedrock", "sim-ollama"))
+def model(request: pytest.FixtureRequest) -> str:
+    return f"{request.param}/sim-small"
+
+
 def test_completion(oai: openai.OpenAI, rig: Rig, model: str, books: int) -> None:
     answer = oai.completions.create(model=model, prompt=PROMPT, max_tokens=100)
     assert answer.object == "text_completion"

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import openai
 import pytest
 
+from headgate.providers import PROVIDERS
 from headgate.sim.faults import Match, Rule, Status
 from headgate.sim.settings import SimSettings
 from headgate.testing.gateway import Rig, running_gateway
 
-MODELS = ("sim-openai/sim-small", "sim-gemini/sim-small")
+MODELS = ("sim-openai/sim-small", "sim-gemini/sim-small", "sim-ollama/sim-small", "sim-vertex/sim-small", "sim-azure_openai/sim-small")
 TEXTS = ["the harbour", "a sailor", "the harbour"]
 models = pytest.mark.parametrize("model", MODELS)
 
@@ -57,7 +58,8 @@ def test_the_receipt_says_what_was_embedded_and_for_how_much(oai: openai.OpenAI,
     assert raw.headers["x-headgate-request-id"] == receipt.id
     assert raw.headers["x-headgate-cost"] == str(receipt.cost)[1:]
     assert (receipt.operation, receipt.status, receipt.dialect_in) == ("embed", "ok", "openai_embeddings")
-    assert receipt.dialect_out == ("openai_embeddings" if model.startswith("sim-openai") else "gemini_embeddings")
+    spoken = PROVIDERS[receipt.provider].embed
+    assert spoken is not None and receipt.dialect_out == spoken.name
     assert receipt.usage.input_total == raw.parse().usage.prompt_tokens
     assert receipt.usage.output_total == 0
 

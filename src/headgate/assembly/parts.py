@@ -17,6 +17,7 @@ from headgate.client import Credential, Target, make_origin
 from headgate.client.addresses import address, base_url, composed_key, credential, variables_of
 from headgate.client.provider_table import ProviderTable
 from headgate.config import Environment, Secret, Settings, find_key, load_settings, read_environment
+from headgate.config.provider_settings import AccountSettings
 from headgate.errors import ConfigError
 from headgate.ledger import Ledger
 from headgate.providers import PROVIDERS, Provider
@@ -57,17 +58,22 @@ class Parts(msgspec.Struct, frozen=True):
     def has_key(self, provider: Provider) -> bool:
         """Whether calls to `provider` can be authenticated. One that needs no key counts when it was set up, or lies on this machine."""
         own = self.settings.providers.get(provider.name)
-        if provider.auth.default is not None or (own is not None and own.accounts):
+        if provider.auth.default is not None or (own is not None and any(self._has_account(entry) for entry in own.accounts.values())):
             return True
         if provider.auth.optional:
             return provider.name not in PROVIDERS or own is not None or base_url(provider, self.environment)[1]
         return any(self.environment.get(name) for name in provider.auth.env) or composed_key(provider, self.environment) is not None
 
+    def _has_account(self, entry: AccountSettings) -> bool:
+        """Whether the key of an account is there: its variable is set, or it lies in a file."""
+        return entry.key_file is not None or (entry.key_env is not None and self.environment.get(entry.key_env) is not None)
+
     def credential(self, provider: Provider) -> Credential:
         """The key for `provider`. Raises `ConfigError` that says which variable to set, and where."""
         explicit = None if provider.simulated else self.key
-        account = None if provider.simulated else self.account
-        return credential(provider, self.settings.providers.get(provider.name), self.environment, explicit, account)
+        own = self.settings.providers.get(provider.name)
+        account = None if provider.simulated and not (own is not None and own.accounts) else self.account
+        return credential(provider, own, self.environment, explicit, account)
 
     def key_warnings(self) -> list[str]:
         """What is odd about the keys that are set."""

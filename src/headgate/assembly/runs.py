@@ -26,6 +26,7 @@ from headgate.batch.worker import OnProgress, Plan, Result, execute
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve, resolve_step
 from headgate.client import Target
+from headgate.client.target import missing_variable
 from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ConfigError, RunError, UsageError
 from headgate.ledger import Ledger, Settlement
@@ -119,6 +120,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
         price_digest=parts.catalog.digest,
     )
     notes = [note for found in resolved.values() for note in found.notes]
+    notes += _small_batches(request.mode, pipeline, targets, request.max_units)
     return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *run_notes(pipeline), *notes))))
 
 
@@ -145,12 +147,14 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
         seed=row.seed,
         price_digest=row.price_digest,
     )
-    return Opened(home, plan, True, _ignored(request, row))
+    other = parts.account if any(target.credential.account != parts.account for target in targets.values()) else None
+    return Opened(home, plan, True, _ignored(request, row, other))
 
 
-def _ignored(request: RunRequest, row: RunRow) -> tuple[str, ...]:
-    """What was asked for and cannot be changed in a run that has begun."""
+def _ignored(request: RunRequest, row: RunRow, account: str | None) -> tuple[str, ...]:
+    """What was asked for and cannot be changed in a run that has begun; `account` when it is another than the run's."""
     asked = {
+        "--account": account,
         "--provider": request.provider,
         "--model": request.model,
         "--seed": request.seed if request.seed != row.seed else None,
@@ -163,7 +167,13 @@ def _ignored(request: RunRequest, row: RunRow) -> tuple[str, ...]:
 def _stored_target(parts: Parts, step: StepRow) -> Target:
     assert step.provider is not None and step.model is not None
     bound = msgspec.structs.replace(parts, account=step.account)
-    return bound.target(resolve(step.model, step.provider, parts.catalog, parts.providers))
+    target = bound.target(resolve(step.model, step.provider, parts.catalog, parts.providers))
+    if target.credential.account != step.account:
+        raise ConfigError(
+            f"the run goes on with the account {step.account!r} of {step.provider}, which has no key any more",
+            hint="see providers: in headgate.yaml, or set the key",
+        )
+    return target
 
 
 def _resolved(parts: Parts, request: RunRequest, pipeline: Pipeline, step: Step) -> Resolved:
@@ -183,9 +193,35 @@ def _resolved(parts: Parts, request: RunRequest, pipeline: Pipeline, step: Step)
 
 def _check_mode(mode: str, targets: dict[str, Target]) -> None:
     for step, target in targets.items():
-        card_says_no = target.card is not None and not target.capabilities.batch
-        if mode == "batch" and (target.provider.batch is None or card_says_no):
-            raise ConfigError(f"step {step!r}: {target.name} cannot be used in batch mode", hint="use --mode realtime, or another --model")
+        if mode == "batch":
+            _check_batch(step, target)
+
+
+def _check_batch(step: str, target: Target) -> None:
+    """Raise `ConfigError` if the target has no batches, or needs what is not set for them."""
+    provider, refused = target.provider, f"step {step!r}: {target.name} cannot be used in batch mode"
+    if provider.batch is None:
+        raise ConfigError(f"{refused}: {provider.label} has no batches", hint="use --mode realtime, or another --provider")
+    if target.card is not None and not target.capabilities.batch:
+        raise ConfigError(f"{refused}: the model has no batches", hint="use --mode realtime, or another --model")
+    for name in provider.batch_variables:
+        if not target.variables.get(name):
+            raise missing_variable(provider, name)
+
+
+def _small_batches(mode: str, pipeline: Pipeline, targets: dict[str, Target], max_units: int | None) -> list[str]:
+    """What is known before the start of units that no batch will take: those of chunks smaller than a provider's batches must be."""
+    units, size = pipeline.unit_count(max_units), pipeline.processing.chunk_size
+    notes: list[str] = []
+    for step, target in targets.items():
+        least = target.provider.batch.limits.min_rows if mode == "batch" and target.provider.batch is not None else 1
+        few = units if size < least else units % size
+        if 0 < few < least or size < least:
+            notes.append(
+                f"step {step!r}: {few} of {units} units make no batch of {target.provider.label}, which has at least {least} rows: "
+                "they are asked one by one, at realtime prices"
+            )
+    return notes
 
 
 def _cap(request: RunRequest, pipeline: Pipeline) -> int | None:

@@ -11,7 +11,7 @@ import msgspec
 from headgate.config.provider_settings import NAME
 from headgate.errors import UsageError
 from headgate.providers import PROVIDERS
-from headgate.providers.openai_compatible import DIALECTS, KEY_HEADERS
+from headgate.providers.openai_compatible import DIALECTS, KEY_HEADERS, WIRE_HEADERS
 
 INIT = Path("src/headgate/providers/__init__.py")
 TEMPLATE = Path(".env.template")
@@ -33,7 +33,9 @@ class NewProvider(msgspec.Struct, frozen=True):
         header, prefix = KEY_HEADERS.get(self.dialect, ("authorization", "Bearer "))
         module = self.name.replace("-", "_")
         beginning = f'header="{header}", ' + (f'prefix="{prefix}", ' if prefix else "")
-        return {**msgspec.structs.asdict(self), "module": module, "auth": f'{beginning}env=("{self.key_env}",)'}
+        further = WIRE_HEADERS.get(self.dialect, ())
+        headers = "    headers=(" + "".join(f'("{name}", "{value}"),' for name, value in further) + "),\n" if further else ""
+        return {**msgspec.structs.asdict(self), "module": module, "auth": f'{beginning}env=("{self.key_env}",)', "headers": headers}
 
 
 def described(name: str, label: str | None, dialect: str, base_url: str | None, key_env: str | None) -> NewProvider:
@@ -127,7 +129,7 @@ PROVIDER = Provider(
     base_url="<base_url>",
     chat=<dialect>.DIALECT,
     auth=Auth(<auth>),
-)
+<headers>)
 '''
 
 _CARDS = """# Models of <label>. Prices: dollars per million tokens, realtime, as its pricing page lists them. One model looks like this:

@@ -8,6 +8,7 @@ import msgspec
 
 from headgate.batch.books import check_books
 from headgate.batch.home import Home
+from headgate.batch.notices import notices
 from headgate.batch.rows import RunRow, StepTotals, SubmissionRow
 from headgate.batch.states import RunState
 from headgate.batch.tables import Tables
@@ -29,6 +30,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     spent: int
     held: int
     problems: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def read_status(folder: Path) -> RunStatus:
@@ -51,6 +53,7 @@ def read_status(folder: Path) -> RunStatus:
             spent=sum(step.cost_nanos for step in steps),
             held=tables.reserved(row.key),
             problems=tuple(check_books(tables, row.key)),
+            notices=notices(tables.warnings(row.key)),
         )
 
 
@@ -108,4 +111,5 @@ def status_json(status: RunStatus) -> JsonObject:
             for submission in status.submissions
         ],
         "problems": list(status.problems),
+        "notices": list(status.notices),
     }

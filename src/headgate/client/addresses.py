@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from headgate.client.target import Credential, filled
+from headgate.client.target import Credential, filled, missing_variable, routed
 from headgate.client.tokens import Token, TokenSource
 from headgate.config import Environment, Secret, find_key, missing_key
 from headgate.config.keys import checked_key
@@ -60,15 +61,13 @@ def as_url(text: str, usual: str) -> str:
 
 
 def address(provider: Provider, template: str, variables: dict[str, str], proxy: str | None, ca_file: str | None) -> Origin:
-    """The address of a URL template. Raises `ConfigError` naming the first variable that is missing."""
+    """The address of a URL template. Raises `ConfigError` naming the first variable that is missing, in the URL or in the paths below."""
     url = filled(template, variables)
     for variable in provider.variables:
         if f"{{{variable.name}}}" in url:
-            where = f"set {variable.env[0]}" if variable.env else "set it"
-            raise ConfigError(
-                f"{provider.label} needs its {variable.name}: {where}, or providers.{provider.name}.variables.{variable.name}",
-                hint=f"export {variable.env[0]}={variable.example or '…'}" if variable.env else None,
-            )
+            raise missing_variable(provider, variable.name)
+    if provider.route is not None:
+        routed(provider, provider.route, "/", "", variables)
     return parse_origin(url, allow_private=provider.allow_private, proxy=proxy, ca_file=ca_file)
 
 
@@ -111,7 +110,13 @@ def credential(
     if accounts:
         first = next(iter(accounts))
         return _of_account(provider, first, accounts[first], environment)
-    raise missing_key(provider.label, provider.auth.env or tuple(name.removesuffix("?") for name in provider.auth.parts))
+    raise missing_key(provider.label, _wanted(provider))
+
+
+def _wanted(provider: Provider) -> tuple[str, ...]:
+    """The variables of a key as a message names them: those that hold a whole one, then those that make one up together."""
+    parts = tuple(name for name in provider.auth.parts if not name.endswith("?"))
+    return (*provider.auth.env, " with ".join(parts)) if provider.auth.env and parts else provider.auth.env or parts
 
 
 def _of_account(provider: Provider, account: str, entry: AccountSettings, environment: Environment) -> Credential:
@@ -126,6 +131,7 @@ def _of_account(provider: Provider, account: str, entry: AccountSettings, enviro
     return Credential(account, NO_KEY, source)
 
 
+@lru_cache(maxsize=64)
 def key_file(path: Path) -> TokenSource:
     """A key that lies in a file and is read again when the provider refuses it, or after five minutes at the latest."""
 

@@ -10,7 +10,7 @@ from types import TracebackType
 import msgspec
 
 from headgate.client.target import Target, concealed, refusal, upstream_id
-from headgate.dialects.base import ChatDialect, Note, RenderedRequest, StreamDecoder
+from headgate.dialects.base import ChatDialect, Note, RenderedRequest, StreamTap
 from headgate.domain.events import Failed, StreamEvent
 from headgate.domain.fold import Fold
 from headgate.domain.request import Request
@@ -215,13 +215,13 @@ class StreamSession:
             event.error.request_id = event.error.request_id or self.upstream_id
 
 
-def listen(decoder: StreamDecoder, fold: Fold, data: bytes) -> HeadgateError | None:
-    """Let a decoder overhear bytes that pass through: fills `fold`, and returns (never raises) what it could not read.
+def listen(tap: StreamTap, data: bytes) -> HeadgateError | None:
+    """Let a tap overhear bytes that pass through, and return (never raise) what it could not read.
 
     It may go on listening after that: what belongs to something it missed is an error again, and all else is heard.
     """
     try:
-        fold.add_all(decoder.feed(data))
+        tap.feed(data)
     except HeadgateError as error:
         return error
     except LookupError as error:

@@ -84,10 +84,9 @@ def _declared(name: str, settings: ProviderSettings) -> Provider:
         raise ConfigError(
             f"the provider {name} is not built in, so it needs a base_url", hint="example: base_url: http://127.0.0.1:8000/v1"
         )
-    return declared(
+    made = declared(
         name,
         base_url=settings.base_url,
-        label=settings.label,
         dialect=settings.dialect or "openai_chat",
         quirks=settings.quirks,
         key_env=settings.key_env,
@@ -99,6 +98,7 @@ def _declared(name: str, settings: ProviderSettings) -> Provider:
         embeddings=settings.embeddings,
         batch=settings.batch,
     )
+    return msgspec.structs.replace(made, label=settings.label or made.label)
 
 
 def lowered(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

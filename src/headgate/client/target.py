@@ -16,7 +16,7 @@ from headgate.dialects.base import ChatDialect
 from headgate.domain.capabilities import Capabilities
 from headgate.errors import ConfigError, ErrorKind, ProviderError
 from headgate.providers import Provider
-from headgate.providers.base import Outgoing
+from headgate.providers.base import Outgoing, Route
 from headgate.transport.headers import retry_after
 from headgate.transport.settings import Origin, parse_origin
 from headgate.wire.http import Call, Headers, Send
@@ -82,11 +82,11 @@ class Target(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, credential=msgspec.structs.replace(self.credential, key=await source.current()))
 
     def placed(self, call: C) -> C:
-        """`call` with the path this provider wants."""
+        """`call` with the path this provider wants. Raises `ConfigError` when the path needs a variable that is not set."""
         route = self.provider.route
         if route is None or call.host or "://" in call.path:
             return call
-        return msgspec.structs.replace(call, path=route(call.path, self.model, self.variables))
+        return msgspec.structs.replace(call, path=routed(self.provider, route, call.path, self.model, self.variables))
 
     def headers(self, call: Call, request_id: str | None = None) -> Headers:
         """Headers for a placed call. `request_id` is ours, sent as ``x-client-request-id``."""
@@ -121,6 +121,24 @@ class Target(msgspec.Struct, frozen=True):
         )
 
 
+def routed(provider: Provider, route: Route, path: str, model: str, variables: Mapping[str, str]) -> str:
+    """The path a provider wants. Raises `ConfigError` naming a variable the path needs and nothing sets."""
+    try:
+        return route(path, model, variables)
+    except KeyError as error:
+        raise missing_variable(provider, str(error.args[0])) from None
+
+
+def missing_variable(provider: Provider, name: str) -> ConfigError:
+    """The error for a variable that an address or a path needs: what sets it."""
+    variable = next((known for known in provider.variables if known.name == name), None)
+    setting = f"providers.{provider.name}.variables.{name}"
+    if variable is None or not variable.env:
+        return ConfigError(f"{provider.label} needs its {name}: set {setting}")
+    first = variable.env[0]
+    return ConfigError(f"{provider.label} needs its {name}: set {first}, or {setting}", hint=f"export {first}={variable.example or '…'}")
+
+
 def make_origin(
     provider: Provider, root: str | None, proxy: str | None, ca_file: str | None, variables: Mapping[str, str] | None = None
 ) -> Origin:
@@ -148,9 +166,9 @@ def refusal(target: Target, status: int, headers: dict[str, str], body: bytes, n
         error.retry_after = retry_after(headers, now)
     if status == 401 and error.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNKNOWN):
         error.kind, error.fault = ErrorKind.AUTH, "provider"
+    if error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION) and target.credential.token is not None:
+        target.credential.token.refused(target.credential.key)
     if error.kind is ErrorKind.AUTH:
-        if target.credential.token is not None:
-            target.credential.token.refused(target.credential.key)
         error.hint = error.hint or key_hint(target)
     return error
 

@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 from headgate.dialects import batch_bedrock, bedrock_anthropic, bedrock_converse, embed_bedrock
+from headgate.errors import ConfigError
 from headgate.providers.base import Auth, Outgoing, Provider, Variable
 from headgate.wire.http import Headers
 from headgate.wire.sigv4 import UNSIGNED_PAYLOAD, sign
@@ -11,8 +12,16 @@ _SERVICES = {"": "bedrock", "control": "bedrock", "s3": "s3"}
 
 
 def signed(key: str, call: Outgoing) -> Headers:
-    """A key with colons is ``access key:secret[:session token]`` and signs the call; any other is a Bedrock API key and is shown."""
+    """A key with colons is ``access key:secret[:session token]`` and signs the call; any other is a Bedrock API key and is shown.
+
+    Raises `ConfigError` for a Bedrock API key where S3 is called, through which batches go.
+    """
     access, colon, rest = key.partition(":")
+    if not colon and call.service == "s3":
+        raise ConfigError(
+            "batches of Amazon Bedrock pass through S3, which takes AWS credentials and no Bedrock API key",
+            hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and unset AWS_BEARER_TOKEN_BEDROCK",
+        )
     if not colon:
         return (("authorization", f"Bearer {key}"),)
     secret, _, session = rest.partition(":")

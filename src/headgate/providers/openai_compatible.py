@@ -39,6 +39,8 @@ BATCHES: dict[str, tuple[BatchDialect, str]] = {
 }
 """The envelopes its batches may have, with the endpoint their rows name."""
 KEY_HEADERS = {"anthropic_messages": ("x-api-key", ""), "gemini_generate": ("x-goog-api-key", "")}
+WIRE_HEADERS: dict[str, Headers] = {"anthropic_messages": (("anthropic-version", "2023-06-01"),)}
+"""What every call on a wire carries, unless the declaration says otherwise."""
 
 
 T = TypeVar("T")
@@ -55,7 +57,6 @@ def declared(
     name: str,
     *,
     base_url: str,
-    label: str | None = None,
     dialect: str = "openai_chat",
     quirks: tuple[str, ...] = (),
     key_env: str | None = None,
@@ -67,7 +68,7 @@ def declared(
     embeddings: str | None = None,
     batch: str | None = None,
 ) -> Provider:
-    """The record of a declared provider; without `key_env` it serves without a key.
+    """The record of a declared provider, called what it is named; without `key_env` it serves without a key.
 
     Raises `ConfigError` for the name of a wire or quirk that is none.
     """
@@ -78,14 +79,14 @@ def declared(
         header, prefix = key_header.lower(), "Bearer " if key_header.lower() == "authorization" else ""
     return Provider(
         name=name,
-        label=label or name,
+        label=name,
         base_url=base_url.rstrip("/"),
         chat=with_quirks(wire, quirks),
         embed=None if embeddings is None else known(EMBEDDINGS, embeddings, "embeddings wire"),
         batch=None if envelope is None else envelope[0],
         batch_endpoint="" if envelope is None else envelope[1],
         auth=Auth(header=header, prefix=prefix, env=(key_env,) if key_env else (), optional=key_env is None),
-        headers=headers,
+        headers=(*(pair for pair in WIRE_HEADERS.get(dialect, ()) if pair[0] not in dict(headers)), *headers),
         default_model=default_model,
         capabilities=capabilities,
         allow_private=allow_private,

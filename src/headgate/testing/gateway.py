@@ -130,8 +130,12 @@ def running_gateway(
     host: str = "127.0.0.1",
     body_limit: int | None = None,
     change: Callable[[Target], Target] | None = None,
+    around: Callable[[App], App] | None = None,
 ) -> Iterator[Rig]:
-    """Run simulator and gateway while the block runs. `key` None serves without one; `folder` holds the ledger; `change` alters targets."""
+    """Run simulator and gateway while the block runs.
+
+    `key` None serves without one; `folder` holds the ledger; `change` alters targets; `around` puts something between server and gateway.
+    """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = WatchedLedger.open(folder / "ledger.db")
@@ -140,7 +144,7 @@ def running_gateway(
         ledger.changed = threading.Condition()
         rig = Rig(sim, ledger, key or "")
         rig.app = app = _app(rig, key, host, body_limit, change)
-        stack.enter_context(_serving(rig, app, host, limits))
+        stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
 
 

@@ -11,7 +11,7 @@ import pytest
 from headgate.assembly.scaffold import INIT, SETTINGS, TEMPLATE, NewProvider, described, planned, registered, write
 from headgate.catalog.source import parse_cards
 from headgate.errors import UsageError
-from headgate.providers import Provider
+from headgate.providers import PROVIDERS, Provider
 from headgate.testing.conformance import examine
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,6 +43,7 @@ def test_a_new_record_passes_the_suite_as_it_is(checkout: Path, dialect: str) ->
     assert len([line for line in record.read_text().splitlines() if line]) <= 20
     provider = record_in(record)
     assert (provider.name, provider.chat.name, provider.auth.env) == ("acme", dialect, ("ACME_API_KEY",))
+    assert provider.headers == (PROVIDERS["anthropic"].headers if dialect == "anthropic_messages" else ())
     assert [str(outcome) for outcome in examine(provider) if outcome.result == "failed"] == []
 
 

@@ -20,9 +20,7 @@ def test_a_provider_that_counts_is_believed(headgate: Command, name: str) -> Non
 
 def test_an_estimate_says_so(headgate: Command, pipe: Callable[[bytes], None]) -> None:
     pipe("Zähle mich.".encode())
-    assert (
-        "3 tokens (estimated at four bytes a token, certainly at most 28)" in headgate("tokens", "-m", "sim-groq/sim-small", code=0).out
-    )
+    assert "3 tokens (estimated at four bytes a token, certainly at most 28)" in headgate("tokens", "-m", "sim-groq/sim-small", code=0).out
 
 
 def test_nothing_to_count_is_an_error(headgate: Command) -> None:

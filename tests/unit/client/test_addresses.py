@@ -9,12 +9,15 @@ import msgspec
 import pytest
 
 from headgate.client.addresses import address, as_url, base_url, composed_key, credential, variables_of
+from headgate.client.target import Credential, Target
 from headgate.config import Environment, Secret
 from headgate.config.provider_settings import AccountSettings, ProviderSettings
 from headgate.dialects import openai_chat
 from headgate.errors import ConfigError, MissingKey
 from headgate.providers.azure_openai import PROVIDER as AZURE
 from headgate.providers.base import Auth, Provider
+from headgate.providers.vertex import PROVIDER as VERTEX
+from headgate.wire.http import Send
 
 PLAIN = Provider(
     name="acme",
@@ -39,7 +42,16 @@ def test_a_missing_variable_is_named_with_what_sets_it() -> None:
     with pytest.raises(ConfigError, match="needs its resource: set AZURE_OPENAI_RESOURCE") as caught:
         address(AZURE, AZURE.base_url, {}, None, None)
     assert caught.value.hint == "export AZURE_OPENAI_RESOURCE=my-resource"
-    assert address(AZURE, AZURE.base_url, {"resource": "r"}, None, None).url == "https://r.openai.azure.com"
+    assert address(AZURE, AZURE.base_url, {"resource": "r", "api_version": "v"}, None, None).url == "https://r.openai.azure.com"
+
+
+def test_a_variable_that_only_paths_need_is_missed_before_anything_is_sent() -> None:
+    with pytest.raises(ConfigError, match="Google Vertex AI needs its project: set GOOGLE_CLOUD_PROJECT, or"):
+        address(VERTEX, VERTEX.base_url, {"location": "us-central1"}, None, None)
+    place = address(VERTEX, VERTEX.base_url, {"location": "us-central1", "project": "p"}, None, None)
+    assert place.url == "https://us-central1-aiplatform.googleapis.com"
+    with pytest.raises(ConfigError, match="needs its project"):
+        Target(VERTEX, "m", Credential("a", Secret("k")), place).placed(Send("POST", "/v1beta/models/m:generateContent"))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +84,9 @@ def test_a_key_of_several_parts_needs_all_that_are_required() -> None:
     assert three is not None and three.reveal() == "a:b:c"
     with pytest.raises(MissingKey, match="ID is not set"):
         credential(COMPOSED, None, Environment({}), None, None)
+    either = msgspec.structs.replace(COMPOSED, auth=msgspec.structs.replace(COMPOSED.auth, env=("WHOLE",)))
+    with pytest.raises(MissingKey, match=r"WHOLE is not set \(ID with SECRET will do as well\)"):
+        credential(either, None, Environment({}), None, None)
 
 
 def test_accounts_are_found_by_name() -> None:

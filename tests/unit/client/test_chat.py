@@ -10,8 +10,9 @@ import pytest
 from headgate.client import ChatClient, Target
 from headgate.client.chat import listen, prepare
 from headgate.config import Secret
+from headgate.dialects.base import ChatDialect
+from headgate.dialects.tap import tap_of
 from headgate.domain.events import Delta
-from headgate.domain.fold import Fold
 from headgate.domain.request import HostedTool
 from headgate.domain.response import Finish
 from headgate.errors import ErrorKind, ProviderError, TooLarge, Truncated, Unsupported, WireError
@@ -36,6 +37,11 @@ NAMELESS = {"bedrock_converse"}
 def target(request: pytest.FixtureRequest, headgate_sim: Simulator) -> Target:
     """The default model of each simulated provider."""
     return simulated_target(PROVIDERS[request.param], headgate_sim)
+
+
+def without_tap(dialect: ChatDialect) -> ChatDialect:
+    """A dialect that has no tap of its own."""
+    return msgspec.structs.replace(dialect, stream_tap=None)
 
 
 def failing(ask: Callable[[ChatClient], Awaitable[object]]) -> ProviderError:
@@ -290,9 +296,9 @@ def test_our_request_id_travels_and_the_key_stays_out_of_sight() -> None:
     assert target.name == "sim-openai/sim-small"
 
 
-def test_listening_to_bytes_that_pass_through_never_raises() -> None:
-    dialect = PROVIDERS["openai"].chat
-    state = Fold(dialect.name)
-    assert listen(dialect.stream_decoder(), state, b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n') is None
-    assert state.response().text == "x"
-    assert listen(dialect.stream_decoder(), state, b"data: {broken\n\n") is not None
+@pytest.mark.parametrize("dialect", [PROVIDERS["openai"].chat, without_tap(PROVIDERS["openai"].chat)], ids=["its own tap", "a fold"])
+def test_listening_to_bytes_that_pass_through_never_raises(dialect: ChatDialect) -> None:
+    tap = tap_of(dialect)
+    assert listen(tap, b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n') is None
+    assert tap.response().text == "x"
+    assert listen(tap_of(dialect), b"data: {broken\n\n") is not None

@@ -103,6 +103,9 @@ def test_settings_declare_a_provider() -> None:
         "local"
     ]
     assert made.auth.headers("k") == (("x-api-key", "k"),)
+    assert made.headers == PROVIDERS["anthropic"].headers
+    own = ProviderSettings(dialect="anthropic_messages", base_url="https://x.example", headers={"Anthropic-Version": "2099-01-01"})
+    assert ProviderTable({"local": own}, dict)["local"].headers == (("anthropic-version", "2099-01-01"),)
     keyless = ProviderTable({"local": ProviderSettings(base_url="http://127.0.0.1:8000/v1", allow_private=True)}, dict)["local"]
     assert keyless.auth.optional and keyless.auth.headers("") == () and keyless.allow_private
 

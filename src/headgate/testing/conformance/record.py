@@ -76,7 +76,7 @@ def _default_model(subject: Subject) -> None:
 
 def _chat_complete(subject: Subject) -> None:
     chat = subject.chat
-    _check_complete(chat, ("name", "stream_type", "reads", "conversational"))
+    _check_complete(chat, ("name", "stream_type", "reads", "conversational", *(("stream_tap",) if chat.stream_tap is None else ())))
     expect(bool(chat.name) and "/" in chat.stream_type, "a chat dialect has a name and a media type for its streams")
 
 
@@ -87,6 +87,8 @@ def _batch_complete(subject: Subject) -> None:
         return
     _check_complete(dialect, ("name", "limits"))
     expect(provider.batch_endpoint.startswith("/"), "batch_endpoint must start with a slash")
+    unknown = set(provider.batch_variables) - {variable.name for variable in provider.variables}
+    expect(not unknown, f"batch_variables names {', '.join(sorted(unknown))}, which are no variables of the provider")
     expect(dialect.limits.max_rows > 0 and dialect.limits.max_bytes > 0, "batch limits must be positive")
     expect(provider.max_age > 0, "max_age must be positive")
 
