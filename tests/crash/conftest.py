@@ -29,6 +29,7 @@ from headgate.ledger.receipt import Filter
 from headgate.sim.bill import Line
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
+from headgate.sim.world import Entry
 from headgate.store import Database
 from headgate.testing.simulators import wait_for
 from headgate.wire.json import JsonObject
@@ -39,6 +40,8 @@ QUICK = SimSettings(time_scale=400.0)
 """A batch of a hundred rows takes a fifth of a second."""
 LONG = 20 * 24 * 3600.0
 Hook = Callable[[int, str], None]
+CREATING = ("batch_create", "batch_add")
+"""Operations that make a job or give it its rows."""
 
 
 class Command:
@@ -138,9 +141,26 @@ class Facts:
         """What the simulator charged for realtime calls, by our request id."""
         return {line.client_request_id: line.nanos for line in self.bill if line.client_request_id is not None}
 
+    @property
+    def unit_ids(self) -> list[str]:
+        """The units that came out, valid or failed."""
+        return [record["unit_id"] for record in (*self.results, *self.failures)]
+
+    @property
+    def jobs(self) -> list[Entry]:
+        """What made a job at the provider, or filled one."""
+        return [entry for entry in self.rig.simulator.requests if entry.operation in CREATING and entry.batch_id is not None and entry.rows]
+
+    @property
+    def double_submissions(self) -> int:
+        """Jobs too many: under a tag that another job has, or with a row that another job has been billed for."""
+        tags = [json.dumps(entry.tag) for entry in self.jobs if entry.tag is not None]
+        custom_ids = [line.custom_id for line in self.bill if line.custom_id is not None]
+        return len(tags) - len(set(tags)) + len(custom_ids) - len(set(custom_ids))
+
     def check_units(self, units: int, failed: int = 0) -> None:
         """Every unit came out once, valid or failed, and the counters say the same."""
-        ids = [record["unit_id"] for record in (*self.results, *self.failures)]
+        ids = self.unit_ids
         assert len(ids) == len(set(ids)) == units, f"{len(ids)} records, {len(set(ids))} distinct units of {units}"
         assert (len(self.results), len(self.failures)) == (units - failed, failed)
         assert self.problems == []
@@ -149,13 +169,9 @@ class Facts:
 
     def check_submissions(self) -> None:
         """Nothing was sent to the provider twice: no tag, no custom id, no realtime call; and no job there is unknown here."""
-        created = [entry for entry in self.rig.simulator.requests if entry.operation == "batch_create" and entry.batch_id is not None]
-        tags = [json.dumps(entry.tag) for entry in created if entry.tag is not None]
-        assert len(tags) == len(set(tags))
+        assert self.double_submissions == 0
         known = {s.batch_id.rpartition("/")[2] for s in self.submissions if s.batch_id is not None}
-        assert {str(entry.batch_id) for entry in created} == known
-        custom_ids = [line.custom_id for line in self.bill if line.custom_id is not None]
-        assert len(custom_ids) == len(set(custom_ids))
+        assert {str(entry.batch_id).rpartition("/")[2] for entry in self.jobs} == known
         calls = [line.client_request_id for line in self.bill if line.client_request_id is not None]
         assert len(calls) == len(set(calls))
 

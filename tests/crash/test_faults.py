@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from http.client import HTTPConnection
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,7 +31,7 @@ from headgate.batch.states import RunState, SubmissionState
 from headgate.batch.tables import Tables
 from headgate.batch.worker import Plan, Result, execute
 from headgate.catalog.load import load_catalog
-from headgate.client import Credential, Target, make_origin
+from headgate.client import Credential
 from headgate.config import Secret
 from headgate.dialects.batch import BatchLimits
 from headgate.errors import StoreError
@@ -40,18 +41,23 @@ from headgate.providers import PROVIDERS
 from headgate.sim.bill import Line
 from headgate.sim.faults import Action, BatchEnd, DropReply, Match, Reset, Rows, Rule, Status, Truncate, Twist
 from headgate.sim.server import Simulator
-from headgate.sim.settings import Limits, SimSettings, Timings
+from headgate.sim.settings import Limits, SimSettings
 from headgate.store import Database
+from headgate.testing.simulators import target_at
 from headgate.transport.http1 import HttpClient
 from headgate.wire.json import Json, JsonObject, decode, encode
 
 WIRES = ("sim-openai", "sim-anthropic", "sim-gemini")
+FURTHER = ("sim-xai", "sim-together", "sim-groq", "sim-azure_openai")
+"""Wires that are swept with the long proofs, and in a case each in every test run. Bedrock's batches are too large for these cases."""
 UNITS = 40
 FAST = RunOptions(grace=0.3, backoff=0.01, multiplier=1.5)
 PIPELINE = find_pipeline("DrunkenSailor", [Path(str(Path(__file__).parents[2] / "src" / "headgate" / "pipelines"))])
 STRANGER = "somebody-"
 """Begins the custom ids of a job that is not ours."""
 END = 30 * 24 * 3600.0
+ROOM = 6000
+"""Tokens in a queue that has room for a job of ten rows, and not for two."""
 
 
 def sailor(units: int, chunk: int | None = None) -> Pipeline:
@@ -62,8 +68,9 @@ def sailor(units: int, chunk: int | None = None) -> Pipeline:
 
 
 def rotating(turn: int) -> list[object]:
-    """All three wires: one of them in every test run, the others with the long sweeps."""
-    return [pytest.param(wire, marks=() if i == turn % 3 else pytest.mark.proofs) for i, wire in enumerate(WIRES)]
+    """One of the three wires in every test run, and for the first turns one of the further ones; the others with the long sweeps."""
+    usual = {WIRES[turn % 3], *FURTHER[turn - 1 : turn]}
+    return [pytest.param(wire, marks=() if wire in usual else pytest.mark.proofs) for wire in (*WIRES, *FURTHER)]
 
 
 class House:
@@ -85,8 +92,8 @@ class House:
             assert provider.batch is not None
             provider = msgspec.structs.replace(provider, batch=msgspec.structs.replace(provider.batch, limits=limits))
         card = None if self.unpriced else load_catalog().find(provider.name, "sim-small")
-        origin = make_origin(provider, self.simulator.url, None, None)
-        target = Target(provider, "sim-small", Credential("default", Secret("sim-headgate")), origin, card)
+        credential = Credential("default", Secret(provider.auth.default or ""))
+        target = target_at(provider, self.simulator.url, "sim-small", credential, card)
         targets = {step.name: target for step in self.pipeline.llm_steps}
         plan = Plan(run_id="r", pipeline=self.pipeline, targets=targets, options=options, cost_cap_nanos=cap, seed="7")
         control = Control()
@@ -152,10 +159,14 @@ def house(tmp_path: Path, request: pytest.FixtureRequest):
     stack = []
 
     def make(
-        provider: str, *faults: Rule, pipeline: Pipeline | None = None, mode: str = "batch", timings: Timings | None = None, **more: float
+        provider: str,
+        *faults: Rule,
+        pipeline: Pipeline | None = None,
+        mode: str = "batch",
+        enqueued: int | None = None,
+        scale: float = 600.0,
     ) -> House:
-        timings = timings or Timings()
-        settings = SimSettings(seed=3, time_scale=more.get("scale", 600.0), faults=faults, timings=timings, limits=Limits())
+        settings = SimSettings(seed=3, time_scale=scale, faults=faults, limits=Limits(enqueued_tokens=enqueued))
         context = Simulator(settings).run_in_thread()
         simulator = context.__enter__()
         stack.append(context)
@@ -372,10 +383,45 @@ def test_14_refusals_without_end_pause_the_run(house: MakeHouse) -> None:
     run.check(run.drive())
 
 
+def test_14_refusals_while_other_jobs_are_under_way_are_waited_out(house: MakeHouse) -> None:
+    """More of them than would end a run whose queue is empty."""
+    refusals = (on_create(Status("rate_limit", retry_after=0.01), nth=n) for n in range(2, 10))
+    run = house("sim-groq", *refusals, pipeline=sailor(UNITS, 20), scale=100.0)
+    run.check(run.drive())
+    assert Counter(s.state.value for s in run.submissions()) == {"refused": 8, "collected": 2}
+    assert {attempt["n"] for attempt in run.attempts()} == {1}
+
+
+@pytest.mark.parametrize("provider", ["sim-openai", "sim-azure_openai"])
+def test_14_a_job_that_fails_for_want_of_room_in_the_queue_burns_nothing(house: MakeHouse, provider: str) -> None:
+    """The wire accepts the job and fails it before it begins; it is submitted again when another job has ended."""
+    run = house(provider, pipeline=sailor(UNITS, 10), enqueued=ROOM)
+    run.check(run.drive())
+    refused = [s for s in run.submissions() if s.state is SubmissionState.REFUSED]
+    assert refused and all(s.batch_id is not None and s.rows == 10 for s in refused)
+    assert {attempt["n"] for attempt in run.attempts()} == {1}
+    assert "queue_full" in run.warnings()
+
+
+def test_14_a_chunk_that_alone_is_too_much_for_the_queue_is_halved(house: MakeHouse) -> None:
+    run = house("sim-azure_openai", enqueued=ROOM)
+    run.check(run.drive())
+    assert sorted(s.rows for s in run.submissions() if s.state is SubmissionState.COLLECTED) == [10, 10, 10, 10]
+    assert {attempt["n"] for attempt in run.attempts()} == {1}
+
+
+def test_14_a_queue_without_any_room_pauses_the_run(house: MakeHouse) -> None:
+    run = house("sim-openai", pipeline=sailor(4, 32), enqueued=1)
+    result = run.drive(msgspec.structs.replace(FAST, refusals=1))
+    assert (result.state, result.exit_code) == (RunState.PAUSED, 1)
+    assert "no room for a batch of 2 units" in str(result.reason)
+    assert run.attempts() == []
+
+
 @pytest.mark.parametrize("provider", rotating(12))
-@pytest.mark.parametrize("fault", [DropReply(), Reset(after_bytes=20), Truncate(5)], ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("fault", [DropReply(), Reset(after_bytes=20), Truncate(2)], ids=lambda fault: type(fault).__name__)
 def test_18_a_job_whose_confirmation_was_lost_is_found_and_adopted(house: MakeHouse, provider: str, fault: Action) -> None:
-    run = house(provider, on_create(fault))
+    run = house(provider, Rule(fault, Match(operation="batch_add" if provider == "sim-xai" else "batch_create", nth=1)))
     run.check(run.drive())
     assert [s.matched_by for s in run.submissions()] == ["window" if provider == "sim-anthropic" else "tag"]
     assert sum(entry.operation == "batch_create" for entry in run.simulator.requests) == 1
@@ -425,6 +471,14 @@ def test_24_chunks_are_split_to_the_limits_of_the_provider(house: MakeHouse, pro
     assert sorted(s.rows for s in run.submissions()) == [10, 15, 15]
 
 
+def test_24_chunks_are_split_to_the_limit_on_enqueued_tokens_and_take_turns(house: MakeHouse) -> None:
+    run = house("sim-together")
+    run.check(run.drive(limits=BatchLimits(max_rows=1000, max_bytes=10_000_000, max_tokens=ROOM)))
+    jobs = sorted(run.submissions(), key=lambda s: s.intent_at)
+    assert [s.state for s in jobs] == [SubmissionState.COLLECTED] * len(jobs) and len(jobs) > 2
+    assert all(after.intent_at >= (before.polled_at or 0.0) for before, after in pairwise(jobs))
+
+
 def test_25_a_row_over_the_limit_fails_alone(house: MakeHouse) -> None:
     whole = house("sim-openai")
     whole.check(whole.drive())
@@ -447,6 +501,38 @@ def test_20_exactly_the_failed_units_are_sent_again(house: MakeHouse) -> None:
     assert {attempt["seq"] for attempt in run.attempts() if attempt["n"] == 2} == failed
     assert [s.rows for s in run.submissions()] == [units, len(failed)]
     assert len(run.attempts()) == units + len(failed)
+
+
+# A provider whose batches must have many rows
+
+
+def test_what_is_left_of_a_large_batch_is_asked_call_by_call(house: MakeHouse) -> None:
+    """Bedrock takes no job under a hundred records: what an expired job leaves undone is answered at realtime prices."""
+    run = house("sim-bedrock", on_create(BatchEnd("expired", share=0.5)), pipeline=sailor(120))
+    run.check(run.drive(), units=120)
+    assert [s.rows for s in run.submissions()] == [120]
+    assert Counter(line.lane for line in run.bill()) == {"batch": 60, "realtime": 60}
+    assert run.warnings()["too_few_for_batch"]["units"] == 60
+
+
+@pytest.mark.parametrize("fault", [DropReply(), pytest.param(Reset(after_bytes=20), marks=pytest.mark.proofs)], ids=["dropped", "reset"])
+def test_a_large_batch_whose_confirmation_was_lost_is_found_by_its_token(house: MakeHouse, fault: Action) -> None:
+    run = house("sim-bedrock", on_create(fault), pipeline=sailor(100))
+    run.check(run.drive(), units=100)
+    assert [s.matched_by for s in run.submissions()] == ["tag"]
+
+
+def test_a_batch_that_is_refused_before_anything_is_sent_leaves_nothing_behind(house: MakeHouse) -> None:
+    """The intent is over, and what it had set aside is given back."""
+    run = house("sim-bedrock")
+    result = run.drive(limits=BatchLimits(max_rows=1000, max_bytes=10_000_000))
+    assert (result.state, result.exit_code) == (RunState.FAILED, 1)
+    assert "at least 100" in str(result.reason)
+    assert [s.state for s in run.submissions()] == [SubmissionState.REFUSED]
+    tables = run.tables
+    with tables.db:
+        assert tables.reserved(1) == 0
+    assert not [entry for entry in run.simulator.requests if entry.operation == "batch_create"]
 
 
 # Realtime

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from tests.crash.conftest import Command, Facts, MakeRig, NewRig, Record, Rig
 
 PROVIDERS = ("sim-openai", "sim-anthropic", "sim-gemini")
+FURTHER = ("sim-xai", "sim-bedrock", "sim-together", "sim-groq", "sim-azure_openai")
+"""Wires whose batches have an envelope of their own, or a flavour of OpenAI's."""
 MODES = ("batch", "realtime")
+EVERY = [(provider, mode) for provider in (*PROVIDERS, *FURTHER) for mode in MODES]
+EVERY += [(provider, "realtime") for provider in ("sim-ollama", "sim-vertex")]
 SWEPT = ("received", "executed", "event")
 UNITS = 100
 KILLED = -9
@@ -130,7 +134,15 @@ def sample() -> Iterator[tuple[str, str, str, int, int]]:
             yield provider, mode, random.choice(MOMENTS), random.randint(1, 3), 0
 
 
-@pytest.mark.parametrize(("provider", "mode", "trigger", "n", "again"), list(sample()))
+def further_sample() -> Iterator[tuple[str, str, str, int, int]]:
+    """A kill around the creation of each further wire's job, and one in the realtime lane of one of them."""
+    random = Random(29)
+    for provider in FURTHER:
+        yield provider, "batch", random.choice(("received", "executed")), random.randint(1, 3), random.choice((0, random.randint(1, 3)))
+    yield random.choice(FURTHER), "realtime", random.choice(SWEPT), random.randint(1, 9), 0
+
+
+@pytest.mark.parametrize(("provider", "mode", "trigger", "n", "again"), [*sample(), *further_sample()])
 def test_a_killed_run_goes_on_without_loss(make_rig: MakeRig, provider: str, mode: str, trigger: str, n: int, again: int) -> None:
     with make_rig() as rig:
         swept(rig, provider, mode, trigger, n, again)
@@ -149,9 +161,26 @@ def test_answers_that_were_paid_for_and_spoilt_are_tried_again_over_a_kill(make_
             assert any(receipt["outcome"] == "invalid" for receipt in facts.receipts)
 
 
+@pytest.mark.parametrize("n", [pytest.param(n, marks=() if n == 9 else pytest.mark.proofs) for n in range(1, 21, 2)])
+@pytest.mark.parametrize("trigger", [pytest.param("received", marks=pytest.mark.proofs), "executed"])
+def test_a_kill_among_calls_that_stand_in_for_a_batch(make_rig: MakeRig, trigger: str, n: int) -> None:
+    """Too few for Bedrock's batches: the calls of a chunk in batch mode are found again as what they are."""
+    with make_rig() as rig:
+        target = Target()
+        with ARM[trigger](rig, n, target.kill):
+            target.command = rig.start("sim-bedrock", "batch", "--max-units", "20")
+            assert target.command.wait() == KILLED, target.command.output
+        facts = rig.finish("sim-bedrock", "batch")
+        facts.check_units(20)
+        facts.check_submissions()
+        assert facts.booked >= facts.billed
+        assert {receipt["lane"] for receipt in facts.receipts} == {"realtime"}
+        asyncio.run(rig.true_up(facts.invoice))
+        rig.facts().check_money()
+
+
 @pytest.mark.proofs
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("provider", "mode"), EVERY)
 @pytest.mark.parametrize("trigger", SWEPT)
 def test_sweep(new_rig: NewRig, tmp_path: Path, record_property: Record, provider: str, mode: str, trigger: str) -> None:
     """Every n until the run ends before it: HEADGATE_KILL_STRIDE takes only every so many."""
@@ -168,8 +197,7 @@ def test_sweep(new_rig: NewRig, tmp_path: Path, record_property: Record, provide
 
 
 @pytest.mark.proofs
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("provider", "mode"), EVERY)
 def test_sweep_of_moments(new_rig: NewRig, tmp_path: Path, record_property: Record, provider: str, mode: str) -> None:
     """What the request and event sweeps cannot aim at: files half written, the ledger told and not noted, and any moment at all."""
     rigs, random = Rigs(new_rig, tmp_path), Random(f"{provider} {mode}")
@@ -216,6 +244,10 @@ class Rigs:
         self._made["killed twice"] += again
         self._made["bounds trued up"] += sum(receipt["cost_source"] == "invoice" for receipt in facts.receipts)
         self._made["units"] += len(facts.results)
+        self._made["lost"] += UNITS - len(set(facts.unit_ids))
+        self._made["duplicated"] += len(facts.unit_ids) - len(set(facts.unit_ids))
+        self._made["double submissions"] += facts.double_submissions
+        self._made["nanos off the bill"] += abs(facts.booked - facts.billed)
         self._made["nanos billed"] += facts.billed
         self._made["adopted"] += sum(submission.matched_by in ("tag", "window") for submission in facts.submissions)
         self._made["abandoned"] += sum(submission.state == "refused" for submission in facts.submissions)

@@ -112,6 +112,10 @@ class Run:
         self._boot = f"{random.getrandbits(48):012x}"
         self._calls = count(1)
         self._freed = asyncio.Event()
+        self.intending = asyncio.Lock()
+        """Held from the look whether there is room at a provider until the intent is written."""
+        self.chunk_tokens: dict[int, int] = {}
+        """Estimated input tokens of chunks whose requests are built, as far as somebody asked."""
         control.on_stop(self._freed.set)
 
     @property

@@ -50,7 +50,7 @@ class SubmissionState(StrEnum):
 SUBMISSION_NEXT: dict[SubmissionState, frozenset[SubmissionState]] = {
     SubmissionState.INTENT: frozenset({SubmissionState.SUBMITTED, SubmissionState.REFUSED}),
     SubmissionState.SUBMITTED: frozenset({SubmissionState.ENDED, SubmissionState.LOST}),
-    SubmissionState.ENDED: frozenset({SubmissionState.COLLECTED, SubmissionState.LOST}),
+    SubmissionState.ENDED: frozenset({SubmissionState.COLLECTED, SubmissionState.LOST, SubmissionState.REFUSED}),
     SubmissionState.COLLECTED: frozenset(),
     SubmissionState.REFUSED: frozenset(),
     SubmissionState.LOST: frozenset({SubmissionState.COLLECTED}),

@@ -27,7 +27,7 @@ from headgate.batch.states import ChunkState, RunState, SubmissionState, UnitSta
 from headgate.dialects.batch import BatchHandle, BatchState
 from headgate.errors import StoreError
 from headgate.store import Database, Statements
-from headgate.wire.json import Json, JsonObject, encode_text
+from headgate.wire.json import Json, JsonObject, decode, encode_text
 
 SQL = Statements.load("run")
 T = TypeVar("T", bound=msgspec.Struct)
@@ -356,6 +356,16 @@ class Tables:
 
         await self.db.write(work)
 
+    async def set_back(self, chunk: ChunkRow, key: str, error: str, at: float) -> None:
+        """A job that ended before anything of it ran, for want of room: the units wait again."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute(SQL["submission_set_back"], {"key": key, "error": error}).rowcount:
+                db.execute(SQL["mark_unsent"], {"chunk": chunk.id})
+                _event(db, chunk.run, at, "warning", "queue_full", {"submission": key, "error": error})
+
+        await self.db.write(work)
+
     # Money
 
     def open_postings(self) -> list[Posting]:
@@ -396,6 +406,10 @@ class Tables:
         """The newest events after id `after`, newest first: (id, at, level, what, data as JSON)."""
         rows = self._rows("last_events", {"run": run, "after": after, "limit": limit})
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def warnings(self, run: int, after: int = 0) -> list[tuple[str, JsonObject]]:
+        """What was odd since the event `after`, oldest first: the event's name and its data."""
+        return [(row[0], decode(row[1])) for row in self._rows("warnings", {"run": run, "after": after})]
 
     async def _do(self, statement: str, *rows: JsonObject) -> None:
         """Run one statement for each of `rows`. The cursor dies in the writing thread, the only one that may touch its statement."""

@@ -18,6 +18,7 @@ from headgate.batch.control import Control, Stop
 from headgate.batch.engine import ENGINE_VERSION, Engine, QueueSettings
 from headgate.batch.home import Home
 from headgate.batch.limiter import Limiter
+from headgate.batch.notices import notices
 from headgate.batch.outputs import write_outputs
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.progress import Progress, projected_cost, remaining_seconds, share_done
@@ -64,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """How an invocation ended. `exit_code` follows OCT-42; `outputs` are the files written."""
+    """How an invocation ended. `exit_code` follows OCT-42; `outputs` are the files written, `notices` what users should hear of it."""
 
     state: RunState
     exit_code: int
@@ -72,6 +73,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, Path]
     reason: str | None = None
     hint: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 async def execute(home: Home, plan: Plan, http: HttpClient, settle: Settle, on_progress: OnProgress, control: Control) -> Result:
@@ -180,6 +182,7 @@ class Driver:
         self.engine = Engine(home.folder, home.id, self.runner, QueueSettings(batch=run.pipeline.api.max_inflight_batches))
         self._began = time.monotonic()
         self._before = 0.0
+        self._last_event = max((event[0] for event in run.tables.events(run.row.key, limit=1)), default=0)
         self._known_failures: frozenset[str] = frozenset()
 
     async def drive(self) -> Result:
@@ -373,7 +376,8 @@ class Driver:
         reason, hint = (None, None) if stop is None else (stop.reason, stop.hint)
         progress = self.progress(state.value)
         self.on_progress(progress)
-        return Result(state=state, exit_code=code, progress=progress, outputs=outputs, reason=reason, hint=hint)
+        told = notices(self.run.tables.warnings(self.run.row.key, self._last_event))
+        return Result(state=state, exit_code=code, progress=progress, outputs=outputs, reason=reason, hint=hint, notices=told)
 
 
 def _waiting(run: Run) -> str:

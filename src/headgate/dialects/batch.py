@@ -108,6 +108,8 @@ class BatchState(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float | None = None
     lagging: bool = False
     """Terminal, but the results are not there yet: poll again."""
+    crowded: bool = False
+    """Failed before it began, because the account has as much enqueued as it may: nothing ran, and it can be submitted again later."""
     errors: tuple[JsonObject, ...] = ()
     raw: JsonObject | None = None
 

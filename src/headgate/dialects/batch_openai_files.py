@@ -41,6 +41,8 @@ LIMITS = OPENAI.limits
 STATUSES = OPENAI.statuses
 
 TAG_KEY = "headgate"
+CROWDED = "token_limit_exceeded"
+"""The error of a job that would take what is enqueued for its model over the limit (recorded by users of OpenAI and of Azure)."""
 PAGE = 100
 UPLOAD_TIMEOUT = 1800.0
 _CHUNK = 256 << 10
@@ -246,6 +248,7 @@ def parse_state(job: JsonObject, facts: BatchFacts = OPENAI) -> BatchState:
     counts = counts if isinstance(counts, dict) else {}
     total, done, failed = (_count(counts.get(key)) for key in ("total", "completed", "failed"))
     output, error = _ref(job.get("output_file_id")), _ref(job.get("error_file_id"))
+    errors = _errors(job.get("errors") or job.get("error"))
     return BatchState(
         status=found,
         raw_status=word,
@@ -257,7 +260,8 @@ def parse_state(job: JsonObject, facts: BatchFacts = OPENAI) -> BatchState:
         expires_at=_seconds(job.get("expires_at") or job.get("job_deadline")),
         created_at=_seconds(job.get("created_at")),
         lagging=_lags(found, done, failed, output, error),
-        errors=_errors(job.get("errors") or job.get("error")),
+        crowded=found is BatchStatus.FAILED and output is None and any(item.get("code") == CROWDED for item in errors),
+        errors=errors,
         raw=job,
     )
 

@@ -169,7 +169,15 @@ STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "case-5-failed-at-validation": (
         {"status": "failed", "errors": {"data": [{"code": "invalid_json_line", "line": 2}]}, "request_counts": {"total": 0}},
-        {"status": BatchStatus.FAILED, "total": None, "errors": ({"code": "invalid_json_line", "line": 2},), "lagging": False},
+        {"status": BatchStatus.FAILED, "total": None, "errors": ({"code": "invalid_json_line", "line": 2},), "crowded": False},
+    ),
+    "case-14-no-room-in-the-queue": (
+        {"status": "failed", "errors": {"data": [{"code": "token_limit_exceeded", "line": None}]}, "request_counts": {"total": 0}},
+        {"status": BatchStatus.FAILED, "crowded": True, "lagging": False},
+    ),
+    "case-14-a-file-with-rows-shows-that-it-began": (
+        {"status": "failed", "output_file_id": "o", "errors": {"data": [{"code": "token_limit_exceeded"}]}},
+        {"status": BatchStatus.FAILED, "crowded": False, "output_ref": "o"},
     ),
     "case-19-cancelled-before-anything": (
         {"status": "cancelled", "request_counts": {"total": 3, "completed": 0, "failed": 0}},

@@ -10,6 +10,7 @@ from headgate.batch.reasons import Reason
 from headgate.batch.rows import ChunkRow, SubmissionRow
 from headgate.batch.run import Run
 from headgate.batch.states import ChunkState, Outcome, SubmissionState, UnitState, Verdict
+from headgate.batch.steps import room
 from headgate.batch.steps.attempts import Finding, lost_answer
 from headgate.batch.steps.jobs import batch_client, fetch, handle_of, look, read_rows, remove, row_bounds
 from headgate.batch.steps.results import ResultStore
@@ -24,7 +25,7 @@ async def collect(run: Run, chunk: ChunkRow) -> Verdict:
     submission = run.tables.last_submission(chunk.id)
     if submission is None or submission.state is SubmissionState.COLLECTED:
         return Verdict.NEXT
-    if submission.state in (SubmissionState.INTENT, SubmissionState.SUBMITTED):
+    if submission.state in (SubmissionState.INTENT, SubmissionState.SUBMITTED, SubmissionState.REFUSED):
         if await submit(run, chunk) is Verdict.NEXT:
             await wait(run, chunk)
         return Verdict.AGAIN
@@ -44,17 +45,21 @@ class Collector:
         self.matcher = Matcher(submission, frozenset(self.units))
 
     async def collect(self) -> Verdict:
-        """Store what came, then what did not."""
+        """Store what came, then what did not. A job for which there was no room has neither: its units wait again."""
         run, submission = self.run, self.submission
         state = BatchState(status=BatchStatus.FAILED, raw_status="lost")
+        if submission.state is SubmissionState.ENDED:
+            state = await look(run, self.client, submission) or state
+        if state.crowded:
+            return await room.queue_again(run, self.plan, self.chunk, submission, state)
         async with ResultStore(run, self.plan, self.chunk, submission.key, submission.reserved_nanos or 0) as store:
             if submission.state is SubmissionState.ENDED:
-                state = await look(run, self.client, submission) or state
                 await self._store_rows(store, state)
             if self._foreign():
                 await run.tables.disown(run.row.key, submission.key, "its rows belong to another job", run.clock())
                 return Verdict.AGAIN
-            missing = missing_rows(run, self.chunk, submission, state)
+            received = self.matcher.tally.ours + self.matcher.tally.earlier
+            missing = missing_rows(run, self.chunk, submission, state, received)
             await store.store(missing, closes=ChunkState.COLLECTED)
         await self._remark(state, len(missing))
         return Verdict.NEXT
@@ -106,8 +111,14 @@ _MISSING: dict[BatchStatus, Reason] = {
 """Ends after which a unit without a row was not worked on, so that nothing is owed for it."""
 
 
-def missing_rows(run: Run, chunk: ChunkRow, submission: SubmissionRow, state: BatchState) -> list[Finding]:
-    """Findings for units the job said nothing about.
+def all_there(state: BatchState, received: int) -> bool:
+    """Whether a job that ended early counts exactly the rows that were read, so that nothing was done beside them."""
+    known = state.status is BatchStatus.PARTIAL and state.succeeded is not None and state.failed is not None
+    return known and (state.succeeded or 0) + (state.failed or 0) == received
+
+
+def missing_rows(run: Run, chunk: ChunkRow, submission: SubmissionRow, state: BatchState, received: int) -> list[Finding]:
+    """Findings for units the job said nothing about, when `received` rows of others were read.
 
     A row that is missing although its job was finished, or whose job is gone, may have been answered and paid for: it is booked at its
     bound under its custom id, until an invoice says what it cost.
@@ -117,6 +128,8 @@ def missing_rows(run: Run, chunk: ChunkRow, submission: SubmissionRow, state: Ba
         message = f"{message}: {state.errors[0].get('message') or state.errors[0]}"
     left = [u for u in run.tables.units(chunk.id) if u.state is UnitState.SENT]
     reason = None if submission.state is SubmissionState.LOST else _MISSING.get(state.status)
+    if all_there(state, received):
+        reason = Reason.EXPIRED
     if reason is not None:
         judged = failed(reason, message)
         return [Finding(unit=u, n=u.attempts + 1, outcome=Outcome.ERROR, judged=judged) for u in left]

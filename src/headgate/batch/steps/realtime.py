@@ -253,13 +253,16 @@ class UnitCalls:
 
 
 async def settle_orphans(run: Run) -> int:
-    """Close the calls whose answers were lost with an earlier process: booked at their bound, their units tried again."""
+    """Close the calls whose answers were lost with an earlier process: booked at their bound, their units tried again.
+
+    They were calls of the realtime lane, also where they stood in for a batch that would have been too small.
+    """
     claims = run.tables.orphan_claims(run.row.key)
     by_chunk: dict[int, list[Claim]] = {}
     for claim in claims:
         by_chunk.setdefault(claim.chunk, []).append(claim)
     for chunk_id, lost in by_chunk.items():
-        chunk = run.tables.chunk(chunk_id)
+        chunk = msgspec.structs.replace(run.tables.chunk(chunk_id), lane="realtime")
         findings = [_orphan(run, claim) for claim in lost]
         async with ResultStore(run, run.steps[chunk.step], chunk) as store:
             await store.store(findings, released=sum(claim.bound_nanos or 0 for claim in lost))

@@ -8,9 +8,11 @@ from headgate.batch.plan import custom_id
 from headgate.batch.rows import ChunkRow, SubmissionRow
 from headgate.batch.run import Run
 from headgate.batch.states import UnitState, Verdict
+from headgate.batch.steps import room
 from headgate.batch.steps.jobs import StoredRows, batch_client, make_tag, owns, patiently, row_bounds
+from headgate.batch.steps.wait import polling_of
 from headgate.dialects.batch import TERMINAL, Candidate
-from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError, WireError
+from headgate.errors import RUN_FATAL_KINDS, ConfigError, ErrorKind, HeadgateError, ProviderError, UsageError, WireError
 from headgate.wire.json import JsonObject
 
 CLOCK_SKEW = 900.0
@@ -29,7 +31,7 @@ class Submitter:
         self._found: tuple[Candidate, ...] | None = None
         self._looked_from: float | None = None
         self._foreign: set[str] = set()
-        self._refusals = 0
+        self._refusals = self._delays = 0
         self._ambiguous = False
 
     async def submit(self) -> Verdict:
@@ -85,6 +87,19 @@ class Submitter:
         await self.run.control.sleep(min(60.0, max(0.2, self.run.options.grace / 5)))
 
     async def _intend(self, last: SubmissionRow | None) -> None:
+        """Write an intent, unless the provider's limit on enqueued tokens leaves no room yet: then wait a moment instead."""
+        if not room.limited(self.client):
+            await self._write_intent(last)
+            return
+        async with self.run.intending:
+            fits = room.has_room(self.run, self.client, self.plan, self.chunk)
+            if fits:
+                await self._write_intent(last)
+        if not fits:
+            assert self.plan.target is not None
+            await self.run.control.sleep(polling_of(self.run, self.plan.target.provider).first)
+
+    async def _write_intent(self, last: SubmissionRow | None) -> None:
         run, chunk = self.run, self.chunk
         n = 1 if last is None else last.n + 1
         seqs = self._seqs()
@@ -129,16 +144,22 @@ class Submitter:
         except ProviderError as error:
             await self._create_failed(last, error)
             return
+        except (ConfigError, UsageError) as error:
+            await self._refused(last, error.message)
+            raise
         except WireError as error:
             if error.fault == "local":
                 raise
             await self._unclear(error)
             return
-        self._refusals = 0
+        self._refusals = self._delays = 0
         await self.run.tables.submitted(self.chunk, last.key, handle, "create", self.run.clock())
 
     async def _create_failed(self, last: SubmissionRow, error: ProviderError) -> None:
-        """A refusal is final for this intent; anything unclear is looked up at the provider."""
+        """A refusal is final for this intent; anything unclear is looked up at the provider.
+
+        Refusals end the run after a few in a row, except for a queue that is full while other jobs of the run are in it.
+        """
         refused = not error.sent or (error.status is not None and 400 <= error.status < 500 and error.status != 408)
         if not refused:
             await self._unclear(error)
@@ -146,10 +167,10 @@ class Submitter:
         await self._refused(last, error.message)
         if error.kind in RUN_FATAL_KINDS or not error.transient:
             self.run.control.stop(Stop(f"the provider refused the batch: {error.message}", 1, failed=True, hint=error.hint))
-        self._count_refusal(error.message)
-        retry = self.run.pipeline.api.retry
-        ladder = tuple(min(300.0, retry.initial_delay * retry.multiplier**k) for k in range(4))
-        await self.run.control.sleep(submit_delay(self._refusals, error.retry_after, ladder))
+        if error.kind is not ErrorKind.RATE_LIMIT or not room.under_way(self.run, self.plan, self.chunk):
+            self._count_refusal(error.message)
+        self._delays += 1
+        await self.run.control.sleep(submit_delay(self._delays, error.retry_after, room.ladder(self.run)))
 
     async def _unclear(self, error: HeadgateError) -> None:
         """The job may exist: it is looked for from now on."""

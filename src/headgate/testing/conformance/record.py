@@ -76,7 +76,7 @@ def _default_model(subject: Subject) -> None:
 
 def _chat_complete(subject: Subject) -> None:
     chat = subject.chat
-    _check_complete(chat, ("name", "stream_type", "reads", "conversational", *(("stream_tap",) if chat.stream_tap is None else ())))
+    _check_complete(chat, ("name", "stream_type", "reads", "conversational"))
     expect(bool(chat.name) and "/" in chat.stream_type, "a chat dialect has a name and a media type for its streams")
 
 

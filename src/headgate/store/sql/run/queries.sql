@@ -32,6 +32,9 @@ INSERT INTO event (at, run, level, what, data) VALUES (:at, :run, :level, :what,
 -- name: last_events
 SELECT id, at, level, what, data FROM event WHERE run = :run AND id > :after ORDER BY id DESC LIMIT :limit;
 
+-- name: warnings
+SELECT what, data FROM event WHERE run = :run AND id > :after AND level = 'warning' ORDER BY id;
+
 -- name: make_segment
 INSERT INTO segment (run, name) VALUES (:run, :name) ON CONFLICT (name) DO NOTHING;
 
@@ -175,6 +178,9 @@ WHERE key = :key AND state = 'intent';
 
 -- name: submission_refused
 UPDATE submission SET state = 'refused', error = :error WHERE key = :key AND state = 'intent';
+
+-- name: submission_set_back
+UPDATE submission SET state = 'refused', error = :error WHERE key = :key AND state = 'ended';
 
 -- name: submission_polled
 UPDATE submission SET status = :status, raw_status = :raw_status, succeeded = :succeeded, failed = :failed, expires_at = :expires_at,

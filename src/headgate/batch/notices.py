@@ -1,0 +1,25 @@
+"""What users are told of a run's warnings: those that change what a run costs, or how long it takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from headgate.wire.json import JsonObject
+
+
+def notices(warnings: Sequence[tuple[str, JsonObject]]) -> tuple[str, ...]:
+    """A sentence for each kind of warning in `warnings` (name and data of events) that users should hear of."""
+    found = {name: [data for what, data in warnings if what == name] for name in _SENTENCES}
+    return tuple(_SENTENCES[name](data) for name, data in found.items() if data)
+
+
+def _too_few(events: Sequence[JsonObject]) -> str:
+    units, least = sum(event["units"] for event in events), max(event["least"] for event in events)
+    return f"units asked one by one, at realtime prices: {units}; a batch of the provider has at least {least} rows"
+
+
+def _queue_full(events: Sequence[JsonObject]) -> str:
+    return f"batches the provider had no room for, and that were submitted again: {len(events)}"
+
+
+_SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {"too_few_for_batch": _too_few, "queue_full": _queue_full}
