@@ -42,7 +42,9 @@ def _chat_turn(message: Wire) -> Turn:
     if message["role"] == "tool":
         return "tool", [("result", message["tool_call_id"], _joined(message["content"]))]
     thoughts = [_claude_part(block) for block in message.get("thinking_blocks", ())]
-    calls = [("call", call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) for call in message.get("tool_calls", ())]
+    calls = [
+        ("call", call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) for call in message.get("tool_calls", ())
+    ]
     return message["role"], [*thoughts, *_parts(message.get("content"), _chat_part), *calls]
 
 
@@ -132,7 +134,11 @@ def _aws_part(part: Wire) -> Piece:
         return "call", part["toolUse"]["toolUseId"], part["toolUse"]["name"], part["toolUse"]["input"]
     if "toolResult" in part:
         said = part["toolResult"]["content"]
-        return "result", part["toolResult"]["toolUseId"], "".join(json.dumps(one["json"]) if "json" in one else one.get("text", "") for one in said)
+        return (
+            "result",
+            part["toolResult"]["toolUseId"],
+            "".join(json.dumps(one["json"]) if "json" in one else one.get("text", "") for one in said),
+        )
     if "reasoningContent" in part:
         inner = part["reasoningContent"]
         if "redactedContent" in inner:
@@ -332,7 +338,7 @@ def events(name: str, data: bytes) -> list[Wire]:
     if name.startswith("bedrock"):
         frames = FrameDecoder().feed(data)
         return [_framed(frame.text(":exception-type"), frame.text(":event-type"), json.loads(frame.payload)) for frame in frames]
-    lines = [line.removeprefix("data: ") for line in data.decode().splitlines() if line.startswith("data: ")]
+    lines = [line.removeprefix("data: ") for line in data.decode().split("\n") if line.startswith("data: ")]
     return [{"done": True} if line == "[DONE]" else json.loads(line) for line in lines]
 
 
@@ -383,6 +389,9 @@ def _take_call(told: Told, call: Wire) -> None:
     told.calls[call["index"]][2] += call["function"].get("arguments", "")
 
 
+_SPOKEN = {"response.output_text.delta": "text", "response.reasoning_summary_text.delta": "thinking"}
+
+
 def _stream_responses(chunks: list[Wire]) -> Told:
     told, items = Told(), {}
     assert [chunk["sequence_number"] for chunk in chunks] == list(range(len(chunks)))
@@ -393,10 +402,14 @@ def _stream_responses(chunks: list[Wire]) -> Told:
             items[chunk["output_index"]] = chunk["item"].get("id")
         elif "item_id" in chunk:
             assert chunk["item_id"] == items[chunk["output_index"]], "the ids of items are stable"
-        if kind == "error":
+        if kind in _SPOKEN:
+            setattr(told, _SPOKEN[kind], getattr(told, _SPOKEN[kind]) + chunk["delta"])
+        elif kind == "error":
             told.error, told.ended = chunk, True
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
-            told = _told_responses(chunk["response"])
+            last = _told_responses(chunk["response"])
+            assert (last.text, last.thinking) == (told.text, told.thinking), "the terminal event repeats what was said"
+            told = last
             told.ended, told.error = True, chunk["response"]["error"]
     return told
 

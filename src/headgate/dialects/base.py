@@ -12,7 +12,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from headgate.domain.capabilities import Capabilities
-from headgate.domain.events import StreamEvent
+from headgate.domain.events import Failed, StreamEvent
+from headgate.domain.fold import Fold
 from headgate.domain.request import Request
 from headgate.domain.response import Response
 from headgate.errors import ProviderError
@@ -62,6 +63,62 @@ class StreamDecoder(Protocol):
         ...
 
 
+class StreamTap(Protocol):
+    """Bytes in, an account out: what the answer cost, how it ended, what failed. Its words are only gathered."""
+
+    @property
+    def complete(self) -> bool:
+        """The terminator (or an error event) was seen."""
+        ...
+
+    @property
+    def error(self) -> Failed | None:
+        """The error the provider reported inside the stream."""
+        ...
+
+    def feed(self, data: bytes) -> None:
+        """Hear these bytes. Raises `WireError` for bytes that break the protocol."""
+        ...
+
+    def close(self) -> None:
+        """The end of the bytes. Raises `Truncated` when the terminator was not seen."""
+        ...
+
+    def response(self) -> Response:
+        """The answer as far as it is known."""
+        ...
+
+
+class FoldTap:
+    """The tap of any decoder: everything is decoded and folded."""
+
+    def __init__(self, decoder: StreamDecoder, name: str) -> None:
+        self._decoder = decoder
+        self._fold = Fold(name)
+
+    @property
+    def complete(self) -> bool:
+        """The terminator (or an error event) was seen."""
+        return self._decoder.complete
+
+    @property
+    def error(self) -> Failed | None:
+        """The error the provider reported inside the stream."""
+        return self._fold.error
+
+    def feed(self, data: bytes) -> None:
+        """Hear these bytes. Raises `WireError` for bytes that break the protocol."""
+        self._fold.add_all(self._decoder.feed(data))
+
+    def close(self) -> None:
+        """The end of the bytes. Raises `Truncated` when the terminator was not seen."""
+        self._fold.add_all(self._decoder.close())
+
+    def response(self) -> Response:
+        """The answer as far as it is known."""
+        return self._fold.response()
+
+
 class StreamEncoder(Protocol):
     """Events in, bytes out, for one answer."""
 
@@ -96,6 +153,7 @@ class ChatDialect(msgspec.Struct, frozen=True):
       Raises `WireError` with `param` for malformed input.
     * `render_response(response)` / `parse_response(body)`: a whole answer. A 200 with an error object raises `ProviderError`.
     * `stream_decoder()` / `stream_encoder(context)`: one streamed answer.
+    * `stream_tap(decoder, name)`: listens to a streamed answer with a fresh decoder of the dialect of this name, or for less than that.
     * `render_error(error)` / `parse_error(status, headers, body)`: `headers` keys are lower-case; never raises.
     * `reads`: the dialect whose requests this one carries without loss, in another frame ("anthropic_messages" for Claude on Bedrock).
     * `conversational`: False for a wire of bare prompts, which has no turns and no tools.
@@ -115,3 +173,4 @@ class ChatDialect(msgspec.Struct, frozen=True):
     review: Callable[[Request, Response], tuple[Note, ...]] = no_review
     reads: str = ""
     conversational: bool = True
+    stream_tap: Callable[[StreamDecoder, str], StreamTap] = FoldTap

@@ -13,12 +13,13 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from headgate.dialects.base import RenderedError, RenderedRequest
+from headgate.dialects.base import RenderedRequest
+from headgate.dialects.bedrock_converse.errors import parse_error, render_error
 from headgate.dialects.embed import EmbedDialect
 from headgate.dialects.embed_common import Losses, counted, input_usage, parse_task, positive, texts, vector, without
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.embedding import Embedding, EmbedRequest, EmbedResponse
-from headgate.errors import ErrorKind, ProviderError, Unsupported, WireError
+from headgate.errors import Unsupported, WireError
 from headgate.wire.json import Json, JsonObject, arr, decode, encode, obj, text
 
 NAME = "bedrock_embeddings"
@@ -261,78 +262,6 @@ def _parse_nova(raw: JsonObject) -> EmbedResponse:
         extra=without(raw, frozenset({"embeddings"})),
         form=("nova",),
     )
-
-
-_BY_TYPE: dict[str, ErrorKind] = {
-    "ThrottlingException": ErrorKind.RATE_LIMIT,
-    "TooManyRequestsException": ErrorKind.RATE_LIMIT,
-    "ServiceQuotaExceededException": ErrorKind.QUOTA,
-    "AccessDeniedException": ErrorKind.PERMISSION,
-    "ExpiredTokenException": ErrorKind.AUTH,
-    "UnrecognizedClientException": ErrorKind.AUTH,
-    "InvalidSignatureException": ErrorKind.AUTH,
-    "MissingAuthenticationTokenException": ErrorKind.AUTH,
-    "ResourceNotFoundException": ErrorKind.NOT_FOUND,
-    "ValidationException": ErrorKind.BAD_REQUEST,
-    "ModelTimeoutException": ErrorKind.TIMEOUT,
-    "ModelNotReadyException": ErrorKind.OVERLOADED,
-    "ServiceUnavailableException": ErrorKind.OVERLOADED,
-    "ModelErrorException": ErrorKind.SERVER,
-    "InternalServerException": ErrorKind.SERVER,
-}
-_BY_STATUS = {
-    400: ErrorKind.BAD_REQUEST,
-    401: ErrorKind.AUTH,
-    403: ErrorKind.PERMISSION,
-    404: ErrorKind.NOT_FOUND,
-    408: ErrorKind.TIMEOUT,
-    413: ErrorKind.BAD_REQUEST,
-    424: ErrorKind.SERVER,
-    429: ErrorKind.RATE_LIMIT,
-    503: ErrorKind.OVERLOADED,
-}
-_SURFACE: dict[ErrorKind, tuple[int, str]] = {
-    ErrorKind.AUTH: (502, "ServiceUnavailableException"),
-    ErrorKind.PERMISSION: (403, "AccessDeniedException"),
-    ErrorKind.QUOTA: (503, "ServiceUnavailableException"),
-    ErrorKind.RATE_LIMIT: (429, "ThrottlingException"),
-    ErrorKind.TIMEOUT: (504, "ModelTimeoutException"),
-    ErrorKind.NOT_FOUND: (404, "ResourceNotFoundException"),
-    ErrorKind.BAD_REQUEST: (400, "ValidationException"),
-    ErrorKind.CONTEXT_LENGTH: (400, "ValidationException"),
-    ErrorKind.CONTENT_FILTER: (400, "ValidationException"),
-    ErrorKind.UNSUPPORTED: (400, "ValidationException"),
-}
-
-
-def parse_error(status: int, headers: dict[str, str], body: bytes) -> ProviderError:
-    """Classify an error reply by ``x-amzn-errortype``, `__type` or the status. Never raises."""
-    try:
-        value = decode(body)
-    except WireError:
-        value = None
-    fields: JsonObject = value if isinstance(value, dict) else {}
-    named = headers.get("x-amzn-errortype") or fields.get("__type")
-    word = named.partition(":")[0].rpartition("#")[2] if isinstance(named, str) else ""
-    kind = _BY_TYPE.get(word) or _BY_STATUS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.UNKNOWN)
-    said = next((fields[key] for key in ("message", "Message") if isinstance(fields.get(key), str)), "")
-    return ProviderError(
-        kind,
-        said or f"Bedrock answered HTTP {status} without a message",
-        status=status,
-        code=word or None,
-        request_id=headers.get("x-amzn-requestid"),
-        body=body[:4096],
-    )
-
-
-def render_error(error: ProviderError) -> RenderedError:
-    """Write an error as Bedrock does: its type in a header, its message in the body."""
-    status, word = _SURFACE.get(error.kind, (503, "ServiceUnavailableException"))
-    headers = [("content-type", "application/json"), ("x-amzn-errortype", word)]
-    if error.retry_after is not None:
-        headers.append(("retry-after", str(max(1, round(error.retry_after + 0.499)))))
-    return RenderedError(status, encode({"message": error.message}), tuple(headers))
 
 
 DIALECT = EmbedDialect(

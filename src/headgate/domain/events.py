@@ -35,7 +35,7 @@ class BlockStart(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-class Delta(msgspec.Struct, frozen=True):
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """More of an open block's growing string."""
 
     block: int
@@ -43,7 +43,7 @@ class Delta(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True, gc=False):
     """The signature of an open block, whole."""
 
     block: int
@@ -60,7 +60,7 @@ class Annotate(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-class BlockStop(msgspec.Struct, frozen=True):
+class BlockStop(msgspec.Struct, frozen=True, gc=False):
     """A block is complete."""
 
     block: int
@@ -90,7 +90,7 @@ class Failed(msgspec.Struct, frozen=True):
     error: ProviderError
 
 
-class Ping(msgspec.Struct, frozen=True):
+class Ping(msgspec.Struct, frozen=True, gc=False):
     """A sign of life without content."""
 
 

@@ -73,11 +73,12 @@ class _Choice:
 
 
 def merge_logprobs(pieces: list[Json]) -> Json:
-    """Join the log-probability objects of a stream: lists under the same key are concatenated."""
-    if not pieces:
+    """Join the log-probability objects of a stream: lists under the same key are concatenated. What is no object says nothing."""
+    objects = [piece for piece in pieces if isinstance(piece, dict)]
+    if not objects:
         return None
     merged: JsonObject = {}
-    for piece in pieces:
+    for piece in objects:
         for key, value in piece.items():
             old = merged.get(key)
             merged[key] = old + value if isinstance(old, list) and isinstance(value, list) else (value if old is None else old)
@@ -117,6 +118,10 @@ class Fold:
         if found is None:
             found = self._choices[index] = _Choice()
         return found
+
+    def growing(self, block: int, choice: int = 0) -> list[str]:
+        """The strings that came for a block that has begun; more may be appended, as a `Delta` would. Raises `KeyError` for any other."""
+        return self._choices[choice].blocks[block].parts
 
     def response(self) -> Response:
         """The answer as far as it is known."""

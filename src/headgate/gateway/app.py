@@ -20,6 +20,7 @@ from headgate.gateway.endpoints.embed import Embed
 from headgate.gateway.endpoints.gemini import Gemini
 from headgate.gateway.endpoints.health import healthz
 from headgate.gateway.endpoints.models import Models
+from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.app import App
 from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
@@ -32,6 +33,18 @@ COMPLETIONS = Surface("openai", openai_envelope, openai_completions.DIALECT)
 RESPONSES = Surface("openai_responses", openai_envelope, openai_responses.DIALECT)
 ANTHROPIC = Surface("anthropic", anthropic_envelope, anthropic_messages.DIALECT)
 GEMINI = Surface("gemini", gemini_envelope, gemini_generate.DIALECT)
+
+UNSERVED = (
+    ("/v1/files", OPENAI, FILES),
+    ("/v1/files/*", OPENAI, FILES),
+    ("/v1/batches", OPENAI, BATCHES),
+    ("/v1/batches/*", OPENAI, BATCHES),
+    ("/v1/messages/batches", ANTHROPIC, BATCHES),
+    ("/v1/messages/batches/*", ANTHROPIC, BATCHES),
+    ("/v1/responses/*", RESPONSES, STORED),
+    ("/v1/chat/completions/*", OPENAI, STORED),
+)
+"""What the official clients could ask for besides."""
 
 
 def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
@@ -60,6 +73,7 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             Route(method="GET", path="/v1/models/*", endpoint=models.get, surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),
             Route(method="GET", path="/healthz", endpoint=healthz, auth=False, any_host=True),
+            *(route for row in UNSERVED for route in unserved(*row)),
         )
     )
     return App(routes, key=key, hosts=hosts, on_stop=meter.drain)

@@ -1,4 +1,4 @@
-"""Same dialect on both sides: the client's bytes go on, the provider's bytes come back, and a decoder only listens (architecture §1)."""
+"""Same dialect on both sides: the client's bytes go on, the provider's bytes come back, and a tap only listens (architecture §1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.client.chat import CONTENT_TYPE, listen, naming, read_answer
 from headgate.client.target import conceal_key, refusal, upstream_id
-from headgate.domain.fold import Fold
+from headgate.dialects.tap import tap_of
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, TooLarge, WireError
 from headgate.gateway.asking import Job, check_choices, read_field
 from headgate.gateway.last_words import farewell, last_words
@@ -112,8 +112,7 @@ class StreamPass:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._fold = Fold(job.dialect.name)
-        self._decoder = job.target.chat.stream_decoder()
+        self._tap = tap_of(job.target.chat)
         self._relay = EventRelay()
         self._deaf = False
         self._lost = False
@@ -142,7 +141,7 @@ class StreamPass:
                     overhear(job, self._whole)
                     yield b""
                     return
-                tab.status, tab.upstream_id, tab.response = reply.status, upstream_id(reply.headers), self._fold.response
+                tab.status, tab.upstream_id, tab.response = reply.status, upstream_id(reply.headers), self._tap.response
                 self._headers = (*returned_headers(reply.headers), NO_STORE, UNBUFFERED, *stamps(tab.call))
                 yield b""
                 try:
@@ -174,12 +173,12 @@ class StreamPass:
         tab = self._job.tab
         if tab.first_byte is None:
             tab.first_byte = asyncio.get_running_loop().time() - tab.call.clock
-        failed = None if self._deaf else listen(self._decoder, self._fold, data)
+        failed = None if self._deaf else listen(self._tap, data)
         if failed is not None:
             self._lost, self._deaf = True, isinstance(failed, TooLarge)
         if failed is not None or self._deaf:
             tab.unheard += len(data)
-        over = self._decoder.complete and not self._deaf
+        over = self._tap.complete and not self._deaf
         if over:
             self._conclude()
         return over
@@ -187,9 +186,9 @@ class StreamPass:
     def _conclude(self) -> None:
         """At the end of the bytes. Raises `Truncated` for a stream that stopped before its terminator, unless it could not be followed."""
         if not self._lost:
-            self._fold.add_all(self._decoder.close())
-        failed = self._fold.error
-        self._job.tab.whole = failed is None and (self._decoder.complete or not self._lost)
+            self._tap.close()
+        failed = self._tap.error
+        self._job.tab.whole = failed is None and (self._tap.complete or not self._lost)
         self._job.tab.error = None if failed is None else failed.error
 
 

@@ -25,9 +25,12 @@ MAX_FRAME = 24 << 20
 MAX_HEADERS = 128 << 10
 """Most bytes the headers of one frame may take, as the encoding's own limit says."""
 
+_MOST_KNOWN = 32  # kinds of headers remembered per stream; real streams have about six
+
 _PRELUDE = Struct(">III")
 _U16, _I8, _I16, _I32, _I64 = Struct(">H"), Struct(">b"), Struct(">h"), Struct(">i"), Struct(">q")
 _CRC = Struct(">I")
+_LENGTHS = Struct(">II")
 _LEAST = _PRELUDE.size + _CRC.size
 
 
@@ -80,27 +83,36 @@ class Frame(msgspec.Struct, frozen=True):
 class FrameDecoder:
     """Bytes in, frames out; any split of the same bytes gives the same frames."""
 
-    __slots__ = ("_max_frame", "_need", "_pending")
+    __slots__ = ("_known", "_max_frame", "_need", "_pending")
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
         self._max_frame = max_frame
         self._pending = bytearray()
         self._need = _PRELUDE.size
+        self._known: dict[bytes, dict[str, HeaderValue]] = {}
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames completed by `data`. Raises `WireError` for a wrong checksum or malformed headers, `TooLarge` for a frame above the
         cap."""
-        pending = self._pending
-        pending += data
+        if self._pending:
+            self._pending += data
+            if len(self._pending) < self._need:
+                return []
+            data = bytes(self._pending)
         frames: list[Frame] = []
-        while len(pending) >= self._need:
-            total, heads = self._prelude()
-            if len(pending) < total:
-                self._need = total
-                break
-            frames.append(_frame(bytes(pending[:total]), heads))
-            del pending[:total]
-            self._need = _PRELUDE.size
+        place = 0
+        try:
+            while len(data) - place >= _PRELUDE.size:
+                self._need = _PRELUDE.size
+                total, heads = self._prelude(data, place)
+                if len(data) - place < total:
+                    self._need = total
+                    break
+                frames.append(self._frame(data[place : place + total], heads))
+                place += total
+        finally:
+            if self._pending or place < len(data):
+                self._pending[:] = data[place:]
         return frames
 
     def close(self) -> None:
@@ -108,10 +120,10 @@ class FrameDecoder:
         if self._pending:
             raise Truncated(f"the event stream ended inside a frame, after {len(self._pending)} bytes of it")
 
-    def _prelude(self) -> tuple[int, int]:
+    def _prelude(self, data: bytes, place: int) -> tuple[int, int]:
         """Lengths of the next frame and of its headers, checked."""
-        total, heads, checksum = _PRELUDE.unpack_from(self._pending)
-        if zlib.crc32(self._pending[:8]) != checksum:
+        total, heads, checksum = _PRELUDE.unpack_from(data, place)
+        if zlib.crc32(data[place : place + 8]) != checksum:
             raise WireError("an event stream frame has a wrong prelude checksum")
         if total > self._max_frame:
             raise TooLarge(f"an event stream frame of {total} bytes is above the cap of {self._max_frame}")
@@ -119,12 +131,17 @@ class FrameDecoder:
             raise WireError(f"an event stream frame of {total} bytes cannot hold {heads} bytes of headers")
         return total, heads
 
-
-def _frame(data: bytes, heads: int) -> Frame:
-    if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
-        raise WireError("an event stream frame has a wrong message checksum")
-    start = _PRELUDE.size
-    return Frame(_headers(data[start : start + heads]), data[start + heads : -_CRC.size])
+    def _frame(self, data: bytes, heads: int) -> Frame:
+        if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
+            raise WireError("an event stream frame has a wrong message checksum")
+        end = _PRELUDE.size + heads
+        head = data[_PRELUDE.size : end]
+        headers = self._known.get(head)
+        if headers is None:
+            headers = _headers(head)
+            if len(self._known) < _MOST_KNOWN:
+                self._known[head] = headers
+        return Frame(headers, data[end : -_CRC.size])
 
 
 def _headers(data: bytes) -> dict[str, HeaderValue]:
@@ -203,14 +220,24 @@ def _sixteen(raw: bytes) -> bytes:
 
 def encode_frame(headers: Mapping[str, HeaderValue], payload: bytes = b"") -> bytes:
     """One frame as bytes. Raises `WireError` (fault "local") for a header that does not fit the encoding."""
+    return join_frame(encode_headers(headers), payload)
+
+
+def encode_headers(headers: Mapping[str, HeaderValue]) -> bytes:
+    """The headers of a frame as bytes. Raises `WireError` (fault "local") for one that does not fit the encoding."""
     try:
         head = b"".join([_header(name, value) for name, value in headers.items()])
     except (error, UnicodeEncodeError) as fault:
         raise WireError(f"a header does not fit an event stream frame: {fault}", fault="local") from fault
     if len(head) > MAX_HEADERS:
         raise WireError(f"the headers of an event stream frame take {len(head)} bytes, above {MAX_HEADERS}", fault="local")
-    lengths = (_LEAST + len(head) + len(payload)).to_bytes(4, "big") + len(head).to_bytes(4, "big")
-    body = lengths + _CRC.pack(zlib.crc32(lengths)) + head + payload
+    return head
+
+
+def join_frame(head: bytes, payload: bytes) -> bytes:
+    """A frame of encoded headers and a payload."""
+    lengths = _LENGTHS.pack(_LEAST + len(head) + len(payload), len(head))
+    body = b"%b%b%b%b" % (lengths, _CRC.pack(zlib.crc32(lengths)), head, payload)
     return body + _CRC.pack(zlib.crc32(body))
 
 

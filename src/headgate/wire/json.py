@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from headgate.errors import WireError
 Json: TypeAlias = Any
 JsonObject: TypeAlias = dict[str, Json]
 
+_T = TypeVar("_T")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -28,6 +30,31 @@ def decode(data: bytes | bytearray | memoryview | str, *, what: str = "body", fa
         return _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise WireError(f"{what} is not valid JSON: {error}", fault=fault) from error
+
+
+def typed_reader(kind: type[_T]) -> Callable[[bytes], _T | None]:
+    """A reader of JSON texts of one type, which returns None for every other text. Keys that the type leaves out are at least UTF-8."""
+    read = msgspec.json.Decoder(kind).decode
+
+    def typed(data: bytes) -> _T | None:
+        try:
+            found = read(data)
+            if not data.isascii():
+                data.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return found
+
+    return typed
+
+
+HOLE: Json = Raw(b"\0")
+"""Stands in a value for a part that is still to come; no other JSON text contains its byte."""
+
+
+def frame_of(rendered: bytes) -> list[bytes]:
+    """What stands around the holes of rendered JSON; ``encode(part).join(frame)`` fills them all."""
+    return rendered.split(b"\0")
 
 
 def encode_text(value: Json) -> str:
@@ -61,9 +88,12 @@ def text(value: Json, path: str) -> str:
     raise WireError(f"{path} must be a string, not {type_name(value)}", param=path)
 
 
+_NUMBERS = (int, float)
+
+
 def number(value: Json, path: str) -> float | int:
     """`value` as a number (a bool is none), or `WireError` naming `path`."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, _NUMBERS) and not isinstance(value, bool):
         return value
     raise WireError(f"{path} must be a number, not {type_name(value)}", param=path)
 

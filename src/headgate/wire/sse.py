@@ -25,7 +25,7 @@ _FIELD_ROOM = 8  # a line may be this much longer than its data: the field name,
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
-class SseEvent(msgspec.Struct, frozen=True):
+class SseEvent(msgspec.Struct, frozen=True, gc=False):
     """One dispatched event. `event` is "message" unless named; `id` is the last id seen on the stream, "" if none."""
 
     data: bytes
@@ -36,7 +36,7 @@ class SseEvent(msgspec.Struct, frozen=True):
 class SseDecoder:
     """Bytes in, events out; any split of the same bytes gives the same events."""
 
-    __slots__ = ("_data", "_event", "_head", "_id", "_max_event", "_pending", "_size", "_skip_lf", "_unknown")
+    __slots__ = ("_between", "_data", "_event", "_head", "_id", "_max_event", "_name", "_pending", "_size", "_skip_lf", "_unknown")
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
         self._max_event = max_event
@@ -48,14 +48,42 @@ class SseDecoder:
         self._event = ""
         self._id = ""
         self._unknown = bytearray()
+        self._between = False
+        self._name = (b"message", "message")
 
     @property
     def unknown(self) -> bytes:
         """Lines that are no SSE field, joined by LF, at most 16 kB: a provider's plain JSON error sent as an event stream."""
         return bytes(self._unknown)
 
+    @property
+    def between(self) -> bool:
+        """The bytes so far end between two events."""
+        return self._between
+
     def feed(self, data: bytes) -> list[SseEvent]:
         """Events completed by `data`. Raises `TooLarge` when one event or line passes `max_event` bytes."""
+        if not self._between or not data or data[-1] != 10 or len(data) > self._max_event:
+            return self._pieces(data)
+        lines = data.splitlines()
+        first, count = lines[0], len(lines)
+        if count == 2 and not lines[1] and first[:6] == b"data: ":
+            return [SseEvent(first[6:], "message", self._id)]
+        if count == 3 and not lines[2] and first[:7] == b"event: " and lines[1][:6] == b"data: ":
+            return [SseEvent(lines[1][6:], self._named(first[7:]) or "message", self._id)]
+        events = self._lines(lines)
+        self._between = not (self._data or self._event)
+        return events
+
+    def _named(self, name: bytes) -> str:
+        """The text of an event's name, which mostly is that of the event before."""
+        if name != self._name[0]:
+            self._name = (name, name.decode("utf-8", "replace"))
+        return self._name[1]
+
+    def _pieces(self, data: bytes) -> list[SseEvent]:
+        """Events of a read that begins or ends anywhere."""
+        self._between = False
         if self._head is not None:
             data = self._start(data)
         if self._skip_lf and data:
@@ -74,6 +102,8 @@ class SseDecoder:
         events = self._lines(lines.splitlines())
         if cut < len(data):
             self._hold(data[cut:])
+        else:
+            self._between = not (self._skip_lf or self._data or self._event)
         return events
 
     def close(self) -> list[SseEvent]:
@@ -133,7 +163,7 @@ class SseDecoder:
         if name == b"data":
             self._append(value)
         elif name == b"event":
-            self._event = value.decode("utf-8", "replace")
+            self._event = self._named(value)
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")

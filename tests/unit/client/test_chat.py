@@ -10,7 +10,7 @@ import pytest
 from headgate.client import ChatClient, Target
 from headgate.client.chat import listen, prepare
 from headgate.config import Secret
-from headgate.dialects.base import ChatDialect
+from headgate.dialects.base import ChatDialect, FoldTap
 from headgate.dialects.tap import tap_of
 from headgate.domain.events import Delta
 from headgate.domain.request import HostedTool
@@ -41,7 +41,7 @@ def target(request: pytest.FixtureRequest, headgate_sim: Simulator) -> Target:
 
 def without_tap(dialect: ChatDialect) -> ChatDialect:
     """A dialect that has no tap of its own."""
-    return msgspec.structs.replace(dialect, stream_tap=None)
+    return msgspec.structs.replace(dialect, stream_tap=FoldTap)
 
 
 def failing(ask: Callable[[ChatClient], Awaitable[object]]) -> ProviderError:

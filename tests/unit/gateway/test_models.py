@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from anthropic.types import ModelInfo
 
 from headgate.testing.gateway import Rig
 from headgate.testing.raw_http import RawWire, Reply, request_bytes
@@ -29,7 +30,11 @@ def test_anthropic_shape(rig: Rig) -> None:
     document = json.loads(get(rig, "/v1/models", anthropic_version="2023-06-01").body)
     assert document["has_more"] is False
     assert (document["first_id"], document["last_id"]) == (document["data"][0]["id"], document["data"][-1]["id"])
-    assert all(set(entry) == {"type", "id", "display_name", "created_at"} for entry in document["data"])
+    for entry in document["data"]:
+        ModelInfo.model_validate(entry)
+        assert (entry["lifecycle"] == "deprecated") == (entry["retires_at"] is not None)
+    assert {entry["lifecycle"] for entry in document["data"]} == {"active", "deprecated"}
+    assert any(entry["max_tokens"] and entry["max_input_tokens"] for entry in document["data"])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from headgate.errors import ProviderError, Truncated
+from headgate.errors import ProviderError, StoreError, Truncated
 from headgate.transport.drive import drive
 from headgate.transport.http1 import HttpClient
-from headgate.wire.http import BytesBody, Call, Download, Flow, Headers, Send, Upload, download, send, upload
+from headgate.wire.http import BytesBody, Call, Download, Flow, Headers, Send, Upload, download, save, send, upload
 
 
 def key(call: Call) -> Headers:
@@ -97,3 +97,30 @@ async def test_a_flow_without_calls_and_one_that_is_broken(tmp_path: Path) -> No
         assert await drive(empty(), client, origin, key, tmp_path) == 7
         with pytest.raises(AssertionError, match="a bug"):
             await drive(broken(), client, origin, key, tmp_path)
+
+
+async def test_bytes_of_a_flow_are_kept_beside_its_downloads_and_nothing_is_sent(scripts, tmp_path: Path) -> None:
+    def flow() -> Flow[list[tuple[str, bytes, int]]]:
+        kept = []
+        for data in (b"page 1", b""):
+            stored = yield from save(data)
+            kept.append((stored.path, Path(stored.path).read_bytes(), stored.length))
+        return kept
+
+    async with scripts.peer([]) as server, HttpClient() as client:
+        first, second = await drive(flow(), client, server.origin, key, tmp_path)
+        assert (first[1:], second[1:]) == ((b"page 1", 6), (b"", 0)) and first[0] != second[0]
+        assert server.requests == [] and sorted(os.listdir(tmp_path)) == sorted(Path(path).name for path, *_ in (first, second))
+
+
+async def test_bytes_that_cannot_be_kept_are_thrown_into_the_flow(scripts, tmp_path: Path) -> None:
+    def flow() -> Flow[str]:
+        try:
+            yield from save(b"x")
+        except StoreError as error:
+            return error.hint or ""
+        return "not reached"
+
+    (tmp_path / "file").write_bytes(b"")
+    async with scripts.peer([]) as server, HttpClient() as client:
+        assert "df -h" in await drive(flow(), client, server.origin, key, tmp_path / "file")

@@ -78,6 +78,18 @@ def test_any_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None
     assert split.unknown == whole.unknown
 
 
+WHOLE = st.lists(PIECES, max_size=6).map(b"".join)
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(WHOLE, st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\n"])).map(b"".join), max_size=8))
+def test_a_read_per_event_gives_the_same_events_as_a_read_per_byte(reads: list[bytes]) -> None:
+    slow, quick = SseDecoder(), SseDecoder()
+    expected = [event for byte in b"".join(reads) for event in slow.feed(bytes([byte]))] + slow.close()
+    assert [event for read in reads for event in quick.feed(read)] + quick.close() == expected
+    assert quick.unknown == slow.unknown
+
+
 def test_id_lasts_until_the_next_one_and_never_holds_nul() -> None:
     events = events_of(b"id: 1\ndata: a\n\ndata: b\n\nid: 2\0\ndata: c\n\nid\ndata: d\n\n")
     assert [event.id for event in events] == ["1", "1", "1", ""]

@@ -71,7 +71,7 @@ def test_an_answer_goes_back_as_it_came(body: Any) -> None:
 
 
 def core(response: Response) -> Any:
-    """What any wire says of an answer; signed thoughts without words count as encrypted."""
+    """What any wire says of an answer."""
     choice = response.choices[0]
     said: list[Any] = []
     for block in choice.content:

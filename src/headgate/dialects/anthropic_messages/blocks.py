@@ -20,8 +20,14 @@ def parse_content(value: Json, path: str) -> tuple[tuple[Block, ...], str]:
         return (Text(value),), ""
     if not isinstance(value, list):
         raise WireError(f"{path} must be a string or an array, not {type_name(value)}", param=path)
-    blocks = tuple([parse_block(item, path, number) for number, item in enumerate(value)])
+    blocks = tuple([_plain(item) or parse_block(item, path, number) for number, item in enumerate(value)])
     return blocks, "" if plain_text(blocks) is None else LIST
+
+
+def _plain(value: Json) -> Text | None:
+    """A text block that says nothing else; None for any other value."""
+    words = value.get("text") if type(value) is dict and len(value) == 2 and value.get("type") == "text" else None
+    return Text(words) if type(words) is str else None
 
 
 def plain_text(blocks: tuple[Block, ...]) -> str | None:
@@ -47,6 +53,8 @@ def parse_block(value: Json, path: str, number: int) -> Block:
 
 def split_cache(value: JsonObject, known: frozenset[str]) -> tuple[Cache | None, JsonObject | None]:
     """The cache breakpoint of a wire object, and its keys outside `known` (an unusual `cache_control` among them)."""
+    if known.issuperset(value):
+        return None, None
     cache = cache_of(value["cache_control"]) if "cache_control" in value else None
     skip = known | {"cache_control"} if cache is not None else known
     rest = {key: item for key, item in value.items() if key not in skip}
@@ -109,7 +117,9 @@ def _read_result(value: JsonObject, path: str) -> Block:
     cache, extra = split_cache(value, _RESULT)
     content, form = value.get("content"), ""
     blocks: tuple[Block, ...] = ()
-    if content is not None:
+    if type(content) is str:
+        blocks = (Text(content),)
+    elif content is not None:
         blocks, form = parse_content(content, f"{path}.content")
         form = form if blocks else LIST
     elif "content" in value:

@@ -173,7 +173,7 @@ class _Turns:
         if self.open_calls and self.role == "user":
             self._settle()
         elif self.turn is None and self.role is not None:
-            number = max(self.losses.message - 1, 0)
+            number = max(self.losses.message - (role != "end"), 0)
             self.losses.dropped(f"messages[{number}]", "a message without content is refused by this wire")
             self.role = role
             self.turn = self.out[-1] if self.out and self.out[-1]["role"] == role else None

@@ -32,7 +32,7 @@ from headgate.domain.events import (
 from headgate.domain.response import Finish
 from headgate.domain.usage import Usage
 from headgate.errors import ErrorKind, ProviderError, WireError
-from headgate.wire.json import JsonObject, encode, encode_text
+from headgate.wire.json import HOLE, Json, JsonObject, encode, encode_text, frame_of
 from headgate.wire.sse import sse_event
 
 
@@ -61,6 +61,7 @@ class MessagesEncoder:
     def __init__(self, context: StreamContext) -> None:
         self._context = context
         self._parts: dict[int, _Part] = {}
+        self._frames: dict[int, list[bytes]] = {}
         self._queue: list[_Part] = []
         self._open: _Part | None = None
         self._count = 0
@@ -74,8 +75,14 @@ class MessagesEncoder:
 
     def render_event(self, event: StreamEvent) -> bytes:
         """Wire bytes for one event; empty while it waits or has no place on this wire. Nothing follows a failure."""
+        if type(event) is Delta:
+            frame = self._frames.get(event.block)
+            if frame is not None and event.choice == 0 and event.text:
+                return encode(event.text).join(frame)
         if self._failed or getattr(event, "choice", 0) != 0:
             return b""
+        if type(event) is not UsageSeen:
+            self._frames.clear()
         out: list[bytes] = []
         _ACTS[type(event)](self, event, out)
         return b"".join(out)
@@ -153,7 +160,10 @@ class MessagesEncoder:
         if isinstance(part.head, Refusal):
             self._refusal.append(event.text)
         elif event.text and isinstance(part.head, Text | Thinking | ToolCall):
-            self._write(self._again(event.block, part), _delta(part.head, event.text), out)
+            part = self._again(event.block, part)
+            self._write(part, _delta(part.head, event.text), out)
+            if part is self._open:
+                self._frames[event.block] = frame_of(self._grown(_delta(part.head, HOLE)))
 
     def _again(self, block: int, part: _Part) -> _Part:
         """The part to write to: a new one of the same kind when text or thinking goes on after another block."""
@@ -195,7 +205,10 @@ class MessagesEncoder:
             self._shut(out)
             self._show(part, out)
         if delta is not None:
-            out.append(_event({"type": "content_block_delta", "index": self._count, "delta": delta}))
+            out.append(self._grown(delta))
+
+    def _grown(self, delta: JsonObject) -> bytes:
+        return _event({"type": "content_block_delta", "index": self._count, "delta": delta})
 
     def _show(self, part: _Part, out: list[bytes]) -> None:
         part.used = True
@@ -214,7 +227,7 @@ class MessagesEncoder:
             part = self._queue.pop(0)
             self._show(part, out)
             for delta in part.waiting:
-                out.append(_event({"type": "content_block_delta", "index": self._count, "delta": delta}))
+                out.append(self._grown(delta))
             part.waiting = []
             if part.ended or all_ended or (self._queue and not isinstance(part.head, ToolCall)):
                 self._shut(out)
@@ -278,7 +291,7 @@ def _first_delta(head: Block) -> JsonObject | None:
     return {"type": "input_json_delta", "partial_json": encode_text(asked)} if isinstance(asked, dict) and asked else None
 
 
-def _delta(head: Block, words: str) -> JsonObject:
+def _delta(head: Block, words: Json) -> JsonObject:
     if isinstance(head, Text):
         return {"type": "text_delta", "text": words}
     if isinstance(head, Thinking):

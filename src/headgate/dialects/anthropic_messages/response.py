@@ -9,7 +9,7 @@ from headgate.dialects.anthropic_messages.compose import render_block
 from headgate.dialects.anthropic_messages.errors import error_of_event
 from headgate.dialects.anthropic_messages.structured import unwrap_structured
 from headgate.dialects.anthropic_messages.usage import parse_usage, render_usage
-from headgate.dialects.anthropic_messages.words import NAME, finish_of, message_id, stop_reason_of
+from headgate.dialects.anthropic_messages.words import NAME, STABLE, finish_of, message_id, stop_reason_of
 from headgate.domain.content import Block, Opaque, Refusal, Text, Thinking, ToolCall
 from headgate.domain.response import Choice, Finish, Response
 from headgate.errors import ErrorKind, ProviderError, WireError
@@ -118,6 +118,6 @@ def _foreign_answer(block: Block) -> JsonObject | None:
 def _stop_reason(choice: Choice, *, own: bool) -> str | None:
     """The provider's own word as long as it still fits the choice."""
     native = choice.native_finish
-    if own and native is not None and finish_of(native, choice.content) is choice.finish:
+    if native is not None and (own or native in STABLE) and finish_of(native, choice.content) is choice.finish:
         return native
     return stop_reason_of(choice.finish, choice.stop_sequence)

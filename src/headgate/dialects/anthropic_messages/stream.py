@@ -16,6 +16,7 @@ from headgate.dialects.anthropic_messages.errors import error_of_event
 from headgate.dialects.anthropic_messages.response import refusal_of, tier_of
 from headgate.dialects.anthropic_messages.structured import unwrap_block
 from headgate.dialects.anthropic_messages.usage import merge_usage, parse_usage
+from headgate.dialects.anthropic_messages.usual_delta import EVENT, InputGrows, TextGrows, ThinkingGrows, read_usual
 from headgate.dialects.anthropic_messages.words import NAME, finish_of
 from headgate.domain.content import Block, Opaque, Text, Thinking, ToolCall
 from headgate.domain.events import (
@@ -92,6 +93,8 @@ class MessagesDecoder:
         for event in arrived:
             if self._failed:
                 break
+            if event.event == EVENT and self._usual(event.data, out):
+                continue
             wire = decode(event.data, what="stream event")
             kind = wire.get("type") if isinstance(wire, dict) else None
             if not isinstance(kind, str):
@@ -102,6 +105,21 @@ class MessagesDecoder:
             else:
                 act(self, wire, out)
         return out
+
+    def _usual(self, data: bytes, out: list[StreamEvent]) -> bool:
+        """Take the usual delta of an open block. False when this is none."""
+        found = read_usual(data)
+        if found is None or found.index < 0:
+            return False
+        index, delta = self._base + found.index, found.delta
+        growing = self._open.get(index)
+        if growing is None or type(growing.head) is not _USUAL[type(delta)]:
+            return False
+        if delta.words:
+            if type(delta) is InputGrows:
+                growing.pieces.append(delta.words)
+            out.append(Delta(index, delta.words))
+        return True
 
     def _plain_error(self) -> list[StreamEvent]:
         """An error that came as plain JSON although a stream was announced."""
@@ -286,6 +304,9 @@ _DELTAS: dict[tuple[type, str], Callable[[_Growing, int, JsonObject, list[Stream
     (ToolCall, "input_json_delta"): _json_delta,
     (ToolCall, "signature_delta"): _signature_delta,
 }
+
+_USUAL: dict[type, type] = {TextGrows: Text, ThinkingGrows: Thinking, InputGrows: ToolCall}
+"""By kind of delta, the head of the block that may grow by it."""
 
 _ACTS: dict[str, Callable[[MessagesDecoder, JsonObject, list[StreamEvent]], None]] = {
     "message_start": MessagesDecoder._message_start,

@@ -35,7 +35,10 @@ def _parse_tool(value: Json, path: str) -> Tool | HostedTool:
     if kind is not None and kind != CUSTOM:
         return HostedTool(text(kind, f"{path}.type"), value, NAME)
     cache, extra = split_cache(value, _KNOWN)
-    odd: JsonObject = {key: None for key in ("type", "input_schema") if key in value and value[key] is None}
+    odd: JsonObject = {}
+    for key in ("type", "input_schema"):
+        if key in value and value[key] is None:
+            odd[key] = None
     description, strict = value.get("description"), value.get("strict")
     if "description" in value and not isinstance(description, str):
         description, odd["description"] = None, description

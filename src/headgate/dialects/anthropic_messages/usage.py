@@ -15,6 +15,8 @@ _ITERATION_FEES = {
     "cache_creation_input_tokens": "compaction_cache_write",
     "output_tokens": "compaction_output",
 }
+_TIERS = {"standard": "standard", "default": "standard", "on_demand": "standard", "priority": "priority", "batch": "batch"}
+"""The tier an answer was served in, as any wire words it → as this one does, whose words are a closed set."""
 
 
 def count(value: Json) -> int:
@@ -67,7 +69,7 @@ def merge_usage(before: JsonObject, news: Json) -> JsonObject:
 
 
 def render_usage(usage: Usage | None, service_tier: str | None = None) -> JsonObject:
-    """A `usage` object for an answer of any origin. Unknown usage is zeros, which the wire requires."""
+    """A `usage` object for an answer of any origin. Unknown usage is zeros, which the wire requires; a tier without a word is left out."""
     usage = usage or Usage()
     wire: JsonObject = {
         "input_tokens": usage.input_uncached + usage.input_audio + usage.input_image,
@@ -81,6 +83,7 @@ def render_usage(usage: Usage | None, service_tier: str | None = None) -> JsonOb
     searches, fetches = usage.fees.get("web_search", 0), usage.fees.get("web_fetch", 0)
     if searches or fetches:
         wire["server_tool_use"] = {"web_search_requests": searches, "web_fetch_requests": fetches}
-    if service_tier is not None:
-        wire["service_tier"] = service_tier
+    tier = _TIERS.get(service_tier or "")
+    if tier is not None:
+        wire["service_tier"] = tier
     return wire

@@ -25,6 +25,9 @@ FINISH: dict[str, Finish] = {
     "refusal": Finish.CONTENT_FILTER,
 }
 
+STABLE = FINISH.keys() - {"compaction"}
+"""Words that clients know without a beta."""
+
 STOP_REASON: dict[Finish, str] = {
     Finish.STOP: "end_turn",
     Finish.LENGTH: "max_tokens",

@@ -33,6 +33,10 @@ def parse_blocks(value: Json, path: str) -> tuple[Block, ...]:
     """A `content` or `system` array. Raises `WireError` naming the element that is malformed."""
     blocks: list[Block] = []
     for number, item in enumerate(arr(value, path)):
+        words = item.get("text") if type(item) is dict and len(item) == 1 else None
+        if type(words) is str:
+            blocks.append(Text(words))
+            continue
         cache = cache_of(item)
         last = blocks[-1] if blocks else None
         if cache is not None and isinstance(last, Text | Media | ToolCall | ToolResult) and last.cache is None:

@@ -105,6 +105,8 @@ def _finished(turns: list[_Turn], count: int, losses: Losses) -> list[JsonObject
 
 def _ordered(turn: _Turn, asked: list[str]) -> list[JsonObject]:
     """The results of a turn in the order of the calls before it."""
+    if not asked:
+        return []
     missing = [identifier for identifier in asked if identifier not in turn.results]
     if missing:
         _missing(missing, turn)

@@ -33,8 +33,8 @@ from headgate.domain.events import (
 from headgate.domain.response import Finish
 from headgate.domain.usage import Usage
 from headgate.errors import ErrorKind, ProviderError, WireError
-from headgate.wire.eventstream import encode_frame
-from headgate.wire.json import Json, JsonObject, encode, encode_text, loaded
+from headgate.wire.eventstream import encode_headers, join_frame
+from headgate.wire.json import HOLE, Json, JsonObject, encode, encode_text, frame_of, loaded
 
 _CITATION = frozenset(("title", "source", "sourceContent", "location"))
 _CLOSING = ("metrics", "trace", "performanceConfig")
@@ -58,6 +58,7 @@ class ConverseEncoder:
 
     def __init__(self, context: StreamContext) -> None:
         self._parts: dict[int, _Part] = {}
+        self._frames: dict[int, list[bytes]] = {}
         self._queue: list[_Part] = []
         self._open: _Part | None = None
         self._count = 0
@@ -68,8 +69,14 @@ class ConverseEncoder:
 
     def render_event(self, event: StreamEvent) -> bytes:
         """Wire bytes for one event; empty while it waits or has no place on this wire. Nothing follows a failure."""
+        if type(event) is Delta:
+            frame = self._frames.get(event.block)
+            if frame is not None and event.choice == 0 and event.text:
+                return join_frame(_HEADERS["contentBlockDelta"], encode(event.text).join(frame))
         if self._failed or getattr(event, "choice", 0) != 0:
             return b""
+        if type(event) is not UsageSeen:
+            self._frames.clear()
         out: list[bytes] = []
         _ACTS[type(event)](self, event, out)
         return b"".join(out)
@@ -131,7 +138,10 @@ class ConverseEncoder:
     def _grow(self, event: Delta, out: list[bytes]) -> None:
         part = self._part(event.block)
         if event.text and isinstance(part.head, Text | Thinking | Refusal | ToolCall):
-            self._write(self._again(event.block, part), _delta(part.head, event.text), out)
+            part = self._again(event.block, part)
+            self._write(part, _delta(part.head, event.text), out)
+            if part is self._open:
+                self._frames[event.block] = frame_of(encode({"contentBlockIndex": self._count, "delta": _delta(part.head, HOLE)}))
 
     def _again(self, block: int, part: _Part) -> _Part:
         """The part to write to: a new one of the same kind when text or reasoning goes on after another block."""
@@ -233,11 +243,18 @@ class ConverseEncoder:
         """The wire has no sign of life, and events of its own it does not know cannot be placed among these."""
 
 
+_HEADERS = {
+    kind: encode_headers({":event-type": kind, ":content-type": "application/json", ":message-type": "event"})
+    for kind in ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata")
+}
+"""Encoded headers by event type."""
+
+
 def _event(kind: str, payload: JsonObject) -> bytes:
-    return encode_frame({":event-type": kind, ":content-type": "application/json", ":message-type": "event"}, encode(payload))
+    return join_frame(_HEADERS[kind], encode(payload))
 
 
-def _delta(head: Block, words: str) -> JsonObject:
+def _delta(head: Block, words: Json) -> JsonObject:
     if isinstance(head, ToolCall):
         return {"toolUse": {"input": words}}
     return {"reasoningContent": {"text": words}} if isinstance(head, Thinking) else {"text": words}

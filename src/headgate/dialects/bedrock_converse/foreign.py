@@ -38,7 +38,8 @@ def foreign_block(block: Block, losses: Losses) -> list[JsonObject]:
     wire = _WRITERS[type(block)](block, losses)
     if wire is None:
         return []
-    return [wire, *losses.points(block.cache)] if isinstance(block, Text | Media | ToolCall | ToolResult) else [wire]
+    cache = getattr(block, "cache", None)
+    return [wire] if cache is None else [wire, *losses.points(cache)]
 
 
 def _text(block: Text, losses: Losses) -> JsonObject | None:
@@ -48,7 +49,8 @@ def _text(block: Text, losses: Losses) -> JsonObject | None:
         return None
     if block.signature is not None:
         losses.dropped(f"{losses.here}.signature", "text carries no signature on this wire")
-    losses.foreign(block.extra, f"{losses.here}.")
+    if block.extra:
+        losses.foreign(block.extra, f"{losses.here}.")
     return {"text": block.text}
 
 
@@ -76,17 +78,18 @@ def _call(block: ToolCall, losses: Losses) -> JsonObject:
         )
     if block.signature is not None:
         losses.dropped(f"{losses.here}.signature", "tool calls carry no signature on this wire")
-    losses.foreign(block.extra, f"{losses.here}.")
+    if block.extra:
+        losses.foreign(block.extra, f"{losses.here}.")
     return {"toolUse": {"toolUseId": wire_id(block.id), "name": block.name, "input": input_value(block.arguments)}}
 
 
 def _result(block: ToolResult, losses: Losses) -> JsonObject:
     content: list[JsonObject] = []
     for item in block.content:
-        if isinstance(item, ToolCall | ToolResult | Thinking):
-            losses.dropped(losses.here, "a tool's answer carries text, images, documents and videos only")
-        elif isinstance(item, Text) and item.cache is None and not item.extra:
+        if type(item) is Text and item.cache is None and not item.extra:
             content.append({"text": item.text})
+        elif isinstance(item, ToolCall | ToolResult | Thinking):
+            losses.dropped(losses.here, "a tool's answer carries text, images, documents and videos only")
         else:
             wires = foreign_block(item, losses)
             content += wires[:1]
@@ -95,7 +98,8 @@ def _result(block: ToolResult, losses: Losses) -> JsonObject:
     inner: JsonObject = {"toolUseId": wire_id(block.call_id), "content": content}
     if block.is_error is not None:
         inner["status"] = "error" if block.is_error else "success"
-    losses.foreign(block.extra, f"{losses.here}.")
+    if block.extra:
+        losses.foreign(block.extra, f"{losses.here}.")
     return {"toolResult": inner}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headgate.dialects.base import Note
 from headgate.dialects.bedrock_converse.words import NAME, cache_point, maker_of
 from headgate.domain.capabilities import Capabilities
-from headgate.domain.content import Cache, Media, Text, ToolCall, ToolResult
+from headgate.domain.content import Block, Cache, ToolResult
 from headgate.domain.request import Request, Tool
 from headgate.wire.json import JsonObject
 
@@ -65,7 +65,14 @@ class Losses:
 
 
 def _breakpoints(request: Request) -> int:
-    tools = sum(isinstance(tool, Tool) and tool.cache is not None for tool in request.tools)
-    blocks = [block for message in request.messages for block in message.content]
-    inner = [block for result in blocks if isinstance(result, ToolResult) for block in result.content]
-    return tools + sum(isinstance(block, Text | Media | ToolCall | ToolResult) and block.cache is not None for block in blocks + inner)
+    found = sum([isinstance(tool, Tool) and tool.cache is not None for tool in request.tools])
+    for message in request.messages:
+        for block in message.content:
+            found += _cached(block)
+            if type(block) is ToolResult:
+                found += sum([_cached(item) for item in block.content])
+    return found
+
+
+def _cached(block: Block) -> bool:
+    return getattr(block, "cache", None) is not None

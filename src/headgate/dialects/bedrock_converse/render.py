@@ -146,9 +146,13 @@ def _sampling(request: Request, thought: Thought, losses: Losses) -> tuple[JsonO
     return inference, _top_k(top_k, losses)
 
 
+_SAMPLED = ("temperature", "top_p", "top_k")
+_sampled = attrgetter(*_SAMPLED)
+
+
 def _refused(request: Request, losses: Losses, *, thinking: bool) -> dict[str, str]:
     """The sampling fields that cannot go along, with the reason. Beside Claude's thinking only temperature 1 and top_p from 0.95 stand."""
-    given = {name: getattr(request, name) for name in ("temperature", "top_p", "top_k") if getattr(request, name) is not None}
+    given = [name for name, value in zip(_SAMPLED, _sampled(request), strict=True) if value is not None]
     if not losses.capabilities.sampling:
         return dict.fromkeys(given, "the model chooses its own sampling")
     if thinking:
@@ -206,7 +210,9 @@ _METADATA_MOST = 16
 def _metadata(request: Request, losses: Losses) -> JsonObject:
     """`requestMetadata`: at most sixteen short texts in the wire's alphabet."""
     kept: JsonObject = {}
-    for key, value in (request.metadata or {}).items():
+    if request.metadata is None:
+        return kept
+    for key, value in request.metadata.items():
         if len(kept) < _METADATA_MOST and _label(key) and key and _label(value):
             kept[key] = value
         else:
@@ -239,7 +245,9 @@ def _report(request: Request, losses: Losses) -> None:
     """A note for each field or key this wire does not have; zero and false change nothing and need none."""
     if request.seed is not None:
         losses.dropped("seed", "not part of this wire")
-    for name, value in zip(_ABSENT, _absent(request), strict=True):
-        if value:
-            losses.dropped(name, "not part of this wire")
+    values = _absent(request)
+    if any(values):
+        for name, value in zip(_ABSENT, values, strict=True):
+            if value:
+                losses.dropped(name, "not part of this wire")
     losses.foreign(request.extra)

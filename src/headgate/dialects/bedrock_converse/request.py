@@ -65,7 +65,7 @@ def _message(value: Json, path: str) -> Message:
     role = _ROLES.get(word) if isinstance(word, str) else None
     if role is None:
         raise WireError(f'{path}.role must be "user", "assistant" or "system", not {word!r}', param=f"{path}.role")
-    extra = {key: item for key, item in wire.items() if key not in ("role", "content")}
+    extra = None if len(wire) == 2 else {key: item for key, item in wire.items() if key not in ("role", "content")}
     content = parse_blocks(wire.get("content"), f"{path}.content")
     return Message(role, content, None, extra or None, INLINE if role == "system" else "")
 

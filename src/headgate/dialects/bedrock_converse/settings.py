@@ -33,7 +33,8 @@ def parse_inference(value: Json, fields: JsonObject) -> JsonObject | None:
     for key, (name, read) in _INFERENCE.items():
         found = rest.get(key)
         if found is not None and found != []:
-            fields[name] = read(rest.pop(key), f"inferenceConfig.{key}")
+            fields[name] = read(found, f"inferenceConfig.{key}")
+            del rest[key]
     return rest if rest or not value else None
 
 

@@ -17,6 +17,7 @@ from headgate.dialects.bedrock_converse.errors import error_of_frame
 from headgate.dialects.bedrock_converse.response import stop_sequence_of, unwrap_block
 from headgate.dialects.bedrock_converse.settings import tier_of
 from headgate.dialects.bedrock_converse.usage import parse_usage
+from headgate.dialects.bedrock_converse.usual_delta import EVENT, read_usual
 from headgate.dialects.bedrock_converse.words import NAME, finish_of
 from headgate.domain.content import Block, Text, Thinking, ToolCall
 from headgate.domain.events import (
@@ -37,6 +38,7 @@ from headgate.errors import Truncated, WireError
 from headgate.wire.eventstream import Frame, FrameDecoder
 from headgate.wire.json import Json, JsonObject, arr, decode, loaded, obj, text
 
+_FAILURES = ("exception", "error")
 _PADDING = "p"
 """Random letters that hide the lengths of events."""
 
@@ -94,11 +96,13 @@ class ConverseDecoder:
         return [self._finished()]
 
     def _take(self, frame: Frame, out: list[StreamEvent]) -> None:
-        if frame.text(":message-type") in ("exception", "error"):
+        if frame.headers.get(":message-type") in _FAILURES:
             self._failed = True
             out.append(Failed(error_of_frame(frame)))
             return
         kind = frame.text(":event-type")
+        if kind == EVENT and self._usual(frame.payload, out):
+            return
         wire = obj(decode(frame.payload, what="stream event"), "event")
         act = _ACTS.get(kind)
         if act is None:
@@ -108,6 +112,17 @@ class ConverseDecoder:
             self._started = True
             out.append(Start())
         act(self, {key: value for key, value in wire.items() if key != _PADDING}, out)
+
+    def _usual(self, payload: bytes, out: list[StreamEvent]) -> bool:
+        """Take more text of an open block. False when this is none."""
+        found = read_usual(payload)
+        growing = None if found is None else self._open.get(found.content_block_index)
+        words = None if found is None else found.words
+        if words is None or growing is None or type(growing.head) is not Text:
+            return False
+        if words:
+            out.append(Delta(growing.number, words))
+        return True
 
     def _message_start(self, wire: JsonObject, out: list[StreamEvent]) -> None:
         """Nothing but the role, which is always the assistant's."""

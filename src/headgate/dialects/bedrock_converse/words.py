@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from headgate.domain.content import Block, Cache, MediaKind, ToolCall
 from headgate.domain.response import Finish
@@ -36,7 +37,7 @@ STOP_REASON: dict[Finish, str] = {
     Finish.LENGTH: "max_tokens",
     Finish.TOOL_CALLS: "tool_use",
     Finish.CONTENT_FILTER: "content_filtered",
-    Finish.PAUSE: "end_turn",
+    Finish.PAUSE: "max_tokens",
 }
 
 
@@ -157,6 +158,7 @@ def cache_point(cache: Cache) -> JsonObject:
 _MAKERS = re.compile(r"(?:^|[./])(anthropic|amazon|mistral|cohere|openai)\.")
 
 
+@lru_cache(maxsize=256)
 def maker_of(model: str) -> str:
     """Who made a model, as its id or the end of its ARN says ("us.anthropic.claude…"); "" when it does not say."""
     found = _MAKERS.search(model)

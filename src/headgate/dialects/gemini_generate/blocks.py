@@ -143,7 +143,7 @@ def _result(block: ToolResult, writer: Writer, field: str) -> JsonObject | None:
 def _media(block: Media, writer: Writer, field: str) -> JsonObject | None:
     if not (writer.same or writer.answer):
         _check_media(block, writer, field)
-    mime = block.mime
+    mime = block.mime if writer.same else _usual_mime(block.mime)
     if block.text is not None or block.data is not None:
         key = "inlineData"
         inner: JsonObject = {"data": block.data if block.data is not None else b64encode((block.text or "").encode()).decode()}
@@ -157,6 +157,12 @@ def _media(block: Media, writer: Writer, field: str) -> JsonObject | None:
     if block.name is not None and writer.same:
         inner["displayName"] = block.name
     return merge({key: inner}, key, writer.kept(block.extra, field))
+
+
+def _usual_mime(mime: str | None) -> str | None:
+    """A media type in the spelling that is registered: the wire refuses others (case 41)."""
+    word = mime.lower() if mime is not None else None
+    return "image/jpeg" if word == "image/jpg" else word
 
 
 def _check_media(block: Media, writer: Writer, field: str) -> None:

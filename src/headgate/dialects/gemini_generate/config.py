@@ -55,9 +55,9 @@ _scalars_of = attrgetter(*(field for field, _ in _SCALARS.values()))
 def parse_config(config: JsonObject, fields: JsonObject, form: list[str]) -> JsonObject | None:
     """Move what the domain knows from `config` to `fields` (arguments of `Request`); the rest is returned, None when there is none."""
     empty = not config
-    for key, (field, read) in _SCALARS.items():
-        if config.get(key) is not None:
-            fields[field] = read(config.pop(key), f"generationConfig.{key}")
+    for key in [key for key in config if key in _SCALARS and config[key] is not None]:
+        field, read = _SCALARS[key]
+        fields[field] = read(config.pop(key), f"generationConfig.{key}")
     if config.get("stopSequences"):
         stops = arr(config.pop("stopSequences"), "generationConfig.stopSequences")
         fields["stop"] = tuple(text(stop, f"generationConfig.stopSequences[{i}]") for i, stop in enumerate(stops))
@@ -83,8 +83,13 @@ def _parse_thinking(config: JsonObject) -> Reasoning:
     return Reasoning(effort, budget, visible=visible, extra=config or None)
 
 
+_FORMAT_KEYS = frozenset({"responseMimeType", "responseJsonSchema", "responseSchema"})
+
+
 def _parse_format(config: JsonObject, form: list[str]) -> ResponseFormat | None:
     """The form of the answer, from `responseMimeType` and one of the two schema fields."""
+    if _FORMAT_KEYS.isdisjoint(config):
+        return None
     mime = config.get("responseMimeType")
     key = next((key for key in ("responseJsonSchema", "responseSchema") if isinstance(config.get(key), dict)), None)
     if mime not in (None, "application/json", "text/plain"):

@@ -35,7 +35,7 @@ from headgate.domain.events import (
     UsageSeen,
 )
 from headgate.domain.response import Finish
-from headgate.wire.json import JsonObject, encode
+from headgate.wire.json import HOLE, JsonObject, encode, frame_of
 
 _OWN_NOTES = frozenset({"groundingMetadata", "urlContextMetadata", "safetyRatings", "citationMetadata", "finishMessage", "avgLogprobs"})
 
@@ -51,11 +51,18 @@ class GeminiStreamEncoder:
         self._calls: dict[tuple[int, int], ToolCall] = {}
         self._cut: set[int] = set()
         self._ends: dict[int, Finished] = {}
+        self._frames: dict[int, list[bytes]] = {}
         self._usage: UsageSeen | None = None
         self._failed = False
 
     def render_event(self, event: StreamEvent) -> bytes:
         """Wire bytes for one event; empty when it only changes what comes later."""
+        if type(event) is Delta:
+            frame = self._frames.get(event.block)
+            if frame is not None and event.choice == 0 and event.text:
+                return encode(event.text).join(frame)
+        elif type(event) is not UsageSeen:
+            self._frames.clear()
         act = _ACTS.get(type(event))
         return b"" if act is None or self._failed else act(self, event)
 
@@ -114,10 +121,13 @@ class GeminiStreamEncoder:
             return b""
         if not event.text:
             return b""
-        part: JsonObject = {"text": event.text}
+        part: JsonObject = {"text": HOLE}
         if isinstance(self._heads.get(key), Thinking):
             part["thought"] = True
-        return self._part(part, event.choice)
+        frame = frame_of(self._part(part, event.choice))
+        if event.choice == 0:
+            self._frames[event.block] = frame
+        return encode(event.text).join(frame)
 
     def signature(self, event: Signature) -> bytes:
         """A signature rides on an empty part of its block's kind, or on the call it belongs to."""

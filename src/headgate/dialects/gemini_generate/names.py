@@ -35,6 +35,7 @@ class Target(msgspec.Struct, frozen=True):
     form: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=256)
 def parse_path(path: str) -> Target:
     """Read model and streaming from ``/v1beta/models/{model}:generateContent``. Raises `WireError` with param "model"."""
     match = _PATH.fullmatch(path)

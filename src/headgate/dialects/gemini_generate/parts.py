@@ -41,7 +41,7 @@ class PartReader:
         keys = [key for key in part if key in _READERS]
         if len(keys) != 1 or part[keys[0]] is None:
             return Opaque(part, NAME)
-        rest = {key: value for key, value in part.items() if key != keys[0]}
+        rest: JsonObject = {} if len(part) == 1 else {key: value for key, value in part.items() if key != keys[0]}
         return _READERS[keys[0]](self, part[keys[0]], rest, path)
 
     def new_id(self) -> str:

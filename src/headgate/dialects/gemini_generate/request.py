@@ -7,6 +7,7 @@ from headgate.dialects.gemini_generate.names import NAME, parse_path, resource
 from headgate.dialects.gemini_generate.parts import PartReader
 from headgate.dialects.gemini_generate.spelling import may_be_snake, normalise
 from headgate.dialects.gemini_generate.tools import parse_tool_choice, parse_tools
+from headgate.domain.content import Block, Text
 from headgate.domain.request import Message, Request, Role
 from headgate.errors import WireError
 from headgate.wire.json import Json, JsonObject, arr, decode, obj
@@ -62,6 +63,9 @@ def _parse_tool_config(config: JsonObject, raw: JsonObject, fields: JsonObject) 
 
 def _parse_content(value: Json, path: str, reader: PartReader, *, system: bool = False) -> Message:
     """One `Content`. Its marks: a role that is missing or unusual for its place, parts missing or given as one object."""
+    plain = None if system else _plain(value)
+    if plain is not None:
+        return plain
     content = dict(obj(value, path))
     marks: list[str] = []
     role = _parse_role(content, path, marks, system=system)
@@ -75,8 +79,23 @@ def _parse_content(value: Json, path: str, reader: PartReader, *, system: bool =
         del content["parts"]
     where = f"{path}.parts"
     items = [] if parts is None else arr(parts, where)
-    blocks = [reader.part(obj(part, f"{where}[{i}]"), f"{where}[{i}]") for i, part in enumerate(items)]
+    blocks: list[Block] = []
+    for number, part in enumerate(items):
+        place = f"{where}[{number}]"
+        blocks.append(reader.part(obj(part, place), place))
     return Message(role, tuple(blocks), extra=content or None, form=",".join(marks))
+
+
+def _plain(value: Json) -> Message | None:
+    """A `Content` of one text with a role and nothing else; None for any other."""
+    if type(value) is not dict or len(value) != 2:
+        return None
+    word, parts = value.get("role"), value.get("parts")
+    if type(parts) is not list or len(parts) != 1 or word not in ("user", "model"):
+        return None
+    part = parts[0]
+    words = part.get("text") if type(part) is dict and len(part) == 1 else None
+    return Message(_ROLES[word], (Text(words),)) if type(words) is str else None
 
 
 def _parse_role(content: JsonObject, path: str, marks: list[str], *, system: bool) -> Role:

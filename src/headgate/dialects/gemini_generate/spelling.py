@@ -90,12 +90,15 @@ def _snake_keys(known: Mapping[str, object]) -> set[bytes]:
     return found
 
 
-_SNAKE_KEY = re.compile(rb'"(?:' + b"|".join(sorted(_snake_keys(_KNOWN))) + rb')"')
+_SNAKE_KEYS = sorted(_snake_keys(_KNOWN))
+_SNAKE_KEY = re.compile(rb'"(?:' + b"|".join(_SNAKE_KEYS) + rb')"')
+_SNAKE_TAIL = re.compile(rb"_(?:" + b"|".join(sorted({key.rpartition(b"_")[2] for key in _SNAKE_KEYS})) + rb')"')
+"""The end of such a key, from its last underscore on: it is found by looking at underscores alone."""
 
 
 def may_be_snake(body: bytes) -> bool:
     """Whether a known key may be in snake_case: the cheap question before the walk."""
-    return b"_" in body and _SNAKE_KEY.search(body) is not None
+    return _SNAKE_TAIL.search(body) is not None and _SNAKE_KEY.search(body) is not None
 
 
 def respell(payload: JsonObject, form: tuple[str, ...]) -> JsonObject:

@@ -26,6 +26,7 @@ from headgate.dialects.gemini_generate.response import (
     parse_time,
 )
 from headgate.dialects.gemini_generate.usage import parse_tier, parse_usage
+from headgate.dialects.gemini_generate.usual_chunk import read_usual
 from headgate.domain.content import Block, Text, Thinking, ToolCall
 from headgate.domain.events import (
     Annotate,
@@ -41,7 +42,7 @@ from headgate.domain.events import (
 )
 from headgate.domain.response import Finish
 from headgate.errors import Truncated, WireError
-from headgate.wire.json import JsonObject, decode, obj
+from headgate.wire.json import Json, JsonObject, decode, obj
 from headgate.wire.sse import SseDecoder
 
 MAX_CHUNK = 64 << 20
@@ -183,8 +184,31 @@ class GeminiStreamDecoder:
         for chunk in texts:
             if self._failed:
                 break
+            if self._reader is not None and self._usual(chunk, events):
+                continue
             self._chunk(obj(decode(chunk, what="stream chunk"), "chunk"), events)
         return events
+
+    def _usual(self, data: bytes, events: list[StreamEvent]) -> bool:
+        """Take a usual chunk whose words go on in the open block. False when this is none."""
+        found = read_usual(data)
+        only = None if found is None else found.only
+        if found is None or only is None:
+            return False
+        place, part = only
+        choice = self._choices.get(place)
+        if choice is None or choice.open is not (Thinking if part.thought else Text):
+            return False
+        if part.text:
+            events.append(Delta(choice.place, part.text, place))
+        if found.usage_metadata is not None:
+            self._usage(found.usage_metadata, events)
+        return True
+
+    def _usage(self, metadata: Json, events: list[StreamEvent]) -> None:
+        usage = parse_usage(metadata)
+        if usage is not None:
+            events.append(UsageSeen(usage, parse_tier(metadata)))
 
     def _chunk(self, raw: JsonObject, events: list[StreamEvent]) -> None:
         error = error_in(raw)
@@ -203,10 +227,7 @@ class GeminiStreamDecoder:
         if reason is not None and not self._choices:
             self._blocked = True
             ends.append(Finished(Finish.CONTENT_FILTER, reason))
-        metadata = raw.get("usageMetadata")
-        usage = parse_usage(metadata)
-        if usage is not None:
-            events.append(UsageSeen(usage, parse_tier(metadata)))
+        self._usage(raw.get("usageMetadata"), events)
         events += ends
 
     def _start(self, raw: JsonObject, events: list[StreamEvent]) -> PartReader:

@@ -10,6 +10,15 @@ from headgate.domain.usage import Usage
 from headgate.wire.json import Json, JsonObject
 
 _COUNTS = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
+_TIERS = {
+    "standard": "standard",
+    "unspecified": "standard",
+    "default": "standard",
+    "on_demand": "standard",
+    "flex": "flex",
+    "priority": "priority",
+}
+"""The tier an answer was served in, as any wire words it → as this one does, whose words are a closed set."""
 
 
 def parse_usage(raw: Json) -> Usage | None:
@@ -61,7 +70,7 @@ def _by_modality(raw: JsonObject, key: str) -> dict[str, int]:
 
 
 def render_usage(usage: Usage, service_tier: str | None = None) -> JsonObject:
-    """A `usageMetadata` for buckets of any origin."""
+    """A `usageMetadata` for buckets of any origin. A tier that this wire has no word for is left out."""
     raw: JsonObject = {
         "promptTokenCount": usage.input_total,
         "candidatesTokenCount": usage.output_total - usage.output_reasoning,
@@ -76,8 +85,9 @@ def render_usage(usage: Usage, service_tier: str | None = None) -> JsonObject:
         raw["promptTokensDetails"] = _details(usage.input_total - sound - pictures, sound, pictures)
     if usage.output_audio or usage.output_image:
         raw["candidatesTokensDetails"] = _details(usage.output_text, usage.output_audio, usage.output_image)
-    if service_tier is not None:
-        raw["serviceTier"] = service_tier
+    tier = _TIERS.get(service_tier or "")
+    if tier is not None:
+        raw["serviceTier"] = tier
     return raw
 
 

@@ -52,6 +52,10 @@ def is_synthetic(call_id: str) -> bool:
     return not call_id or call_id.startswith(SYNTHETIC)
 
 
+_OUTER = frozenset(("id", "function"))
+_INNER = frozenset(("name", "arguments"))
+
+
 def parse_call(item: Json, path: str, ids: CallIds) -> ToolCall:
     """Read one item of `tool_calls`. Raises `WireError` naming `path` for one without a function, a name, or with odd arguments."""
     raw = obj(item, path)
@@ -60,8 +64,8 @@ def parse_call(item: Json, path: str, ids: CallIds) -> ToolCall:
     if not isinstance(name, str):
         raise malformed(f"{path}.function.name", f"a string, not {type_name(name)}")
     arguments, marks = _arguments(function, f"{path}.function.arguments")
-    extra = {key: value for key, value in raw.items() if key not in ("id", "function")}
-    inner = {key: value for key, value in function.items() if key not in ("name", "arguments")}
+    extra = {} if _OUTER.issuperset(raw) else {key: value for key, value in raw.items() if key not in _OUTER}
+    inner = {} if _INNER.issuperset(function) else {key: value for key, value in function.items() if key not in _INNER}
     if inner:
         extra["function"] = inner
     call_id = raw.get("id")

@@ -63,12 +63,14 @@ def _kept(role: Role, text: str) -> str:
     return text.rpartition(_THOUGHTS_END)[2] if role == "assistant" else text
 
 
-def _texts(blocks: Iterable[Block]) -> Iterable[str]:
+def _texts(blocks: Iterable[Block]) -> list[str]:
+    found: list[str] = []
     for block in blocks:
         if isinstance(block, Text):
-            yield block.text
+            found.append(block.text)
         elif isinstance(block, ToolResult):
-            yield from _texts(block.content)
+            found += _texts(block.content)
+    return found
 
 
 def check_fit(request: Request, capabilities: Capabilities, num_ctx: int | None = None, answer: int = 1) -> None:
@@ -80,7 +82,7 @@ def check_fit(request: Request, capabilities: Capabilities, num_ctx: int | None 
     if not limits:
         return
     limit = min(limits)
-    if sum(len(text) for message in request.messages for text in _texts(message.content)) + answer <= limit:
+    if sum([len(text) for message in request.messages for text in _texts(message.content)]) + answer <= limit:
         return  # a floor is never more than the characters there are
     floor = prompt_floor(request.messages)
     if floor + answer <= limit:
@@ -98,25 +100,37 @@ def check_fit(request: Request, capabilities: Capabilities, num_ctx: int | None 
 
 def prompt_estimate(request: Request) -> int:
     """Tokens of the prompt, estimated on the high side."""
-    size = sum(_size(block) for message in request.messages for block in message.content)
-    size += sum(_tool_size(tool) for tool in request.tools if isinstance(tool, Tool))
-    fixed = MESSAGE_TOKENS * (len(request.messages) + 1) + (TOOLS_TOKENS if request.tools else 0)
-    return size // BYTES_PER_TOKEN + fixed + IMAGE_TOKENS * sum(_images(message.content) for message in request.messages)
+    size = images = 0
+    for message in request.messages:
+        for block in message.content:
+            if isinstance(block, Text):
+                size += _bytes(block.text)
+            else:
+                size += _size(block)
+                images += _images(block)
+    fixed = MESSAGE_TOKENS * (len(request.messages) + 1)
+    if request.tools:
+        size += sum(_tool_size(tool) for tool in request.tools if isinstance(tool, Tool))
+        fixed += TOOLS_TOKENS
+    return size // BYTES_PER_TOKEN + fixed + IMAGE_TOKENS * images
+
+
+def _bytes(words: str) -> int:
+    return len(words) if words.isascii() else len(words.encode("utf-8", "replace"))
 
 
 def _tool_size(tool: Tool) -> int:
-    return len(encode(tool.parameters)) + len((tool.name + (tool.description or "")).encode("utf-8", "replace")) + 64
+    return len(encode(tool.parameters)) + _bytes(tool.name + (tool.description or "")) + 64
 
 
 def _size(block: Block) -> int:
     if isinstance(block, ToolResult):
-        return sum(_size(inner) for inner in block.content)
-    words = block.arguments + block.name if isinstance(block, ToolCall) else getattr(block, "text", None) or ""
-    return len(words.encode("utf-8", "replace"))
+        return sum([_size(inner) for inner in block.content])
+    return _bytes(block.arguments + block.name if isinstance(block, ToolCall) else getattr(block, "text", None) or "")
 
 
-def _images(blocks: Iterable[Block]) -> int:
-    return sum(_images(block.content) if isinstance(block, ToolResult) else isinstance(block, Media) for block in blocks)
+def _images(block: Block) -> int:
+    return sum([_images(inner) for inner in block.content]) if isinstance(block, ToolResult) else isinstance(block, Media)
 
 
 def window(request: Request, capabilities: Capabilities) -> int | None:

@@ -23,7 +23,7 @@ from headgate.domain.content import Thinking, ToolCall
 from headgate.domain.events import Annotate, BlockStart, BlockStop, Delta, Failed, Finished, OpaqueEvent, Start, StreamEvent, UsageSeen
 from headgate.domain.response import Finish
 from headgate.domain.usage import Usage
-from headgate.wire.json import JsonObject, encode
+from headgate.wire.json import HOLE, JsonObject, encode, frame_of
 
 
 class Encoder:
@@ -37,11 +37,18 @@ class Encoder:
         self._called = 0
         self._cut = False
         self._end: Finished | None = None
+        self._frames: dict[int, list[bytes]] = {}
         self._usage: Usage | None = None
         self._failed = False
 
     def render_event(self, event: StreamEvent) -> bytes:
         """Wire bytes for one event; empty when it only changes what comes later, or has no place here."""
+        if type(event) is Delta:
+            frame = self._frames.get(event.block)
+            if frame is not None and event.choice == 0 and event.text:
+                return encode(event.text).join(frame)
+        elif type(event) is not UsageSeen:
+            self._frames.clear()
         act = _ACTS.get(type(event))
         return b"" if act is None or self._failed or _choice(event) else act(self, event)
 
@@ -85,8 +92,9 @@ class Encoder:
         if not event.text:
             return b""
         thinks = event.block in self._thinking
-        message: JsonObject = {"role": "assistant", "content": "" if thinks else event.text}
-        return self._line({**message, "thinking": event.text} if thinks else message)
+        message: JsonObject = {"role": "assistant", "content": "" if thinks else HOLE}
+        frame = self._frames[event.block] = frame_of(self._line({**message, "thinking": HOLE} if thinks else message))
+        return encode(event.text).join(frame)
 
     def annotate(self, event: Annotate) -> bytes:
         """Log probabilities; nothing else has a place here."""

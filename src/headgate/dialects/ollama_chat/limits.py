@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 import msgspec
 
@@ -27,6 +28,8 @@ _DROPPED: tuple[tuple[str, Callable[[Capabilities], bool], str], ...] = (
     ("metadata", lambda can: False, "Ollama has no request metadata"),
     ("service_tier", lambda can: False, "Ollama has no service tiers"),
 )
+_values = attrgetter(*[field for field, _, _ in _DROPPED])
+_NOTHING = (None,) * len(_DROPPED)
 
 
 def apply_limits(request: Request, report: Report) -> Request:
@@ -37,10 +40,12 @@ def apply_limits(request: Request, report: Report) -> Request:
     if can.stop_max is not None and len(request.stop) > can.stop_max:
         raise Unsupported(f"at most {can.stop_max} stop sequences are taken, not {len(request.stop)}", param="stop")
     changes: dict[str, Json] = {}
-    for field, able, reason in _DROPPED:
-        if getattr(request, field) is not None and not able(can):
-            changes[field] = None
-            report.drop(field, reason)
+    values = _values(request)
+    if values != _NOTHING:
+        for (field, able, reason), value in zip(_DROPPED, values, strict=True):
+            if value is not None and not able(can):
+                changes[field] = None
+                report.drop(field, reason)
     if can.sampling and request.temperature is not None:
         _sampling(request, report, changes)
     return msgspec.structs.replace(request, **changes) if changes else request

@@ -16,8 +16,6 @@ from headgate.domain.capabilities import Capabilities
 from headgate.domain.request import Request, require_unbound
 from headgate.wire.json import Json, JsonObject
 
-_DIRECT = ("logprobs", "top_logprobs")
-
 
 def render_request(request: Request, capabilities: Capabilities) -> RenderedRequest:
     """Write a request of any origin. What came from this wire is written back as it was.
@@ -33,7 +31,9 @@ def render_request(request: Request, capabilities: Capabilities) -> RenderedRequ
 
 def _head(request: Request, report: Report) -> JsonObject:
     payload: JsonObject = {"model": request.model, "messages": render_messages(request.messages, report)}
-    return {**payload, **{key: value for key in _DIRECT if (value := getattr(request, key)) is not None}}
+    _put(payload, "logprobs", request.logprobs)
+    _put(payload, "top_logprobs", request.top_logprobs)
+    return payload
 
 
 def _own(request: Request, report: Report) -> JsonObject:

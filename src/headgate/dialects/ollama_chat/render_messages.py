@@ -13,7 +13,7 @@ from headgate.dialects.ollama_chat.calls import is_synthetic, render_call
 from headgate.dialects.ollama_chat.messages import render_own_message
 from headgate.dialects.ollama_chat.report import Report
 from headgate.domain.content import Block, Media, Refusal, Text, Thinking, ToolCall, ToolResult
-from headgate.domain.request import Message
+from headgate.domain.request import Message, Role
 from headgate.errors import Unsupported
 from headgate.wire.json import JsonObject
 
@@ -31,6 +31,19 @@ def render_messages(messages: Sequence[Message], report: Report) -> list[JsonObj
     return turns.out
 
 
+_ROLES: dict[Role, str] = {"system": "system", "developer": "system", "user": "user", "tool": "user", "assistant": "assistant"}
+"""The role with which a turn's texts are written."""
+
+
+def _plain(message: Message) -> str:
+    """The text of a turn that says nothing else, "" of any other."""
+    if len(message.content) != 1 or message.name is not None or message.extra:
+        return ""
+    block = message.content[0]
+    plain = type(block) is Text and block.cache is None and block.signature is None and not block.extra
+    return block.text if plain and isinstance(block, Text) else ""
+
+
 class _Turns:
     """The messages written so far, the calls made in them, and the results that wait for their place."""
 
@@ -45,6 +58,11 @@ class _Turns:
 
     def add(self, message: Message, where: str) -> None:
         """Write one turn of another origin."""
+        words = _plain(message)
+        if words:
+            self.flush()
+            self.out.append({"role": _ROLES[message.role], "content": words})
+            return
         if message.name is not None:
             self.report.drop(f"{where}.name", "Ollama has no names of speakers")
         self.report.drop_extra(message.extra, f"{where}.")
@@ -61,10 +79,12 @@ class _Turns:
                 rest.append((place, block))
         if rest:
             self.flush()
-            self._speak("system" if message.role in ("system", "developer") else "user", rest)
+            self._speak(_ROLES[message.role], rest)
 
     def flush(self) -> None:
         """Write the results that wait, in the order of their calls."""
+        if not self._results:
+            return
         self.out += [shape for _, shape in sorted(self._results, key=lambda pair: pair[0])]
         self._results.clear()
 

@@ -35,8 +35,9 @@ class Report:
 
     def drop_rest(self, block: Text | Media | Thinking | ToolCall | ToolResult, where: str) -> None:
         """Report what a block of another wire carries beyond its content."""
-        if not isinstance(block, Thinking) and block.cache is not None:
+        if getattr(block, "cache", None) is not None:
             self.drop(f"{where}.cache_control", "Ollama caches prompts without breakpoints")
-        if isinstance(block, Text | Thinking | ToolCall) and block.signature is not None:
+        if getattr(block, "signature", None) is not None:
             self.drop(f"{where}.signature", "Ollama has no signatures")
-        self.drop_extra(block.extra, f"{where}.")
+        if block.extra:
+            self.drop_extra(block.extra, f"{where}.")

@@ -15,6 +15,7 @@ from headgate.dialects.ollama_chat.logprobs import parse_logprobs
 from headgate.dialects.ollama_chat.message import parse_inside
 from headgate.dialects.ollama_chat.response import is_done, message_rest, model_of, rest_of, seed_of
 from headgate.dialects.ollama_chat.usage import parse_usage
+from headgate.dialects.ollama_chat.usual_line import read_usual
 from headgate.dialects.ollama_chat.values import decode_body, read_time
 from headgate.dialects.ollama_chat.words import NAME, parse_finish
 from headgate.domain.content import Block, Text, Thinking, ToolCall
@@ -60,9 +61,25 @@ class Decoder:
         events: list[StreamEvent] = []
         for row in lines:
             line = row.removeprefix(_BOM) if self._ids is None else row
+            if self._open is not None and not self._complete and self._usual(line, events):
+                continue
             if line.strip() and not self._complete:
                 self._line(obj(decode_body(line, "a line of the stream"), "line"), line, events)
         return events
+
+    def _usual(self, line: bytes, events: list[StreamEvent]) -> bool:
+        """Take a usual line whose words go on in the open block. False when this is none."""
+        found = read_usual(line)
+        if found is None:
+            return False
+        words, other = found.message.content, found.message.thinking
+        if self._open is Thinking:
+            words, other = other, words
+        if other:
+            return False
+        if words:
+            events.append(Delta(self._place, words))
+        return True
 
     def _line(self, raw: JsonObject, line: bytes, events: list[StreamEvent]) -> None:
         error = error_in(raw, line)

@@ -12,23 +12,27 @@ from headgate.wire.json import Json, JsonObject, obj, text
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
+_OUTER = frozenset(("type", "function"))
+
+
 def parse_tools(items: list[Json]) -> tuple[Tool | HostedTool, ...]:
     """Read `tools`, which are shaped as OpenAI's. Raises `WireError` for a function without a name."""
-    return tuple(_parse_tool(obj(item, f"tools[{index}]"), f"tools[{index}]") for index, item in enumerate(items))
+    return tuple([_parse_tool(item, f"tools[{index}]") for index, item in enumerate(items)])
 
 
-def _parse_tool(raw: JsonObject, path: str) -> Tool | HostedTool:
+def _parse_tool(item: Json, path: str) -> Tool | HostedTool:
+    raw = obj(item, path)
     kind = text(raw.get("type", "function"), f"{path}.type")
     if kind != "function":
         return HostedTool(kind, raw, NAME)
     function = obj(raw.get("function"), f"{path}.function")
-    name, description, parameters = (function.get(key) for key in ("name", "description", "parameters"))
+    name, description, parameters = function.get("name"), function.get("description"), function.get("parameters")
     if not isinstance(name, str):
         raise malformed(f"{path}.function.name", "a string")
     if not isinstance(description, str):
         description = None
     held = {"name": name, "description": description, "parameters": parameters}
-    extra = {key: value for key, value in raw.items() if key not in ("type", "function")}
+    extra = {} if _OUTER.issuperset(raw) else {key: value for key, value in raw.items() if key not in _OUTER}
     inner = {key: value for key, value in function.items() if held.get(key) is None}
     if inner:
         extra["function"] = inner

@@ -9,6 +9,7 @@ from headgate.dialects.openai_chat.render import render_request
 from headgate.dialects.openai_chat.request import parse_request
 from headgate.dialects.openai_chat.response import parse_response, render_response
 from headgate.dialects.openai_chat.stream import Decoder
+from headgate.dialects.openai_chat.tap import stream_tap
 from headgate.dialects.openai_chat.words import NAME
 
 DIALECT = ChatDialect(
@@ -21,6 +22,7 @@ DIALECT = ChatDialect(
     stream_encoder=Encoder,
     render_error=render_error,
     parse_error=parse_error,
+    stream_tap=stream_tap,
 )
 
 __all__ = ["DIALECT"]

@@ -13,7 +13,7 @@ from headgate.dialects.openai_chat.errors import error_body
 from headgate.dialects.openai_chat.reasoning import thinking_block
 from headgate.dialects.openai_chat.response import answer_call, picture
 from headgate.dialects.openai_chat.tools import render_signature
-from headgate.dialects.openai_chat.usage import render_usage
+from headgate.dialects.openai_chat.usage import render_usage, tier_word
 from headgate.dialects.openai_chat.words import FINISH_WORD, NAME, NATIVE_FINISH
 from headgate.domain.content import Block, Media, Refusal, Text, Thinking, ToolCall
 from headgate.domain.events import (
@@ -31,7 +31,7 @@ from headgate.domain.events import (
 )
 from headgate.domain.response import Finish
 from headgate.domain.usage import Usage
-from headgate.wire.json import Json, JsonObject, encode
+from headgate.wire.json import HOLE, Json, JsonObject, encode, frame_of
 from headgate.wire.sse import sse_event
 
 DONE = b"data: [DONE]\n\n"
@@ -57,12 +57,19 @@ class Encoder:
         self._context = context
         self._id, self._model, self._created = context.id, context.model, context.created
         self._choices: dict[int, _Choice] = {}
+        self._frames: dict[int, list[bytes]] = {}
         self._usage: Usage | None = None
         self._tier: str | None = None
         self._failed = False
 
     def render_event(self, event: StreamEvent) -> bytes:
         """Wire bytes for one event; empty when it has nothing to say here, or after an error."""
+        if type(event) is Delta:
+            frame = self._frames.get(event.block)
+            if frame is not None and event.choice == 0 and event.text:
+                return encode(event.text).join(frame)
+        elif type(event) is not UsageSeen:
+            self._frames.clear()
         writer = _WRITERS.get(type(event))
         return b"" if writer is None or self._failed else writer(self, event)
 
@@ -123,9 +130,13 @@ class Encoder:
         choice, opening = self._choice(event.choice)
         if not event.text:
             return opening
-        head = choice.heads.get(event.block)
-        writer = _DELTAS.get(type(head))
-        return opening + (b"" if writer is None else self._chunk(event.choice, writer(choice, event.block, event.text)))
+        writer = _DELTAS.get(type(choice.heads.get(event.block)))
+        if writer is None:
+            return opening
+        frame = frame_of(self._chunk(event.choice, writer(choice, event.block, HOLE)))
+        if event.choice == 0:
+            self._frames[event.block] = frame
+        return opening + encode(event.text).join(frame)
 
     def _signature(self, event: Signature) -> bytes:
         choice, opening = self._choice(event.choice)
@@ -164,7 +175,7 @@ class Encoder:
 
     def _usage_seen(self, event: UsageSeen) -> bytes:
         self._usage = event.usage
-        self._tier = event.service_tier or self._tier
+        self._tier = tier_word(event.service_tier) or self._tier
         return b""
 
     def _fail(self, event: Failed) -> bytes:
@@ -207,16 +218,16 @@ def _media_head(choice: _Choice, block: int, head: Block) -> JsonObject | None:
     return {"images": [picture(head)]} if isinstance(head, Media) and head.kind == "image" else None
 
 
-def _call_delta(choice: _Choice, block: int, text: str) -> JsonObject:
+def _call_delta(choice: _Choice, block: int, text: Json) -> JsonObject:
     choice.silent.discard(block)
     return {"tool_calls": [_piece(choice.calls[block], text)]}
 
 
-def _thinking_delta(choice: _Choice, block: int, text: str) -> JsonObject:
+def _thinking_delta(choice: _Choice, block: int, text: Json) -> JsonObject:
     return {"reasoning_content": text, "thinking_blocks": [{"type": "thinking", "thinking": text}]}
 
 
-def _piece(index: int, arguments: str) -> JsonObject:
+def _piece(index: int, arguments: Json) -> JsonObject:
     return {"index": index, "function": {"arguments": arguments}}
 
 
@@ -227,7 +238,7 @@ _HEADS: dict[type, Callable[[_Choice, int, Block], JsonObject | None]] = {
     ToolCall: _call_head,
     Media: _media_head,
 }
-_DELTAS: dict[type, Callable[[_Choice, int, str], JsonObject]] = {
+_DELTAS: dict[type, Callable[[_Choice, int, Json], JsonObject]] = {
     Text: lambda choice, block, text: {"content": text},
     Refusal: lambda choice, block, text: {"refusal": text},
     Thinking: _thinking_delta,

@@ -52,6 +52,13 @@ _BY_CODE: dict[str, ErrorKind] = {
     "model_decommissioned": ErrorKind.NOT_FOUND,
     "not_found": ErrorKind.NOT_FOUND,
     "not_found_error": ErrorKind.NOT_FOUND,
+    "upstream_auth": ErrorKind.AUTH,
+    "upstream_permission": ErrorKind.PERMISSION,
+    "upstream_quota": ErrorKind.QUOTA,
+    "upstream_timeout": ErrorKind.TIMEOUT,
+    "upstream_unreachable": ErrorKind.CONNECTION,
+    "upstream_overloaded": ErrorKind.OVERLOADED,
+    "request_cancelled": ErrorKind.CANCELLED,
     "batch_cancelled": ErrorKind.CANCELLED,
     "batch_expired": ErrorKind.TIMEOUT,
     "Internal error": ErrorKind.SERVER,
@@ -148,9 +155,9 @@ def error_of(value: Json) -> JsonObject | None:
 
 
 def _classify(code: Json, kind_word: Json, status: int | None) -> ErrorKind:
-    for word in (code, kind_word):
-        if isinstance(word, str) and word in _BY_CODE:
-            return _BY_CODE[word]
+    known = next((_BY_CODE[word] for word in (code, kind_word) if isinstance(word, str) and word in _BY_CODE), None)
+    if known is not None and not (known is ErrorKind.SERVER and status in _BY_STATUS):
+        return known
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status is None:

@@ -9,8 +9,8 @@ from headgate.dialects.openai_chat.formats import render_reasoning, render_respo
 from headgate.dialects.openai_chat.limits import apply_limits
 from headgate.dialects.openai_chat.render_messages import render_messages
 from headgate.dialects.openai_chat.report import Report
-from headgate.dialects.openai_chat.tools import render_function, render_tool, render_tool_choice
-from headgate.dialects.openai_chat.words import EMPTY_SCHEMA, MODEL_IN_PATH, NAME, PATH
+from headgate.dialects.openai_chat.tools import foreign_schema, render_function, render_tool, render_tool_choice
+from headgate.dialects.openai_chat.words import MODEL_IN_PATH, NAME, PATH
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.request import HostedTool, Request, ResponseFormat, Tool, require_unbound
 from headgate.errors import Unsupported
@@ -112,7 +112,7 @@ def _foreign_tool(tool: Tool, index: int, report: Report) -> JsonObject:
     function: JsonObject = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = tool.parameters or EMPTY_SCHEMA
+    function["parameters"] = foreign_schema(tool)
     if tool.strict is not None:
         function["strict"] = tool.strict
     if tool.cache is not None:

@@ -15,7 +15,7 @@ from headgate.dialects.openai_chat.lenient import decode_mended
 from headgate.dialects.openai_chat.parts import parse_parts, render_part
 from headgate.dialects.openai_chat.reasoning import FIELDS, parse_thinking, render_thinking
 from headgate.dialects.openai_chat.tools import is_call, parse_calls, parse_signature, render_call, render_signature
-from headgate.dialects.openai_chat.usage import find_usage, render_usage
+from headgate.dialects.openai_chat.usage import find_usage, render_usage, tier_word
 from headgate.dialects.openai_chat.words import FINISH_WORD, NAME, NATIVE_FINISH, malformed, parse_finish
 from headgate.domain.content import Block, Media, Opaque, Refusal, Text, Thinking, ToolCall
 from headgate.domain.response import Choice, Finish, Response
@@ -173,8 +173,9 @@ def render_response(response: Response) -> bytes:
     if response.usage is not None and "usage:absent" not in response.form:
         native = response.usage.native if own else None
         shape["usage"] = native if native is not None else render_usage(response.usage)
-    if response.service_tier is not None:
-        shape["service_tier"] = response.service_tier
+    tier = response.service_tier if own else tier_word(response.service_tier)
+    if tier is not None:
+        shape["service_tier"] = tier
     if own and response.extra:
         shape.update(response.extra)
         if response.extra.get("object", OBJECT) is None:

@@ -6,6 +6,7 @@ from headgate.dialects.openai_chat.errors import error_of, provider_error
 from headgate.dialects.openai_chat.lenient import decode_lenient
 from headgate.dialects.openai_chat.stream_choice import ChoiceReader
 from headgate.dialects.openai_chat.usage import find_usage
+from headgate.dialects.openai_chat.usual_chunk import read_usual
 from headgate.dialects.openai_chat.words import NAME, malformed
 from headgate.domain.events import Annotate, Failed, OpaqueEvent, Start, StreamEvent, UsageSeen
 from headgate.errors import Truncated, WireError
@@ -34,8 +35,27 @@ class Decoder:
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events completed by these bytes. Raises `WireError` for a chunk that is no JSON."""
         for event in self._sse.feed(data):
-            self._take(event)
+            if not (self._started and event.event == "message" and self._usual(event.data)):
+                self._take(event)
         return self._drain()
+
+    def _usual(self, data: bytes) -> bool:
+        """Take a usual chunk of a choice that has begun. False when this is none."""
+        if self._odd or self._complete:
+            return False
+        item = read_usual(data)
+        choice = None if item is None else self._choices.get(item.index)
+        if item is None or choice is None:
+            return False
+        choice.delta(item.delta, False)
+        if item.logprobs is not None:
+            self._events.append(Annotate(-1, "logprobs", item.logprobs, item.index))
+        return True
+
+    @property
+    def steady(self) -> bool:
+        """Nothing is held back: the bytes so far end between two chunks, and no character was cut in two."""
+        return self._sse.between and not self._odd and not self._complete
 
     def close(self) -> list[StreamEvent]:
         """The end of the bytes. Raises `Truncated` when neither ``[DONE]`` nor an error was seen."""

@@ -20,6 +20,7 @@ from headgate.wire.json import Json, JsonObject
 THINKING, TEXT, REFUSAL, CALLS = 0, 1, 2, 10
 SIGNED = -1000
 _HEADS: dict[int, Block] = {THINKING: Thinking(), TEXT: Text(""), REFUSAL: Refusal("")}
+_SIGNED = frozenset({"thinking_blocks", "reasoning_details"})
 _STRUCTURED = (("thinking_blocks", parse_thinking_block), ("reasoning_details", parse_detail))
 
 
@@ -57,7 +58,11 @@ class ChoiceReader:
     def delta(self, delta: JsonObject, odd: bool) -> None:
         """Take one delta. `odd` says that the stream has lone surrogates. Raises `WireError` for a key of the wrong type."""
         self._odd = odd
-        signed = any(self._structured(delta.get(field), parse) for field, parse in _STRUCTURED)
+        content = delta.get("content")
+        if type(content) is str and content and len(delta) == 1 and not odd and TEXT in self._open:
+            self._emit(Delta(TEXT, content, self._index))
+            return
+        signed = not _SIGNED.isdisjoint(delta) and any(self._structured(delta.get(field), parse) for field, parse in _STRUCTURED)
         for key, value in delta.items():
             if not value or key in _SILENT:
                 continue

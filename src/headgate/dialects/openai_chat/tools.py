@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 from headgate.dialects.openai_chat.parts import parse_cache, render_cache
-from headgate.dialects.openai_chat.words import NAME, malformed
+from headgate.dialects.openai_chat.words import EMPTY_SCHEMA, NAME, malformed
 from headgate.domain.content import Block, Opaque, ToolCall
 from headgate.domain.request import HostedTool, Tool, ToolChoice
-from headgate.wire.json import Json, JsonObject, encode_text
+from headgate.wire.json import Json, JsonObject, Raw, encode_text
 
 _MODES = {"auto": ToolChoice("auto"), "none": ToolChoice("none"), "required": ToolChoice("required")}
 
@@ -95,6 +95,24 @@ def render_function(tool: Tool) -> JsonObject:
     if tool.extra:
         function.update(tool.extra.get("function", {}))
     return function
+
+
+_SHAPED = frozenset({"properties", "$ref", "anyOf", "oneOf", "allOf"})
+
+
+def foreign_schema(tool: Tool) -> Json:
+    """The parameters of a tool of another wire: an object without `properties` is refused here, so it gets none in so many words (case 16).
+
+    Raises `Unsupported` for a raw schema that cannot be read.
+    """
+    given = tool.parameters
+    if not given:
+        return EMPTY_SCHEMA
+    if type(given) is Raw and b'"properties"' in bytes(given):
+        return given
+    schema = tool.schema
+    bare = isinstance(schema, dict) and schema.get("type") == "object" and not _SHAPED & schema.keys()
+    return {**schema, "properties": {}} if bare else given
 
 
 def parse_tool_choice(value: Json) -> tuple[ToolChoice | None, str]:

@@ -10,6 +10,9 @@ from headgate.domain.usage import Usage
 from headgate.wire.json import Json, JsonObject
 
 _NO_DETAILS: JsonObject = {}
+_USUAL_TIERS = ("standard", "standard_only", "unspecified", "on_demand")
+_FOREIGN_TIERS = {**dict.fromkeys(_USUAL_TIERS, "default"), "batch": None, "reserved": None}
+"""Tiers that only others name → the word of this wire, None when it has none."""
 
 
 def parse_usage(value: Json) -> Usage | None:
@@ -42,6 +45,11 @@ def parse_usage(value: Json) -> Usage | None:
         fees={"search_source": sources} if sources else {},
         native=value,
     )
+
+
+def tier_word(tier: str | None) -> str | None:
+    """The tier of an answer of any origin as this wire words it; None for none. A word nobody else has is kept."""
+    return None if tier is None else _FOREIGN_TIERS.get(tier, tier)
 
 
 def find_usage(answer: JsonObject) -> Usage | None:

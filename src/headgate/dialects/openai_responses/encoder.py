@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from headgate.dialects.base import StreamContext
 from headgate.dialects.openai_chat.errors import error_body
-from headgate.dialects.openai_responses.encoder_items import OutItem, Part, begin, end, grow, picture_item
+from headgate.dialects.openai_responses.encoder_items import OutItem, Part, begin, end, grow, picture_item, tell
 from headgate.dialects.openai_responses.items import ITEM, MORE, head_of
 from headgate.dialects.openai_responses.response import put_ending, put_tier
 from headgate.dialects.openai_responses.usage import render_usage
@@ -35,7 +35,7 @@ from headgate.domain.events import (
 from headgate.domain.response import Finish
 from headgate.domain.usage import Usage
 from headgate.errors import ErrorKind, ProviderError, WireError
-from headgate.wire.json import Json, JsonObject, encode
+from headgate.wire.json import HOLE, Json, JsonObject, encode, frame_of
 from headgate.wire.sse import sse_event
 
 PING = b": ping\n\n"
@@ -64,6 +64,7 @@ class Encoder:
         self._own = False
         self._items: list[OutItem] = []
         self._parts: dict[int, Part] = {}
+        self._frames: dict[int, tuple[Part, list[bytes]]] = {}
         self._relayed: dict[str, OutItem] = {}
         self._loose: list[Json] = []
         self._usage: Usage | None = None
@@ -73,11 +74,23 @@ class Encoder:
 
     def render_event(self, event: StreamEvent) -> bytes:
         """Wire bytes for one event; empty when it has nothing to say here, or after the terminal event."""
+        if type(event) is Delta:
+            found = self._frames.get(event.block)
+            if found is not None and event.choice == 0 and event.text:
+                return self._more(event.text, *found)
+        elif type(event) is not UsageSeen:
+            self._frames.clear()
         writer = _WRITERS.get(type(event))
         if writer is None or self._closed or getattr(event, "choice", 0) != 0:
             return b""
         writer(self, event)
         return self._drain()
+
+    def _more(self, text: str, part: Part, frame: list[bytes]) -> bytes:
+        """More of a part that grew before: its event but for number and text stands ready."""
+        part.texts.append(text)
+        number, self._sequence = self._sequence, self._sequence + 1
+        return b"%b%d%b%b%b" % (frame[0], number, frame[1], encode(text), frame[2])
 
     def close(self) -> bytes:
         """The terminal event. Empty after an error and when the answer is unfinished: a cut answer must not look complete."""
@@ -211,6 +224,13 @@ class Encoder:
         if part.ended:
             raise WireError(f"block {event.block} goes on after its end", fault="local")
         grow(part, event.text, self._emit)
+        if event.text:
+            tell(part, HOLE, lambda kind, fields: self._keep(event.block, part, kind, fields))
+
+    def _keep(self, block: int, part: Part, kind: str, fields: JsonObject) -> None:
+        """Keep the event with which a part grows, for its next piece."""
+        shape = {"type": kind, "sequence_number": HOLE, **fields}
+        self._frames[block] = (part, frame_of(sse_event(encode(shape), kind)))
 
     def _sign(self, event: Signature) -> None:
         part = self._parts.get(event.block)

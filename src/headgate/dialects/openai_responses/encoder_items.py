@@ -151,6 +151,11 @@ def grow(part: Part, text: str, emit: Emit) -> None:
         part.shown = True
         _begin_thought(part, emit)
     part.texts.append(text)
+    tell(part, text, emit)
+
+
+def tell(part: Part, text: Json, emit: Emit) -> None:
+    """The event with which a part grows."""
     _GROW[type(part.head)](part, text, emit)
 
 
@@ -162,19 +167,19 @@ def _begin_thought(part: Part, emit: Emit) -> None:
         emit("response.reasoning_summary_part.added", shape)
 
 
-def _grow_text(part: Part, text: str, emit: Emit) -> None:
+def _grow_text(part: Part, text: Json, emit: Emit) -> None:
     emit("response.output_text.delta", {**part.where(), "delta": text, "logprobs": []})
 
 
-def _grow_refusal(part: Part, text: str, emit: Emit) -> None:
+def _grow_refusal(part: Part, text: Json, emit: Emit) -> None:
     emit("response.refusal.delta", {**part.where(), "delta": text})
 
 
-def _grow_call(part: Part, text: str, emit: Emit) -> None:
+def _grow_call(part: Part, text: Json, emit: Emit) -> None:
     emit("response.function_call_arguments.delta", {**part.item.where(), "delta": text})
 
 
-def _grow_thought(part: Part, text: str, emit: Emit) -> None:
+def _grow_thought(part: Part, text: Json, emit: Emit) -> None:
     if in_content(part.item):
         emit("response.reasoning_text.delta", {**part.where(), "delta": text})
     else:
@@ -214,7 +219,7 @@ def _end_thought(part: Part, emit: Emit) -> None:
     emit("response.reasoning_summary_part.done", {**where, "part": {"type": "summary_text", "text": part.text}})
 
 
-_GROW: dict[type, Callable[[Part, str, Emit], None]] = {
+_GROW: dict[type, Callable[[Part, Json, Emit], None]] = {
     Text: _grow_text,
     Refusal: _grow_refusal,
     ToolCall: _grow_call,

@@ -32,6 +32,14 @@ ITEM = "item"
 MORE = "more"
 """Key of a head in answers: the item's keys nobody named."""
 
+ENCRYPTED_CONTENT = "encrypted_content"
+"""Key of a reasoning item for what only its maker can read."""
+
+SIGNED = "headgate:signature:"
+REDACTED = "headgate:redacted:"
+"""Marks before what `ENCRYPTED_CONTENT` carries of another wire, a signature or a redacted thought: no provider but its own may be sent it.
+What bears no mark is for nobody but OpenAI (cases 72 and 75)."""
+
 _IMAGE_MIME = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 
 
@@ -155,7 +163,7 @@ def read_reasoning(item: JsonObject) -> tuple[Thinking, JsonObject, JsonObject] 
 
 
 def _thinking(item: JsonObject, text: str, head: JsonObject, more: JsonObject) -> tuple[Thinking, JsonObject, JsonObject] | None:
-    """The block, its secret told apart: it belongs to a text that can be read, or it is all there is."""
+    """The block. A secret of another wire, which we wrote here, is told by its mark; what this wire encrypted stays with its item."""
     secret = item.get("encrypted_content")
     if secret is None:
         if "encrypted_content" in item:
@@ -163,7 +171,11 @@ def _thinking(item: JsonObject, text: str, head: JsonObject, more: JsonObject) -
         return Thinking(text), head, more
     if not isinstance(secret, str):
         return None
-    return (Thinking(text, secret) if text else Thinking(redacted=secret)), head, more
+    if secret.startswith(SIGNED):
+        return Thinking(text, secret[len(SIGNED) :]), head, more
+    if secret.startswith(REDACTED):
+        return Thinking(text, redacted=secret[len(REDACTED) :]), head, more
+    return Thinking(text), head, {**more, ENCRYPTED_CONTENT: secret}
 
 
 def _texts(value: Json, kind: str) -> list[str] | None:
@@ -189,9 +201,10 @@ def write_reasoning(block: Thinking, head: JsonObject, more: JsonObject | None) 
         item["content"] = _parts(texts, "reasoning_text")
     elif "bare" in head or "void" in head:
         item["content"] = [] if "bare" in head else None
-    secret = block.redacted if block.redacted is not None else block.signature
-    if secret is not None:
-        item["encrypted_content"] = secret
+    if block.redacted is not None:
+        item[ENCRYPTED_CONTENT] = REDACTED + block.redacted
+    elif block.signature is not None:
+        item[ENCRYPTED_CONTENT] = SIGNED + block.signature
     for key in head.get("absent", ()):
         item.pop(key, None)
     return join_keys(item, head, more)

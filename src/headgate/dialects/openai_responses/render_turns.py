@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from headgate.dialects.openai_chat.render_messages import check_tool_pairs
 from headgate.dialects.openai_chat.report import Report
 from headgate.dialects.openai_responses.items import (
+    ENCRYPTED_CONTENT,
     head_of,
     is_part,
     is_plain,
@@ -234,7 +235,7 @@ def _foreign_call(block: Block, where: str, report: Report) -> JsonObject | None
 def _foreign_thinking(block: Block, where: str, report: Report) -> JsonObject | None:
     """Thoughts go back only to the wire that encrypted them: an answer of ours in a request that was made by hand."""
     found = head_of(block)
-    if isinstance(block, Thinking) and found is not None and not report.dialect and (block.signature or block.redacted):
+    if isinstance(block, Thinking) and found is not None and not report.dialect and found[1] and ENCRYPTED_CONTENT in found[1]:
         return write_reasoning(block, *found)
     report.drop(where, "thoughts go back only when this wire encrypted them")
     return None

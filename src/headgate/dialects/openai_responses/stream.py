@@ -12,6 +12,7 @@ from headgate.dialects.openai_chat.lenient import decode_lenient, decode_mended
 from headgate.dialects.openai_responses.response import created_of, early, late, text_of
 from headgate.dialects.openai_responses.stream_items import ItemReader
 from headgate.dialects.openai_responses.usage import parse_usage
+from headgate.dialects.openai_responses.usual_delta import EVENT, read_usual
 from headgate.dialects.openai_responses.words import NAME, parse_finish
 from headgate.domain.events import Failed, Finished, OpaqueEvent, Start, StreamEvent, UsageSeen
 from headgate.errors import Truncated, WireError
@@ -41,8 +42,14 @@ class Decoder:
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events completed by these bytes. Raises `WireError` for an event that is no JSON."""
         for event in self._sse.feed(data):
-            self._take(event)
+            if event.event != EVENT or self._odd or self._complete or not self._usual(event.data):
+                self._take(event)
         return self._drain()
+
+    def _usual(self, data: bytes) -> bool:
+        """Take the usual delta of an open text. False when this is none."""
+        found = read_usual(data)
+        return found is not None and not found.logprobs and self._items.more_text(found.output_index, found.content_index, found.delta)
 
     def close(self) -> list[StreamEvent]:
         """The end of the bytes. Raises `Truncated` when no terminator was seen."""

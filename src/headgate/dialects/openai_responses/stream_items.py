@@ -66,6 +66,17 @@ class ItemReader:
         reader(self, event, odd)
         return True
 
+    def more_text(self, index: int, sub: int, text: str) -> bool:
+        """More text of a part that is open already, as a whole number of characters. False when it is not."""
+        item = self._items.get(index)
+        grown = None if item is None else item.blocks.get(sub)
+        if grown is None or grown.half:
+            return False
+        if text:
+            grown.parts.append(text)
+            self._emit(Delta(grown.number, text))
+        return True
+
     def settle(self, output: Json) -> None:
         """The answer is complete: items of `output` that were never done are taken from there, and open ones are closed."""
         for index, raw in enumerate(output if isinstance(output, list) else ()):

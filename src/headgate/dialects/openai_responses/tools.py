@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from headgate.dialects.openai_chat.report import Report
-from headgate.dialects.openai_chat.words import EMPTY_SCHEMA
+from headgate.dialects.openai_chat.tools import foreign_schema
 from headgate.dialects.openai_responses.words import NAME, malformed
 from headgate.domain.request import HostedTool, Tool, ToolChoice
 from headgate.errors import Unsupported
@@ -73,7 +73,7 @@ def render_foreign_tool(tool: Tool | HostedTool, where: str, report: Report) -> 
     shape: JsonObject = {"type": "function", "name": tool.name}
     if tool.description:
         shape["description"] = tool.description
-    shape["parameters"] = tool.parameters or EMPTY_SCHEMA
+    shape["parameters"] = foreign_schema(tool)
     shape["strict"] = bool(tool.strict)
     if tool.cache is not None:
         report.drop(f"{where}.cache_control", "prompts are cached without breakpoints on this wire")

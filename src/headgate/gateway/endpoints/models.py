@@ -51,9 +51,18 @@ def openai_model(card: ModelCard) -> JsonObject:
 
 
 def anthropic_model(card: ModelCard) -> JsonObject:
-    """A card as Anthropic lists models."""
-    created = _since(card).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": card.name, "display_name": card.display_name, "created_at": created}
+    """A card as Anthropic lists models (`ModelInfo` of its client). What has an last day is deprecated, nobody knows since when."""
+    return {
+        "type": "model",
+        "id": card.name,
+        "display_name": card.display_name,
+        "created_at": _since(card).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active" if card.retires is None else "deprecated",
+        "deprecated_at": None,
+        "retires_at": None if card.retires is None else f"{card.retires}T00:00:00Z",
+        "max_input_tokens": card.capabilities.context,
+        "max_tokens": card.capabilities.max_output,
+    }
 
 
 def _page(models: list[JsonObject]) -> JsonObject:
