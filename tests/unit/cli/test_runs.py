@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
+from headgate.catalog.cards import ModelCard, Price, Rates
+from headgate.cli.actions.runs import unpriced
 from headgate.cli.params import Dollars, Duration
 from headgate.ledger import Filter, Ledger
 from headgate.providers import PROVIDERS
@@ -257,3 +259,12 @@ def test_many_real_calls_are_not_made_unasked(
     refused = headgate("run", "Quiz", "-p", "openai", "-r", "one", code=2)
     assert "60 calls to openai/gpt-4o-mini: too many to be made unasked" in refused.err
     assert "--yes" in refused.err
+
+
+def test_a_model_without_a_price_is_not_free() -> None:
+    priced = ModelCard(id="a", display_name="A", prices=(Price(since="2026-01-01", source="a page", rates=Rates(input="1", output="2")),))
+    assert unpriced([(priced, "x/a")]) == ""
+    assert (
+        unpriced([(priced, "x/a"), (None, "y/b"), (ModelCard(id="c", display_name="C"), "z/c")])
+        == " and what y/b, z/c costs, which is unknown"
+    )

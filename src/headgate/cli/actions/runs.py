@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from headgate.assembly.status import read_status, status_json
 from headgate.batch.control import INTERRUPTED, Control, Stop
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
+from headgate.catalog.cards import ModelCard
 from headgate.cli import sanitize
 from headgate.cli.actions.output import ProgressPrinter, money, table
 from headgate.errors import UsageError
@@ -148,7 +150,8 @@ def conclude(opened: Opened, result: Result, as_json: bool) -> None:
         }
         click.echo(encode_text(document))
         return
-    click.echo(f"{result.state.value}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}")
+    unknown = unpriced((target.card, target.name) for target in opened.plan.targets.values())
+    click.echo(f"{result.state.value}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}{unknown}")
     for name, path in result.outputs.items():
         click.echo(f"  {name:9} {_short(path)}")
     if result.reason:
@@ -164,16 +167,25 @@ def _short(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
+def unpriced(models: Iterable[tuple[ModelCard | None, str]]) -> str:
+    """What is to be added to an amount that leaves models without a price out (OCT-17)."""
+    names = [name for card, name in models if card is None or not card.prices]
+    return f" and what {', '.join(names)} costs, which is unknown" if names else ""
+
+
 def status(run: str, as_json: bool) -> int:
     """See `headgate status --help`."""
-    found = read_status(find_run(load_parts(), run))
+    parts = load_parts()
+    found = read_status(find_run(parts, run))
     if as_json:
         click.echo(encode_text(status_json(found)))
         return 0
     row = found.run
     total = row.total if row.total is not None else f"{row.planned} planned so far"
     click.echo(f"{row.id}: {row.pipeline}, {row.mode}, {found.state}" + (f" ({sanitize(row.reason)})" if row.reason else ""))
-    click.echo(f"units {total}, spent {money(found.spent)}, set aside {money(found.held)}")
+    asked = [(step.provider, step.model) for step in found.steps if step.provider and step.model]
+    unknown = unpriced((parts.catalog.find(provider, model), f"{provider}/{model}") for provider, model in asked)
+    click.echo(f"units {total}, spent {money(found.spent)}{unknown}, set aside {money(found.held)}")
     rows = [
         (
             s.name,
