@@ -800,6 +800,7 @@ def test_an_error_after_200_ends_the_stream_and_nothing_looks_complete(source: s
         heard = reading.streamed(target, written)
         assert heard.text == "Bl" and heard.error is not None and heard.finish in (None, "failed")
         assert b"[DONE]" not in written
+        assert target != CHAT or b"[DONE]" not in encoded(CHAT, [*stream(*spoken("Bl")), Failed(error)])
         again = [event for event in decoded(target, written) if isinstance(event, Failed)]
         assert again[0].error.transient
 
@@ -1037,9 +1038,11 @@ def test_errors(fault: Fault, target: str) -> None:
     assert rendered.status in STATUS[fault.kind] and rendered.status != 401
     assert ENVELOPES[target](json.loads(rendered.body)) == "no"
     assert headers.get("retry-after") == (None if fault.wait is None else str(math.ceil(fault.wait)))
-    assert headers.get("x-should-retry", "true" if error.transient else "false") == ("true" if error.transient else "false")
+    word = "true" if error.transient else "false"
+    assert headers.get("x-should-retry", word) == word and ("x-should-retry" in headers or target not in (*OPENAI, CLAUDE))
     again = DIALECTS[target].parse_error(rendered.status, headers, rendered.body)
-    assert again.transient == error.transient or fault.kind in (ErrorKind.QUOTA, ErrorKind.AUTH)
+    silent = target in CLAUDES and fault.kind in (ErrorKind.QUOTA, ErrorKind.AUTH)
+    assert again.transient == error.transient or silent, "those envelopes have no word for a fault of ours that lasts"
 
 
 @pytest.mark.parametrize(("source", "target"), [pytest.param(*pair, id=name_of(93, "", *pair)) for pair in PAIRS])

@@ -197,10 +197,14 @@ def _message(error: HeadgateError) -> str:
 
 
 def render_error(error: HeadgateError) -> RenderedError:
-    """An error in this surface's envelope; any error of the tree is accepted. `retry-after` is whole seconds, rounded up."""
+    """An error in this surface's envelope; any error of the tree is accepted. `retry-after` is whole seconds, rounded up.
+
+    `x-should-retry` keeps the official clients from repeating, as they do after any 5xx, what would fail again (case 89).
+    """
     status, wire = error_object(error)
     headers = [("content-type", "application/json")]
     if isinstance(error, ProviderError):
+        headers.append(("x-should-retry", "true" if error.transient else "false"))
         if error.retry_after is not None:
             headers.append(("retry-after", str(math.ceil(error.retry_after))))
         if error.request_id is not None:

@@ -81,6 +81,8 @@ _REASONS = {
     "CONSUMER_INVALID": ErrorKind.PERMISSION,
     "BILLING_DISABLED": ErrorKind.QUOTA,
     "RATE_LIMIT_EXCEEDED": ErrorKind.RATE_LIMIT,
+    "UPSTREAM_AUTH": ErrorKind.AUTH,
+    "UPSTREAM_QUOTA": ErrorKind.QUOTA,
 }
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _DAILY = re.compile(r"PerDay(?![a-z])")
