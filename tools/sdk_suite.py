@@ -64,7 +64,10 @@ CLIENTS = {
         ),
         base="/v1",
     ),
-    "anthropic": Client(("messages", "test_messages.py", "test_models.py"), options=("-p", "tests._alias_httpx")),
+    "anthropic": Client(
+        ("messages", "test_messages.py", "test_models.py", "beta/test_messages.py", "beta/test_models.py"),
+        options=("-p", "tests._alias_httpx"),
+    ),
 }
 
 

@@ -291,7 +291,7 @@ def _cache(call: Call, turn: Turn, prompt: int) -> tuple[int, int, int]:
 
 def _reply_blocks(call: Call, reply: Reply) -> Iterator[JsonObject]:
     if reply.thinking:
-        yield {"type": "thinking", "thinking": reply.thinking, "signature": token(BASE62, 80, "signature", reply.thinking) + "=="}
+        yield {"type": "thinking", "thinking": reply.thinking, "signature": token(BASE62, 80, "signature", reply.thinking)}
     if reply.text and reply.finish != "refusal":
         yield {"type": "text", "text": reply.text}
     for made in reply.calls:

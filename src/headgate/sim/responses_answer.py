@@ -49,7 +49,7 @@ def output_items(wanted: Wanted, reply: Reply, new_id: Callable[[str], str]) -> 
         summary = [{"type": "summary_text", "text": reply.thinking}] if wanted.summary else []
         item: JsonObject = {"id": new_id("rs_"), "type": "reasoning", "summary": summary}
         if wanted.encrypted:
-            item["encrypted_content"] = "gAAAAA" + token(BASE62, 120, "encrypted", reply.thinking)
+            item["encrypted_content"] = "gAAAAA" + token(BASE62, 122, "encrypted", reply.thinking)
         yield item
     for made in reply.calls:
         yield {
@@ -80,7 +80,7 @@ def usage(spent: Tokens) -> JsonObject:
     prompt, output = spent.input + spent.cache_read, spent.output + spent.reasoning
     return {
         "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": spent.cache_read},
+        "input_tokens_details": {"cached_tokens": spent.cache_read, "cache_write_tokens": 0},
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": spent.reasoning},
         "total_tokens": prompt + output,

@@ -141,7 +141,8 @@ def response_shape(said: Said, body: JsonObject) -> JsonObject:
     spent = body["usage"]
     if spent is not None:
         extra = {"num_sources_used": 0, "num_server_side_tools_used": 0, "cost_in_usd_ticks": _ticks(body["model"], said.tokens)}
-        spent = {**spent, **extra}
+        read = without(spent["input_tokens_details"], "cache_write_tokens")
+        spent = {**spent, "input_tokens_details": read, **extra}
     kept = without(body, "prompt_cache_retention")
     return {**kept, "text": without(body["text"], "verbosity"), "usage": spent, "metadata": {"system_fingerprint": FINGERPRINT}}
 

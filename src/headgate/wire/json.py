@@ -20,8 +20,17 @@ _T = TypeVar("_T")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
-encode = _encoder.encode
+_encode = _encoder.encode
 Raw = msgspec.Raw
+
+
+def encode(value: Json) -> bytes:
+    """Compact JSON bytes of a value. Raises `WireError` (fault "local") for what no JSON text can hold: half a surrogate pair, or more
+    nesting than a reader bears."""
+    try:
+        return _encode(value)
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise WireError(f"this cannot be written as JSON: {error}", fault="local") from error
 
 
 def decode(data: bytes | bytearray | memoryview | str, *, what: str = "body", fault: str = "remote") -> Json:
@@ -59,7 +68,7 @@ def frame_of(rendered: bytes) -> list[bytes]:
 
 def encode_text(value: Json) -> str:
     """Compact JSON text of a value."""
-    return _encoder.encode(value).decode()
+    return encode(value).decode()
 
 
 def loaded(value: Json) -> Json:

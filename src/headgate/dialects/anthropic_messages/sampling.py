@@ -56,7 +56,7 @@ def _clamp(value: float, losses: Losses) -> float:
     most = 1 if most is None else most
     if value <= most:
         return value
-    losses.approximated("temperature", f"{value:g} is above this wire's range: {most:g} was sent")
+    losses.approximated("temperature", f"{min(value, 1e308):g} is above this wire's range: {most:g} was sent")
     return most
 
 

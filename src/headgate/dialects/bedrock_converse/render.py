@@ -175,7 +175,7 @@ def _clamp(value: float, losses: Losses) -> float:
     most = min(1, losses.capabilities.temperature_max or 1)
     if value <= most:
         return value
-    losses.approximated("temperature", f"{value:g} is above this wire's range: {most:g} was sent")
+    losses.approximated("temperature", f"{min(value, 1e308):g} is above this wire's range: {most:g} was sent")
     return most
 
 

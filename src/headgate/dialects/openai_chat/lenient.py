@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import NoReturn
 
 from headgate.errors import WireError
 from headgate.wire.json import Json, decode
@@ -19,7 +21,7 @@ def decode_lenient(data: bytes, what: str) -> tuple[Json, bool]:
         if b"\\ud" not in data.lower():
             raise
     try:
-        return json.loads(data, parse_constant=_refuse), True
+        return json.loads(data, parse_constant=_refuse, parse_float=_finite), True
     except (ValueError, RecursionError) as error:
         raise WireError(f"{what} is not valid JSON: {error}") from error
 
@@ -27,11 +29,19 @@ def decode_lenient(data: bytes, what: str) -> tuple[Json, bool]:
 def decode_mended(data: bytes, what: str) -> Json:
     """Decode a whole body; lone surrogates become U+FFFD. Raises `WireError` for malformed JSON."""
     value, odd = decode_lenient(data, what)
-    return _mend_all(value) if odd else value
+    try:
+        return _mend_all(value) if odd else value
+    except RecursionError as error:
+        raise WireError(f"{what} is nested too deeply") from error
 
 
-def _refuse(word: str) -> Json:
+def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    return value if math.isfinite(value) else _refuse(word)
 
 
 def mend(text: str) -> str:

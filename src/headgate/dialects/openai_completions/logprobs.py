@@ -39,11 +39,22 @@ def render_logprobs(value: Json, start: int = 0) -> JsonObject | None:
     items = value.get("content") if isinstance(value, dict) else None
     if not isinstance(items, list):
         return None
-    tokens = [str(item.get("token", "")) for item in items]
-    tops = [{str(one.get("token", "")): one.get("logprob") for one in item.get("top_logprobs") or ()} for item in items]
+    items = [item for item in items if isinstance(item, dict)]
+    tokens = [_word(item) for item in items]
+    tops = [{_word(one): one.get("logprob") for one in _alternatives(item)} for item in items]
     return {
         "tokens": tokens,
         "token_logprobs": [item.get("logprob") for item in items],
         "top_logprobs": tops if any(tops) else None,
         "text_offset": list(accumulate(map(len, tokens[:-1]), initial=start)) if tokens else [],
     }
+
+
+def _word(entry: JsonObject) -> str:
+    word = entry.get("token")
+    return word if isinstance(word, str) else ""
+
+
+def _alternatives(entry: JsonObject) -> list[JsonObject]:
+    found = entry.get("top_logprobs")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

@@ -14,7 +14,7 @@ from headgate.dialects.base import StreamContext
 from headgate.dialects.openai_chat.errors import error_body
 from headgate.dialects.openai_responses.encoder_items import OutItem, Part, begin, end, grow, picture_item, tell
 from headgate.dialects.openai_responses.items import ITEM, MORE, head_of
-from headgate.dialects.openai_responses.response import put_ending, put_tier
+from headgate.dialects.openai_responses.response import entries_of, put_ending, put_tier
 from headgate.dialects.openai_responses.usage import render_usage
 from headgate.dialects.openai_responses.words import NAME, OBJECT, item_id, response_id, skeleton
 from headgate.domain.content import Block, Media, Opaque, Refusal, Text, Thinking, ToolCall
@@ -240,8 +240,8 @@ class Encoder:
     def _annotate(self, event: Annotate) -> None:
         part = self._parts.get(event.block)
         if event.block < 0:
-            if event.key == "logprobs" and isinstance(event.value, dict):
-                self._add_logprobs(event.value.get("content") or [])
+            if event.key == "logprobs":
+                self._add_logprobs(entries_of(event.value))
         elif part is None:
             return
         elif event.key == "annotations":

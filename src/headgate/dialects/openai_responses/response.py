@@ -103,8 +103,15 @@ def ending_of(raw: JsonObject, content: Sequence[Block]) -> tuple[Finish | None,
 
 def logprobs_of(content: Sequence[Block]) -> Json:
     """The log probabilities of all texts together, as the chat wire has them."""
-    found = [entry for block in content if isinstance(block, Text) and block.extra for entry in block.extra.get("logprobs") or ()]
+    lists = [block.extra.get("logprobs") for block in content if isinstance(block, Text) and block.extra]
+    found = [entry for entries in lists if isinstance(entries, list) for entry in entries]
     return {"content": found} if found else None
+
+
+def entries_of(logprobs: Json) -> list[Json]:
+    """The tokens of log probabilities as the chat wire has them; none of anything else."""
+    found = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def render_response(response: Response) -> bytes:
@@ -170,7 +177,7 @@ def write_output(choice: Choice, identity: str) -> list[JsonObject]:
     """The items of an answer. Blocks that began no item of this wire are given one: neighbouring texts share a message."""
     items: list[JsonObject] = []
     blocks = list(choice.content)
-    loose = {} if choice.logprobs is None else {"logprobs": choice.logprobs.get("content") or []}
+    loose = {} if choice.logprobs is None else {"logprobs": entries_of(choice.logprobs)}
     while blocks:
         if not is_part(blocks[0]):
             block = blocks.pop(0)
