@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anthropic
+import openai
 import pytest
 from google import genai
 from google.genai import types
@@ -21,6 +22,13 @@ def test_anthropics_client_counts_for_every_provider(rig: Rig, provider: str) ->
     assert reply.parse().input_tokens > 0
     assert reply.headers["x-headgate-count-source"] == ("provider" if provider in COUNTING else "estimated")
     assert rig.all_receipts() == []
+
+
+@pytest.mark.parametrize("provider", [*COUNTING, "sim-groq"])
+def test_openais_client_counts_for_every_provider(rig: Rig, provider: str) -> None:
+    client = openai.OpenAI(base_url=rig.url + "/v1", api_key=rig.key, max_retries=0)
+    assert client.responses.input_tokens.count(model=f"{provider}/sim-small", input="Name three rivers.").input_tokens > 0
+    client.close()
 
 
 @pytest.mark.parametrize("provider", [*COUNTING, "sim-groq"])

@@ -67,6 +67,7 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             asked("/v1/responses", Chat(parts, meter, RESPONSES), RESPONSES),
             asked("/v1/embeddings", Embed(parts, meter, OPENAI, embed_openai.DIALECT), OPENAI),
             asked("/v1/messages", Chat(parts, meter, ANTHROPIC), ANTHROPIC),
+            asked("/v1/responses/input_tokens", Count(parts, RESPONSES, counting.OPENAI), RESPONSES),
             asked("/v1/messages/count_tokens", Count(parts, ANTHROPIC, counting.ANTHROPIC), ANTHROPIC),
             asked("/v1beta/models/*", gemini, GEMINI),
             Route(method="GET", path="/v1/models", endpoint=models.list, surface=OPENAI),
