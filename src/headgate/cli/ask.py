@@ -16,6 +16,7 @@ from headgate.cli.lazy import call
 @click.option("--temperature", type=click.FloatRange(0, 2), help="Sampling temperature.")
 @click.option("--account", metavar="NAME", help="Which of the provider's accounts in headgate.yaml to use.")
 @click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
+@click.option("--strict", is_flag=True, help="Refuse what would not arrive as asked, instead of a note.")
 @click.option("--stream", is_flag=True, help="Print the answer as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print answer, usage, cost and receipt as JSON (a line per piece with --stream).")
 def ask(**options: object) -> int:

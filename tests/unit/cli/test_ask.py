@@ -159,3 +159,10 @@ def test_losses_are_told(headgate: Command) -> None:
 def test_a_key_given_for_once_is_never_sent_to_a_simulator(headgate: Command, headgate_sim: Simulator) -> None:
     headgate("ask", "Hello", "-m", "sim-openai/sim-small", "--api-key", "sk-real", code=0)
     assert [entry.key for entry in headgate_sim.requests] == ["sim-headgate"]
+
+
+def test_strict_refuses_what_would_not_arrive(headgate: Command) -> None:
+    asked = ("ask", "Hello", "-m", "sim-anthropic/sim-small")
+    assert "note: max_tokens approximated" in headgate(*asked, code=0).err
+    assert "max_tokens would be approximated" in headgate(*asked, "--strict", code=2).err
+    assert headgate(*asked, "--strict", "--max-tokens", "50", code=0).out

@@ -30,6 +30,7 @@ def ask(
     temperature: float | None,
     account: str | None,
     api_key: str | None,
+    strict: bool,
     stream: bool,
     as_json: bool,
 ) -> None:
@@ -44,6 +45,8 @@ def ask(
         options["max_tokens"] = max_tokens
     if temperature is not None:
         options["temperature"] = temperature
+    if strict:
+        options["strict"] = True
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_ask(load_parts(key=api_key, account=account), prompt, (model, provider), options, stream, as_json))
 
