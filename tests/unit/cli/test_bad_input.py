@@ -146,7 +146,10 @@ print(json.dumps([code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 
 
 def test_an_answer_of_a_gigabyte_is_never_held(headgate_environment: Path, headgate_sim: Simulator) -> None:
-    """All units but one are answered with a gigabyte each; no more of each is held than the cap of 64 MiB, all five at once at worst."""
+    """All units but one are answered with a gigabyte each; no more of each is held than the cap of 64 MiB.
+
+    All five at once at worst, each twice while its pieces are joined, beside the 100 MiB of a program without them.
+    """
     write_quiz(headgate_environment)
     headgate_sim.set_faults((Rule(Huge(bytes=1 << 30), Match(operation="chat", first=5)),))
     command = [sys.executable, "-c", MEASURED, "run", "Quiz", "-r", "one", "-q", "--json", "--concurrency", "6"]
@@ -157,4 +160,4 @@ def test_an_answer_of_a_gigabyte_is_never_held(headgate_environment: Path, headg
     code, kilobytes = measured
     assert code in (0, 1)
     unit = 1 if sys.platform == "darwin" else 1024
-    assert kilobytes * unit < 640 << 20, f"{kilobytes * unit >> 20} MiB"
+    assert kilobytes * unit < (2 * 5 * 64 + 100) << 20, f"{kilobytes * unit >> 20} MiB"
