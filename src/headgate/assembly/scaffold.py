@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,11 @@ from headgate.config.provider_settings import NAME
 from headgate.errors import UsageError
 from headgate.providers import PROVIDERS
 from headgate.providers.openai_compatible import DIALECTS, KEY_HEADERS, WIRE_HEADERS
+from headgate.transport.settings import parse_origin
 
+MAX_NAME = 60
+_SIGNS = "\"'\\<>#:"
+"""What would end a string, a template's word or a YAML value in the files that are written."""
 INIT = Path("src/headgate/providers/__init__.py")
 TEMPLATE = Path(".env.template")
 SETTINGS = Path("docs/reference/settings.md")
@@ -42,6 +47,8 @@ def described(name: str, label: str | None, dialect: str, base_url: str | None, 
     """A checked description, with what was left out filled in. Raises `UsageError`."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a provider: use lower-case letters, digits, dashes and underscores")
+    if len(name) > MAX_NAME or keyword.iskeyword(name):
+        raise UsageError(f"{name[:MAX_NAME]!r} cannot name a module: use up to {MAX_NAME} characters, and no word of Python's own")
     if name in PROVIDERS:
         raise UsageError(f"there is a provider {name} already", hint="headgate provider ls")
     if dialect not in DIALECTS:
@@ -49,9 +56,14 @@ def described(name: str, label: str | None, dialect: str, base_url: str | None, 
     variable = key_env or f"{re.sub('[^A-Z0-9]', '_', name.upper())}_API_KEY"
     if not re.fullmatch("[A-Z][A-Z0-9_]*", variable):
         raise UsageError(f"{variable!r} is no name for a variable", hint="example: --key-env ACME_API_KEY")
-    return NewProvider(
-        name, label or name.replace("-", " ").title(), dialect, (base_url or f"https://api.{name}.example/v1").rstrip("/"), variable
-    )
+    title = label or name.replace("-", " ").title()
+    if not title.isprintable() or any(sign in title for sign in _SIGNS):
+        raise UsageError(f"{title!r} is no label: use one line without quotes, backslashes, <, >, # or a colon")
+    address = (base_url or f"https://api.{name.replace('_', '-')}.example/v1").rstrip("/")
+    if '"' in address:
+        raise UsageError(f"{address!r} is no base URL", hint="example: --base-url https://api.example.com/v1")
+    parse_origin(address, allow_private=True)
+    return NewProvider(name, title, dialect, address, variable)
 
 
 def is_checkout(folder: Path) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import time
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from headgate.client.target import Credential, filled, missing_variable, routed
 from headgate.client.tokens import Token, TokenSource
@@ -18,6 +21,8 @@ from headgate.transport.settings import Origin, parse_origin
 
 DEFAULT_ACCOUNT = "default"
 NO_KEY = Secret("")
+_PLACE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+MAX_KEY_FILE = 64 << 10
 KEY_FILE_LIFE = 300.0
 """Seconds for which the content of a key file is taken to be current."""
 
@@ -54,15 +59,30 @@ def as_url(text: str, usual: str) -> str:
     """
     url = text.strip().rstrip("/")
     if "://" not in url:
-        own, parts = urlsplit(usual), urlsplit(f"//{url}")
-        port = "" if parts.port is not None or own.port is None else f":{own.port}"
+        own, parts, stated = urlsplit(usual), *_parts(url)
+        port = "" if stated is not None or own.port is None else f":{own.port}"
         url = f"{own.scheme}://{parts.netloc}{port}{parts.path}"
     return url.replace("//0.0.0.0", "//127.0.0.1", 1)
+
+
+def _parts(url: str) -> tuple[SplitResult, int | None]:
+    """A URL without a scheme in its parts, and the port it names. Raises `ConfigError`."""
+    try:
+        parts = urlsplit(f"//{url}")
+        return parts, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{url!r} is no address: {error}", hint="example: 127.0.0.1:11434, or [::1]:11434") from error
 
 
 def address(provider: Provider, template: str, variables: dict[str, str], proxy: str | None, ca_file: str | None) -> Origin:
     """The address of a URL template. Raises `ConfigError` naming the first variable that is missing, in the URL or in the paths below."""
     url = filled(template, variables)
+    for name, value in variables.items():
+        if f"{{{name}}}" in template and not _PLACE.fullmatch(value):
+            raise ConfigError(
+                f"the {name} of {provider.label} stands in its address, so {value!r} cannot be one: use letters, digits, dashes and dots",
+                hint=next((f"example: {v.example or v.default}" for v in provider.variables if v.name == name), None),
+            )
     for variable in provider.variables:
         if f"{{{variable.name}}}" in url:
             raise missing_variable(provider, variable.name)
@@ -92,7 +112,7 @@ def credential(
     """
     accounts = settings.accounts if settings is not None else {}
     wanted = account or (settings.account if settings is not None else None)
-    if wanted is not None and wanted != DEFAULT_ACCOUNT:
+    if wanted is not None and (wanted != DEFAULT_ACCOUNT or wanted in accounts):
         if wanted not in accounts:
             known = ", ".join((DEFAULT_ACCOUNT, *accounts))
             raise ConfigError(f"{provider.name} has no account {wanted!r}; it has {known}", hint="see providers: in headgate.yaml")
@@ -136,10 +156,24 @@ def key_file(path: Path) -> TokenSource:
     """A key that lies in a file and is read again when the provider refuses it, or after five minutes at the latest."""
 
     def fetch() -> Token:
-        try:
-            text = path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the key file cannot be read: {error}", where=str(path), hint=f"ls -l {path}") from error
+        text = _key_text(path).strip()
         return Token(checked_key(Secret(text), str(path)), time.time() + KEY_FILE_LIFE)
 
     return TokenSource(fetch)
+
+
+def _key_text(path: Path) -> str:
+    """The content of a small regular file of ASCII text: nothing that could block (a pipe) or never end (a device)."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise ConfigError("the key file is no regular file", where=str(path), hint=f"ls -l {path}")
+            data = os.read(file, MAX_KEY_FILE + 1)
+        finally:
+            os.close(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the key file cannot be read: {error}", where=str(path), hint=f"ls -l {path}") from error
+    if len(data) > MAX_KEY_FILE or not data.isascii():
+        raise ConfigError("the key file holds more than a key: a short line of ASCII text is wanted", where=str(path), hint=f"ls -l {path}")
+    return data.decode("ascii")

@@ -62,6 +62,8 @@ class BatchClient:
             return await drive(flow, self._http, target.origin, target.headers, self._folder, place)
         except ProviderError as error:
             concealed(target, error).provider = target.provider.name
-            if error.kind is ErrorKind.AUTH and error.hint is None:
-                error.hint = key_hint(target)
+            if error.kind is ErrorKind.AUTH:
+                if target.credential.token is not None:
+                    target.credential.token.refused(target.credential.key)
+                error.hint = error.hint or key_hint(target)
             raise

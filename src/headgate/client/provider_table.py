@@ -66,13 +66,17 @@ def adjusted(name: str, provider: Provider | None, settings: ProviderSettings) -
         return _declared(name, settings)
     if settings.dialect is not None and settings.dialect != provider.chat.name:
         raise ConfigError(f"{name} speaks {provider.chat.name}: declare another provider for {settings.dialect}")
+    if settings.key_header is not None:
+        raise ConfigError(f"{name} takes its key in {provider.auth.header}: key_header is for providers that are not built in")
+    own = lowered(settings.headers)
+    named = {header for header, _ in own}
     changes = {
         "base_url": None if settings.base_url is None else settings.base_url.rstrip("/"),
         "label": settings.label,
         "default_model": settings.default_model,
         "capabilities": settings.capabilities,
         "allow_private": settings.allow_private,
-        "headers": (*provider.headers, *lowered(settings.headers)) if settings.headers else None,
+        "headers": (*(pair for pair in provider.headers if pair[0] not in named), *own) if own else None,
         "chat": with_quirks(provider.chat, settings.quirks) if settings.quirks else None,
         "auth": msgspec.structs.replace(provider.auth, env=(settings.key_env,), parts=()) if settings.key_env else None,
     }

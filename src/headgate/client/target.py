@@ -145,7 +145,10 @@ def make_origin(
     """The address of a provider, its variables filled in. `root` replaces scheme, host and port where it allows that (`base_url_env`)."""
     url = provider.base_url
     if root is not None and provider.base_url_env is not None:
-        parts = urlsplit(root)
+        try:
+            parts = urlsplit(root)
+        except ValueError as error:
+            raise ConfigError(f"not a URL: {error}", hint="example: http://127.0.0.1:8080") from error
         url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{provider.base_path}"
     return parse_origin(filled(url, variables or {}), allow_private=provider.allow_private, proxy=proxy, ca_file=ca_file)
 
@@ -198,7 +201,8 @@ def conceal_key(target: Target, body: bytes) -> bytes:
 def secrets_of(target: Target) -> tuple[Secret, ...]:
     """What may not be shown of a target: its key, and the parts of a key that consists of several."""
     key = target.credential.key.reveal()
-    pieces = key.split(":")[1:] if target.provider.auth.parts and ":" in key else [key]
+    auth = target.provider.auth
+    pieces = key.split(":")[1:] if (auth.parts or auth.sign is not None) and ":" in key else [key]
     return tuple(Secret(piece) for piece in pieces if piece)
 
 

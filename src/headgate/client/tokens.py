@@ -33,11 +33,26 @@ class TokenSource:
         self._clock = clock
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._fetching: dict[asyncio.AbstractEventLoop, asyncio.Future[Secret]] = {}
 
     async def current(self) -> Secret:
         """A token with at least a minute to live."""
         held = self._token
-        return held.text if held is not None and self._good(held) else await asyncio.to_thread(self._renewed)
+        return held.text if held is not None and self._good(held) else await asyncio.shield(self._under_way())
+
+    def _under_way(self) -> asyncio.Future[Secret]:
+        """The fetch that those of this event loop wait for together: it takes up one thread, however many they are."""
+        loop = asyncio.get_running_loop()
+        found = self._fetching.get(loop)
+        if found is None:
+            found = self._fetching[loop] = loop.run_in_executor(None, self._renewed)
+            found.add_done_callback(self._done)
+        return found
+
+    def _done(self, fetching: asyncio.Future[Secret]) -> None:
+        self._fetching.pop(fetching.get_loop(), None)
+        if not fetching.cancelled():
+            fetching.exception()
 
     def refused(self, key: Secret) -> None:
         """The provider would not take `key`: the next call gets a fresh one."""

@@ -90,7 +90,10 @@ def _account(where: str, entry: AccountSettings, folder: Path) -> AccountSetting
     if entry.key_env is not None:
         _variable(f"{where}.key_env", entry.key_env)
         return entry
-    return AccountSettings(key_file=str((folder / Path(entry.key_file or "").expanduser()).absolute()))
+    try:
+        return AccountSettings(key_file=str((folder / Path(entry.key_file or "").expanduser()).absolute()))
+    except RuntimeError as error:
+        raise ValueError(f"names a key_file in {where} whose home directory is not known") from error
 
 
 def _variable(where: str, name: str) -> str:

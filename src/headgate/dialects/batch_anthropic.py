@@ -36,6 +36,7 @@ from headgate.wire.ndjson import LineDecoder
 
 BATCHES = "/v1/messages/batches"
 LIMITS = ANTHROPIC.limits
+MAX_PAGES = 1000
 
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What the wire accepts as a custom id."""
@@ -143,10 +144,11 @@ def find(tag: BatchTag, since: float) -> Flow[list[Candidate]]:
     found: list[Candidate] = []
     query = "?limit=100"
     asked: set[str] = set()
-    while True:
+    for _ in range(MAX_PAGES):
         reply = yield from send(Send("GET", BATCHES + query))
         page = _read(reply)
-        jobs = [job for job in page.get("data") or () if isinstance(job, dict)]
+        listed = page.get("data")
+        jobs = [job for job in listed if isinstance(job, dict)] if isinstance(listed, list) else []
         recent = [job for job in jobs if (_epoch(job.get("created_at")) or since) >= since]
         found += [_candidate(job) for job in recent]
         last = page.get("last_id")
@@ -154,6 +156,7 @@ def find(tag: BatchTag, since: float) -> Flow[list[Candidate]]:
             return found
         asked.add(last)
         query = f"?limit=100&after_id={quote(last, safe='')}"
+    raise WireError(f"the list of batches did not end within {MAX_PAGES} pages")
 
 
 def _candidate(job: JsonObject) -> Candidate:

@@ -111,7 +111,15 @@ def _xml_error(body: bytes) -> tuple[str, str]:
 
 def _first(text: str, name: str) -> str | None:
     found = _TAG[name].search(text)
-    return unescape(found[1]) if found else None
+    return _plain(found[1]) if found else None
+
+
+def _plain(text: str) -> str:
+    """XML text as it is meant; text with a reference to no character, as it stands."""
+    try:
+        return unescape(text)
+    except ValueError:
+        return text
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -182,7 +190,7 @@ def list_objects(place: Place) -> Flow[list[str]]:
         if not reply.ok:
             raise parse_error(reply.status, reply.headers, reply.body)
         text = reply.body.decode("utf-8", "replace")
-        keys = [unquote_plus(unescape(found)) for found in _TAG["Key"].findall(text)]
+        keys = [unquote_plus(_plain(found)) for found in _TAG["Key"].findall(text)]
         names += [key.removeprefix(place.prefix) for key in keys if key.startswith(place.prefix)]
         token = _first(text, "NextContinuationToken") or ""
         if not token or _first(text, "IsTruncated") != "true":

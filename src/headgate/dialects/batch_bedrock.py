@@ -44,6 +44,7 @@ from headgate.dialects.batch_aws import (
 )
 from headgate.dialects.batch_bedrock_rows import Records
 from headgate.dialects.batch_check import check_rows
+from headgate.dialects.batch_facts import END_OF_TIME
 from headgate.dialects.batch_tables import BEDROCK
 from headgate.errors import ConfigError, ErrorKind, HeadgateError, WireError
 from headgate.wire.http import Flow, Reply, Send, send
@@ -283,7 +284,7 @@ def _seconds(value: Json) -> float | None:
         except ValueError:
             return None
         return moment.timestamp() if moment.tzinfo is not None else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < END_OF_TIME else None
 
 
 def row_decoder(kind: Literal["output", "error"]) -> Records:

@@ -60,7 +60,7 @@ def parse_record(line: bytes, number: int) -> BatchRow:
         return BatchRow(name, "succeeded", number, 200, body)
     wire = record.error if isinstance(record.error, dict) else {}
     code = wire.get("errorCode")
-    stated = code if type(code) is int else int(code) if isinstance(code, str) and code.isdecimal() else None
+    stated = code if type(code) is int else int(code) if isinstance(code, str) and code.isdecimal() and len(code) < 4 else None
     word = None if stated is not None or code is None else str(code)
     message = str(wire.get("errorMessage") or f"line {number} has neither an answer nor an error")
     error = ProviderError(kind_of(word, stated), message, status=stated, code=word or (str(stated) if stated else None), body=line[:4096])

@@ -14,6 +14,8 @@ from headgate.dialects.batch import BatchLimits, BatchStatus
 from headgate.dialects.batch_ids import ANY_TEXT, CustomIds
 from headgate.errors import UsageError
 
+END_OF_TIME = 253_402_300_800
+"""The year 10000 in epoch seconds: a number from there on is no moment."""
 _WINDOW = re.compile(r"([1-9][0-9]{0,3})([hd])")
 
 

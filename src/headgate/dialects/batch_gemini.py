@@ -193,7 +193,7 @@ def _output_ref(operation: JsonObject, metadata: JsonObject) -> str | None:
 def _count(stats: JsonObject, key: str, total: int | None = None) -> int | None:
     """A count; one that is left out is zero once the total is known."""
     value = stats.get(key)
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value

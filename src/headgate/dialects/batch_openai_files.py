@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -27,7 +28,7 @@ from headgate.dialects.batch import (
     ResultFile,
 )
 from headgate.dialects.batch_check import check_rows
-from headgate.dialects.batch_facts import BatchFacts
+from headgate.dialects.batch_facts import END_OF_TIME, BatchFacts
 from headgate.dialects.batch_openai_rows import Rows
 from headgate.dialects.batch_tables import OPENAI
 from headgate.dialects.openai_chat.errors import parse_error
@@ -44,6 +45,7 @@ TAG_KEY = "headgate"
 CROWDED = "token_limit_exceeded"
 """The error of a job that would take what is enqueued for its model over the limit (recorded by users of OpenAI and of Azure)."""
 PAGE = 100
+MAX_PAGES = 1000
 UPLOAD_TIMEOUT = 1800.0
 _CHUNK = 256 << 10
 
@@ -132,7 +134,7 @@ def _refused(reply: Reply, file_id: str) -> Flow[None]:
     error = parse_error(reply.status, reply.headers, reply.body)
     if 400 <= reply.status < 500 and reply.status != 408:
         try:
-            yield from send(Send("DELETE", f"/files/{file_id}"))
+            yield from send(Send("DELETE", _file(file_id)))
         except HeadgateError as failure:
             raise error from failure
     raise error
@@ -148,7 +150,7 @@ def _upload(flavour: Flavour, tag: BatchTag, lines: JsonLines) -> Flow[str]:
 
 def status(flavour: Flavour, handle: BatchHandle) -> Flow[BatchState]:
     """One look at the job. A job that is gone raises `ProviderError` of kind not_found."""
-    reply = yield from send(Send("GET", f"/batches/{handle.id}"))
+    reply = yield from send(Send("GET", _path(handle)))
     return parse_state(_object(reply, "the batch"), flavour.facts)
 
 
@@ -163,7 +165,7 @@ def results(handle: BatchHandle, state: BatchState) -> Flow[list[ResultFile]]:
 
 
 def _download(kind: Literal["output", "error"], file_id: str) -> Flow[ResultFile]:
-    stored = yield from download(Download("GET", f"/files/{file_id}/content", timeout=UPLOAD_TIMEOUT))
+    stored = yield from download(Download("GET", f"{_file(file_id)}/content", timeout=UPLOAD_TIMEOUT))
     if not 200 <= stored.status < 300:
         raise parse_error(stored.status, stored.headers, b"")
     return ResultFile(kind, stored.path)
@@ -171,7 +173,7 @@ def _download(kind: Literal["output", "error"], file_id: str) -> Flow[ResultFile
 
 def cancel(flavour: Flavour, handle: BatchHandle) -> Flow[bool]:
     """Ask for cancellation. False when the job was over already (case 19: a cancellation races with completion)."""
-    reply = yield from send(Send("POST", f"/batches/{handle.id}/cancel"))
+    reply = yield from send(Send("POST", f"{_path(handle)}/cancel"))
     if reply.ok:
         state = parse_state(_job(decode(reply.body, what="the batch")), flavour.facts)
         return state.status is BatchStatus.CANCELLED or state.status not in TERMINAL
@@ -191,17 +193,18 @@ def find(flavour: Flavour, tag: BatchTag, since: float) -> Flow[list[Candidate]]
         return []
     found: list[Candidate] = []
     after = ""
-    while True:
-        cursor = f"&after={after}" if after else ""
+    for _ in range(MAX_PAGES):
+        cursor = f"&after={quote(after, safe='')}" if after else ""
         reply = yield from send(Send("GET", f"/batches?limit={PAGE}{cursor}"))
         jobs, more = _page(reply, "the list of batches")
-        ours = [job for job in jobs if (_tagged(job, tag) if flavour.metadata else job.get("input_file_id") in files)]
+        ours = [job for job in jobs if (_tagged(job, tag) if flavour.metadata else _ref(job.get("input_file_id")) in files)]
         found += [_candidate(job, flavour.facts) for job in ours if _since(job, since)]
         last = jobs[-1] if jobs else None
         oldest = None if last is None else _seconds(last.get("created_at"))
         if last is None or not more or last["id"] == after or (oldest is not None and oldest < since):
             return found
         after = last["id"]
+    raise WireError(f"the list of batches did not end within {MAX_PAGES} pages")
 
 
 def _files_named(name: str) -> Flow[frozenset[str]]:
@@ -216,7 +219,7 @@ def _page(reply: Reply, what: str) -> tuple[list[JsonObject], bool]:
         raise parse_error(reply.status, reply.headers, reply.body)
     page = decode(reply.body, what=what)
     listed = page if isinstance(page, list) else obj(page, what).get("data")
-    found = [item for item in listed or [] if isinstance(item, dict) and isinstance(item.get("id"), str)]
+    found = [item for item in listed if isinstance(item, dict) and isinstance(item.get("id"), str)] if isinstance(listed, list) else []
     return found, isinstance(page, dict) and bool(page.get("has_more"))
 
 
@@ -283,6 +286,14 @@ def _errors(value: Json) -> tuple[JsonObject, ...]:
     return tuple(item for item in data if isinstance(item, dict)) if isinstance(data, list) else ()
 
 
+def _path(handle: BatchHandle) -> str:
+    return f"/batches/{quote(handle.id, safe='')}"
+
+
+def _file(file_id: str) -> str:
+    return f"/files/{quote(file_id, safe='')}"
+
+
 def _object(reply: Reply, what: str) -> JsonObject:
     if not reply.ok:
         raise parse_error(reply.status, reply.headers, reply.body)
@@ -308,7 +319,7 @@ def _seconds(value: Json) -> float | None:
         except ValueError:
             return None
         return moment.timestamp() if moment.tzinfo is not None else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < END_OF_TIME else None
 
 
 def _count(value: Json) -> int | None:

@@ -184,7 +184,7 @@ def results(handle: BatchHandle, state: BatchState) -> Flow[list[ResultFile]]:
             held.clear()
         if not token:
             return files
-        query = f"?limit={PAGE}&pagination_token={quote(token, safe='')}"
+        query = _following(query, token)
     raise WireError(f"the results did not end within {MAX_PAGES} pages")
 
 
@@ -244,8 +244,16 @@ def find(form: Form, tag: BatchTag, since: float) -> Flow[list[Candidate]]:
         token = _text(page.get("pagination_token"))
         if not token:
             return found
-        query = f"?limit={PAGE}&pagination_token={quote(token, safe='')}"
+        query = _following(query, token)
     raise WireError(f"the list of batches did not end within {MAX_PAGES} pages")
+
+
+def _following(query: str, token: str) -> str:
+    """The query of the next page. Raises `WireError` when that is the page that was just read."""
+    following = f"?limit={PAGE}&pagination_token={quote(token, safe='')}"
+    if following == query:
+        raise WireError("a page names itself as the next one", param="pagination_token")
+    return following
 
 
 def _candidate(job: JsonObject, now: float | None) -> Candidate:
@@ -294,7 +302,7 @@ def _served_at(reply: Reply) -> float | None:
     """The provider's time, from the Date header."""
     try:
         return parsedate_to_datetime(reply.headers.get("date", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

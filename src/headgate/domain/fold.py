@@ -63,8 +63,8 @@ class _Choice:
     def whole(self, index: int) -> Choice:
         content = tuple(self.blocks[key].whole() for key in sorted(self.blocks))
         end = self.finished
-        logprobs = merge_logprobs(self.annotations.pop("logprobs", []))
-        extra: JsonObject | None = dict(self.annotations) or None
+        logprobs = merge_logprobs(self.annotations.get("logprobs", []))
+        extra: JsonObject | None = {key: value for key, value in self.annotations.items() if key != "logprobs"} or None
         if end is None:
             return Choice(index, content, logprobs=logprobs, extra=extra)
         if end.extra:
@@ -81,7 +81,10 @@ def merge_logprobs(pieces: list[Json]) -> Json:
     for piece in objects:
         for key, value in piece.items():
             old = merged.get(key)
-            merged[key] = old + value if isinstance(old, list) and isinstance(value, list) else (value if old is None else old)
+            if isinstance(old, list) and isinstance(value, list):
+                old += value
+            elif old is None:
+                merged[key] = list(value) if isinstance(value, list) else value
     return merged
 
 

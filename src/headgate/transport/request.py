@@ -27,6 +27,9 @@ OWN_HEADERS = frozenset(
 )
 """Headers that belong to the connection; a caller may not set them."""
 
+_STEPS_SOMEWHERE = re.compile(r"[./]\.|%2[eE]")
+_STEPS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=[/\\#]|%2f|%5c|$)", re.IGNORECASE)
+"""A dot segment, also where it shows only once a server has decoded the path: what a model's name may never smuggle in."""
 _METHOD = re.compile(r"[A-Z]+")
 _TARGET = re.compile(r"[!-~]+")
 _BLOCK = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*\r\n)*")
@@ -50,6 +53,8 @@ class HeadRenderer:
     def render(self, method: str, path: str, headers: Headers, length: int | None) -> bytes:
         """The head for `path`; `length` is the body's, None for no body. Raises `WireError` (local) for what may not be sent."""
         target = self._prefix + self.target(path)
+        if _STEPS_SOMEWHERE.search(target) and _STEPS.search(target.partition("?")[0]):
+            raise WireError(f"refused: the path {path!r} has a step to another place (. or ..) in it", fault="local")
         if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
             raise WireError(f"not a valid request line: {method!r} {path!r}", fault="local")
         block, named = _header_block(headers)

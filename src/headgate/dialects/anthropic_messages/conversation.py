@@ -83,10 +83,10 @@ def _report_message(message: Message, losses: Losses) -> None:
 class _Turns:
     """Turns under construction: `role` is the current one's (None before the first), `turn` its object once it has content.
 
-    `open_calls` are the calls of the last assistant turn, in order; `results` the answers to them so far.
+    `open_calls` are the calls of the last assistant turn, in order, `asked` their ids; `results` the answers to them so far.
     """
 
-    __slots__ = ("losses", "open_calls", "out", "results", "role", "turn")
+    __slots__ = ("asked", "losses", "open_calls", "out", "results", "role", "turn")
 
     def __init__(self, losses: Losses) -> None:
         self.losses = losses
@@ -95,6 +95,7 @@ class _Turns:
         self.turn: JsonObject | None = None
         self.results: dict[str, JsonObject] = {}
         self.open_calls: list[str] = []
+        self.asked: set[str] = set()
 
     def add(self, role: str, content: tuple[Block, ...]) -> None:
         """The content of a message of the conversation proper."""
@@ -120,6 +121,7 @@ class _Turns:
             losses.block = number
             if isinstance(block, ToolCall):
                 self.open_calls.append(block.id)
+                self.asked.add(block.id)
                 wires.append(foreign_call(block, losses))
             elif isinstance(block, ToolResult):
                 self._result(block.call_id, foreign_result(block, losses))
@@ -195,7 +197,7 @@ class _Turns:
 
     def _result(self, call_id: str, wire: JsonObject) -> None:
         results = self.results
-        if call_id not in self.open_calls or call_id in results:
+        if call_id not in self.asked or call_id in results:
             why = "was answered twice" if call_id in results else "is not a call of the assistant message before"
             raise Unsupported(
                 f"tool result for {call_id!r}: this {why}",
@@ -217,7 +219,7 @@ class _Turns:
             turn["content"] = [*ordered, {"type": "text", "text": turn["content"]}]
         else:
             turn["content"][:0] = ordered
-        self.results, self.open_calls = {}, []
+        self.results, self.open_calls, self.asked = {}, [], set()
 
     def _missing(self, param: str) -> None:
         missing = [identifier for identifier in self.open_calls if identifier not in self.results]

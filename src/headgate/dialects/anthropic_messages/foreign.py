@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
@@ -181,7 +180,7 @@ def _document(block: Media, losses: Losses) -> JsonObject:
         raise Unsupported(f"documents of type {block.mime} are not taken: only PDF and plain text", param=losses.here)
     try:
         words = base64.b64decode(block.data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise Unsupported(f"the document is not UTF-8 text in base64: {error}", param=losses.here) from error
     return {"type": "text", "media_type": "text/plain", "data": words}
 

@@ -62,11 +62,11 @@ def parse_block(value: Json, path: str) -> Block:
 
 
 def json_text(value: Json, path: str) -> str:
-    """JSON text of a decoded value. Raises `WireError` for one nested too deeply to write."""
+    """JSON text of a decoded value. Raises `WireError` for what no JSON text can hold."""
     try:
         return encode_text(value)
-    except RecursionError as error:
-        raise WireError(f"{path} is nested too deeply", param=path) from error
+    except WireError as error:
+        raise WireError(f"{path}: {error.message}", param=path) from error
 
 
 def without(wire: JsonObject, *keys: str) -> JsonObject | None:

@@ -22,7 +22,7 @@ class _Turn:
     def __init__(self, role: str) -> None:
         self.role = role
         self.content: list[JsonObject] = []
-        self.calls: list[str] = []
+        self.calls: dict[str, None] = {}
         self.results: dict[str, list[JsonObject]] = {}
         self.message = 0
 
@@ -52,7 +52,7 @@ def _add(turns: list[_Turn], role: str, content: tuple[Block, ...], losses: Loss
     """The content of one message, to the current turn if it is of the same role; a message that says nothing makes no turn."""
     fresh = not turns or turns[-1].role != role
     turn = _Turn(role) if fresh else turns[-1]
-    asked = turns[-1].calls if fresh and turns else turns[-2].calls if len(turns) > 1 else []
+    asked = turns[-1].calls if fresh and turns else turns[-2].calls if len(turns) > 1 else {}
     before = len(turn.content) + len(turn.results)
     for number, block in enumerate(content):
         losses.block = number
@@ -65,7 +65,7 @@ def _add(turns: list[_Turn], role: str, content: tuple[Block, ...], losses: Loss
         turns.append(turn)
 
 
-def _add_block(turn: _Turn, block: Block, asked: list[str], losses: Losses) -> None:
+def _add_block(turn: _Turn, block: Block, asked: dict[str, None], losses: Losses) -> None:
     if isinstance(block, ToolResult):
         _check_result(turn, block.call_id, asked, losses)
         turn.results[block.call_id] = foreign_block(block, losses)
@@ -73,11 +73,11 @@ def _add_block(turn: _Turn, block: Block, asked: list[str], losses: Losses) -> N
         losses.dropped(losses.here, f"{turn.role} turns carry no {block.kind} on this wire")
     else:
         if isinstance(block, ToolCall):
-            turn.calls.append(block.id)
+            turn.calls[block.id] = None
         turn.content += foreign_block(block, losses)
 
 
-def _check_result(turn: _Turn, call_id: str, asked: list[str], losses: Losses) -> None:
+def _check_result(turn: _Turn, call_id: str, asked: dict[str, None], losses: Losses) -> None:
     if turn.role == "user" and call_id in asked and call_id not in turn.results:
         return
     why = "was answered twice" if call_id in turn.results else "is not a call of the assistant message before"
@@ -94,23 +94,23 @@ def _finished(turns: list[_Turn], count: int, losses: Losses) -> list[JsonObject
         raise Unsupported("the conversation holds no user message", param="messages", hint='add {"role": "user", "content": "…"}')
     out: list[JsonObject] = []
     for place, turn in enumerate(turns):
-        ordered = _ordered(turn, turns[place - 1].calls if place else [])
+        ordered = _ordered(turn, turns[place - 1].calls if place else {})
         out.append({"role": turn.role, "content": ordered + turn.content})
     if turns[-1].calls:
-        _missing(turns[-1].calls, turns[-1])
+        _missing(list(turns[-1].calls), turns[-1])
     if turns[-1].role == "assistant":
         _prefill(out[-1]["content"], count - 1, losses)
     return out
 
 
-def _ordered(turn: _Turn, asked: list[str]) -> list[JsonObject]:
+def _ordered(turn: _Turn, asked: dict[str, None]) -> list[JsonObject]:
     """The results of a turn in the order of the calls before it."""
     if not asked:
         return []
     missing = [identifier for identifier in asked if identifier not in turn.results]
     if missing:
         _missing(missing, turn)
-    return [wire for identifier in dict.fromkeys(asked) for wire in turn.results[identifier]]
+    return [wire for identifier in asked for wire in turn.results[identifier]]
 
 
 def _missing(identifiers: list[str], turn: _Turn) -> None:

@@ -7,6 +7,7 @@ waits for its end.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from headgate.dialects.base import StreamContext
@@ -59,7 +60,7 @@ class ConverseEncoder:
     def __init__(self, context: StreamContext) -> None:
         self._parts: dict[int, _Part] = {}
         self._frames: dict[int, list[bytes]] = {}
-        self._queue: list[_Part] = []
+        self._queue: OrderedDict[_Part, None] = OrderedDict()
         self._open: _Part | None = None
         self._count = 0
         self._started = self._failed = self._closed = self._refused = False
@@ -175,8 +176,7 @@ class ConverseEncoder:
         self._begin(Start(), out)
         if part is not self._open:
             if self._open is not None and isinstance(self._open.head, ToolCall):
-                if part not in self._queue:
-                    self._queue.append(part)
+                self._queue.setdefault(part)
                 if delta is not None:
                     part.waiting.append(delta)
                 return
@@ -211,7 +211,7 @@ class ConverseEncoder:
     def _drain(self, out: list[bytes], *, all_ended: bool = False) -> None:
         """Write what waited, up to the next tool call that is still growing."""
         while self._queue and self._open is None:
-            part = self._queue.pop(0)
+            part, _ = self._queue.popitem(last=False)
             self._show(part, out)
             for delta in part.waiting:
                 self._say(delta, out)

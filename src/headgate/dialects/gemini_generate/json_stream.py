@@ -11,7 +11,7 @@ from headgate.errors import TooLarge, WireError
 
 _OUTSIDE = re.compile(rb'["{}\[\]]')
 _INSIDE = re.compile(rb'["\\]')
-_BETWEEN = b" \t\r\n[],"
+_BETWEEN = re.compile(rb"[ \t\r\n\[\],]*")
 
 
 class ObjectSplitter:
@@ -74,8 +74,9 @@ class ObjectSplitter:
 
     def _skip_between(self) -> bool:
         """Drop what stands between objects; True when the next one begins."""
-        start = len(self._pending) - len(self._pending.lstrip(_BETWEEN))
-        del self._pending[:start]
+        between = _BETWEEN.match(self._pending)
+        start = between.end() if between is not None else 0
+        del between, self._pending[:start]
         if not self._pending:
             return False
         if self._pending[0] != 0x7B:

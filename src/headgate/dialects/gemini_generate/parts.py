@@ -7,6 +7,7 @@ A value that the block cannot hold stays in `extra` as well and wins over what t
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -32,7 +33,7 @@ class PartReader:
     def __init__(self, seed: str) -> None:
         self._seed = seed if _SEED.fullmatch(seed) else sha256(seed.encode("utf-8", "replace")).hexdigest()[:16]
         self._count = 0
-        self._open: dict[str, list[str]] = {}
+        self._open: dict[str, OrderedDict[str, None]] = {}
 
     def part(self, part: JsonObject, path: str) -> Block:
         """The block of one part. Raises `WireError` for a known key with a value of the wrong type."""
@@ -69,7 +70,7 @@ class PartReader:
             arguments = json_text(obj(inner.pop("args"), f"{path}.args"), f"{path}.args")
         if call_id is None:
             call_id = self.new_id()
-        self._open.setdefault(name, []).append(call_id)
+        self._open.setdefault(name, OrderedDict())[call_id] = None
         signature = take_signature(rest)
         if inner:
             rest["functionCall"] = inner
@@ -102,9 +103,9 @@ class PartReader:
     def _answered(self, name: str, call_id: str | None) -> str:
         waiting = self._open.get(name)
         if call_id is None:
-            return waiting.pop(0) if waiting else self.new_id()
-        if waiting and call_id in waiting:
-            waiting.remove(call_id)
+            return waiting.popitem(last=False)[0] if waiting else self.new_id()
+        if waiting:
+            waiting.pop(call_id, None)
         return call_id
 
     def _media_parts(self, parts: list[Json], path: str) -> list[Block]:
@@ -179,11 +180,11 @@ def as_object(words: str) -> JsonObject | None:
 
 
 def json_text(value: JsonObject, path: str) -> str:
-    """JSON text of a decoded object. Raises `WireError` for one nested too deeply to write."""
+    """JSON text of a decoded object. Raises `WireError` for what no JSON text can hold."""
     try:
         return encode_text(value)
-    except RecursionError as error:
-        raise WireError(f"{path} is nested too deeply", param=path) from error
+    except WireError as error:
+        raise WireError(f"{path}: {error.message}", param=path) from error
 
 
 def read_answer(answer: JsonObject) -> tuple[str, bool | None, list[str]]:

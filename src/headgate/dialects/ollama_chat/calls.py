@@ -8,6 +8,8 @@ Marks in `ToolCall.form`, separated by blanks: "id:absent", "arguments:absent", 
 
 from __future__ import annotations
 
+from collections import deque
+
 from headgate.dialects.ollama_chat.values import as_object, json_text, malformed
 from headgate.domain.content import ToolCall
 from headgate.wire.json import Json, JsonObject, obj, type_name
@@ -19,12 +21,13 @@ SYNTHETIC = "call_ollama_"
 class CallIds:
     """Hands out ids for the calls of one body, and finds the call a result without an id belongs to."""
 
-    __slots__ = ("_count", "_open", "_seed")
+    __slots__ = ("_count", "_queues", "_seed", "_waiting")
 
     def __init__(self, seed: str = "") -> None:
         self._seed = seed
         self._count = 0
-        self._open: list[tuple[str, str]] = []
+        self._waiting: set[str] = set()
+        self._queues: dict[str | None, deque[str]] = {None: deque()}
 
     def place(self, seed: str) -> None:
         """Ids from here on are named after `seed`."""
@@ -37,14 +40,25 @@ class CallIds:
 
     def asked(self, call_id: str, name: str) -> None:
         """A call waits for its result."""
-        self._open.append((call_id, name))
+        self._waiting.add(call_id)
+        for key in (None, name):
+            self._queues.setdefault(key, deque()).append(call_id)
 
     def answered(self, call_id: str | None, name: str | None) -> str:
         """The id of the call a result belongs to: stated, or the first waiting one (of that name, when there is one)."""
         if call_id is None:
-            call_id = next((found for found, called in self._open if name is None or called == name), None)
-        self._open = [pair for pair in self._open if pair[0] != call_id]
-        return self.made() if call_id is None else call_id
+            call_id = self._first(name)
+        if call_id is None:
+            return self.made()
+        self._waiting.discard(call_id)
+        return call_id
+
+    def _first(self, name: str | None) -> str | None:
+        """The first waiting call, of that name if there is one; those before it were answered and are forgotten."""
+        queue = self._queues.get(name) or deque()
+        while queue and queue[0] not in self._waiting:
+            queue.popleft()
+        return queue[0] if queue else None
 
 
 def is_synthetic(call_id: str) -> bool:

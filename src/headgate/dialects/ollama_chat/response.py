@@ -97,7 +97,8 @@ def render_response(response: Response) -> bytes:
 def _own(response: Response, choice: Choice) -> JsonObject:
     extra, form = response.extra or {}, response.form
     message = {"role": "assistant", **render_inside(choice.content, choice.form, "message")}
-    message.update((choice.extra or {}).get("message", {}))
+    kept = (choice.extra or {}).get("message")
+    message.update(kept if isinstance(kept, dict) else {})
     if "role:absent" in choice.form:
         message.pop("role")
     shape: JsonObject = {"model": response.model, "message": message, "done": choice.finish is not None}

@@ -46,11 +46,11 @@ def as_object(words: str) -> JsonObject | None:
 
 
 def json_text(value: JsonObject, path: str) -> str:
-    """JSON text of a decoded object. Raises `WireError` for one nested too deeply to write."""
+    """JSON text of a decoded object. Raises `WireError` for what no JSON text can hold."""
     try:
         return encode_text(value)
-    except RecursionError as error:
-        raise WireError(f"{path} is nested too deeply", param=path) from error
+    except WireError as error:
+        raise WireError(f"{path}: {error.message}", param=path) from error
 
 
 def image_type(data: str) -> str | None:

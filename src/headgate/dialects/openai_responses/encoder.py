@@ -63,6 +63,7 @@ class Encoder:
         self._shape: JsonObject | None = None
         self._own = False
         self._items: list[OutItem] = []
+        self._ending: set[int] = set()
         self._parts: dict[int, Part] = {}
         self._frames: dict[int, tuple[Part, list[bytes]]] = {}
         self._relayed: dict[str, OutItem] = {}
@@ -144,9 +145,10 @@ class Encoder:
     def _new_item(self, head: Block, identity: str = "") -> OutItem:
         """Announce nothing yet, but take the next place in the output."""
         self._begin(Start())
-        for before in self._items:
-            if before.parts and before.ended:
-                self._finish_item(before)
+        for place in sorted(self._ending):
+            if self._items[place].ended:
+                self._finish_item(self._items[place])
+        self._ending.clear()
         found = head_of(head)
         spelled, more = found if found is not None else ({}, None)
         own = spelled.get("id")
@@ -213,7 +215,7 @@ class Encoder:
 
     def _show(self, item: OutItem, early: JsonObject, raw: JsonObject, name: Json) -> None:
         item.raw = raw
-        if name not in self._relayed:
+        if not isinstance(name, str) or name not in self._relayed:
             self._emit("response.output_item.added", {"output_index": item.index, "item": early})
         self._finish_item(item)
 
@@ -270,6 +272,7 @@ class Encoder:
             part.logprobs[:0] = self._loose
             self._loose = []
         end(part, self._emit)
+        self._ending.add(part.item.index)
 
     def _finish_item(self, item: OutItem, status: str = "completed") -> None:
         if item.done:

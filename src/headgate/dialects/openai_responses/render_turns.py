@@ -7,6 +7,7 @@ text, calls and results are items of their own. What it has no place for is repo
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from headgate.dialects.openai_chat.render_messages import check_tool_pairs
@@ -70,33 +71,40 @@ def head_in(form: str) -> JsonObject:
 
 def _own_turn(message: Message) -> list[JsonObject]:
     """The items of a turn that came from this wire, each message and reasoning item with its head."""
-    heads = heads_of(message.form)
+    heads = deque(heads_of(message.form))
     if message.role != "assistant" and all(map(is_part, message.content)):
         return [write_message(message.content, message.role, heads[0] if heads else {}, message.extra)]
     items: list[JsonObject] = []
-    blocks = list(message.content)
+    blocks, place = message.content, 0
     extra = message.extra
-    while blocks:
+    while place < len(blocks):
         head = heads[0] if heads else _NOTHING
-        if not is_part(blocks[0]):
-            items.append(_own_item(blocks.pop(0), heads))
+        if not is_part(blocks[place]):
+            items.append(_own_item(blocks[place], heads))
+            place += 1
             continue
         spoken = bool(heads) and head.get("type") != "reasoning"
-        count = head.get("n", 1) if spoken else len(blocks)
-        run = [block for block in blocks[:count] if is_part(block)]
-        items.append(write_message(run, message.role, heads.pop(0) if spoken else {}, extra))
-        del blocks[: len(run)]
-        extra = None
+        end = _end_of(blocks, place, head.get("n", 1) if spoken else len(blocks))
+        items.append(write_message(blocks[place:end], message.role, heads.popleft() if spoken else {}, extra))
+        place, extra = end, None
     return items
 
 
-def _own_item(block: Block, heads: list[JsonObject]) -> JsonObject:
+def _end_of(blocks: Sequence[Block], place: int, most: int) -> int:
+    """Where the run of parts that begins at `place` ends, after `most` of them at the latest."""
+    end = place + 1
+    while end < min(len(blocks), place + most) and is_part(blocks[end]):
+        end += 1
+    return end
+
+
+def _own_item(block: Block, heads: deque[JsonObject]) -> JsonObject:
     if isinstance(block, ToolCall):
         return write_call(block, head_in(block.form), block.extra)
     if isinstance(block, ToolResult):
         return write_result(block, head_in(block.form), block.extra)
     if isinstance(block, Thinking):
-        head = heads.pop(0) if heads and heads[0].get("type") == "reasoning" else _NOTHING
+        head = heads.popleft() if heads and heads[0].get("type") == "reasoning" else _NOTHING
         return write_reasoning(block, head, block.extra)
     return block.raw if isinstance(block, Opaque) and isinstance(block.raw, dict) else {}
 

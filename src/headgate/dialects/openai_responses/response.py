@@ -176,25 +176,26 @@ def put_ending(shape: JsonObject, finish: Finish | None) -> None:
 def write_output(choice: Choice, identity: str) -> list[JsonObject]:
     """The items of an answer. Blocks that began no item of this wire are given one: neighbouring texts share a message."""
     items: list[JsonObject] = []
-    blocks = list(choice.content)
+    blocks, place = choice.content, 0
     loose = {} if choice.logprobs is None else {"logprobs": entries_of(choice.logprobs)}
-    while blocks:
-        if not is_part(blocks[0]):
-            block = blocks.pop(0)
+    while place < len(blocks):
+        if not is_part(blocks[place]):
+            block, place = blocks[place], place + 1
             item = _ITEMS[type(block)](block, identity, len(items)) if type(block) in _ITEMS else None
         else:
-            run = _run(blocks)
-            del blocks[: len(run)]
+            run = _run(blocks, place)
+            place += len(run)
             item = _message(run, identity, len(items), loose)
         if item is not None:
             items.append(item)
     return items
 
 
-def _run(blocks: Sequence[Block]) -> list[Block]:
-    """The parts of one message: up to the next block that is none, or that began an item of its own."""
-    run = [blocks[0]]
-    for block in blocks[1:]:
+def _run(blocks: Sequence[Block], place: int) -> list[Block]:
+    """The parts of one message, from `place` up to the next block that is none, or that began an item of its own."""
+    run = [blocks[place]]
+    for index in range(place + 1, len(blocks)):
+        block = blocks[index]
         if not is_part(block) or head_of(block) is not None:
             break
         run.append(block)
