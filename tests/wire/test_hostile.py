@@ -204,7 +204,10 @@ def requests_of(dialect: ChatDialect) -> list[tuple[Any, str]]:
 
 
 def answers_of(dialect: ChatDialect) -> list[Any]:
-    given = [*samples.ANSWERS.values(), Response("a", "m", (Choice(0, (Text("a"),), Finish.STOP, logprobs=LOGPROBS),), created=1)]
+    given = [
+        *samples.ANSWERS.values(),
+        Response(id="a", model="m", choices=(Choice(0, (Text("a"),), Finish.STOP, logprobs=LOGPROBS),), created=1),
+    ]
     return [decode(found) for each in given if (found := tolerant(dialect.render_response, each)) is not None]
 
 
@@ -233,14 +236,14 @@ def attack_answers(dialect: ChatDialect, bodies: list[Any], luck: random.Random)
 
 
 @every_chat
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=16, derandomize=True, deadline=None)
 @given(seeds)
 def test_a_spoilt_request_is_read_and_passed_on_or_refused(name: str, seed: int) -> None:
     attack_requests(CHATS[name], requests_of(CHATS[name]), random.Random(seed))
 
 
 @every_chat
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=16, derandomize=True, deadline=None)
 @given(seeds)
 def test_a_spoilt_answer_is_read_and_passed_on_or_refused(name: str, seed: int) -> None:
     attack_answers(CHATS[name], answers_of(CHATS[name]), random.Random(seed))
@@ -258,7 +261,7 @@ AFTER = ("x", "-1", "1e400", "nan", "9" * 50, "Wed, 21 Oct 9999 07:28:00 GMT", "
 
 
 @every_chat
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=16, derandomize=True, deadline=None)
 @given(seeds)
 def test_an_error_of_any_kind_is_told_on_every_wire(name: str, seed: int) -> None:
     luck = random.Random(seed)
@@ -373,7 +376,7 @@ def attack_streams(name: str, streams: list[bytes], luck: random.Random) -> None
 
 
 @every_chat
-@settings(max_examples=6, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 @given(seeds)
 def test_a_spoilt_stream_is_heard_and_passed_on_or_refused(name: str, seed: int) -> None:
     attack_streams(name, [stream_of(CHATS[name])], random.Random(seed))
@@ -382,7 +385,8 @@ def test_a_spoilt_stream_is_heard_and_passed_on_or_refused(name: str, seed: int)
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 40))
 def test_any_bytes_at_all_are_lines_events_or_frames_or_refused(data: bytes, size: int) -> None:
-    for make in (LineDecoder, SseDecoder, FrameDecoder, *(dialect.stream_decoder for dialect in CHATS.values())):
+    makers: list[Callable[[], Any]] = [LineDecoder, SseDecoder, FrameDecoder, *(dialect.stream_decoder for dialect in CHATS.values())]
+    for make in makers:
         decoder = make()
         for start in range(0, len(data), size):
             if tolerant(decoder.feed, data[start : start + size]) is None:
@@ -443,11 +447,11 @@ VECTORS: list[Any] = [
 
 
 @pytest.mark.parametrize("dialect", EMBEDS, ids=lambda dialect: dialect.name)
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=16, derandomize=True, deadline=None)
 @given(seeds)
 def test_embeddings_are_read_and_passed_on_or_refused(dialect: EmbedDialect, seed: int) -> None:
     luck = random.Random(seed)
-    asked = [EmbedRequest("amazon.titan-embed-text-v2:0", ("a",)), EmbedRequest("m", ("a", "b"))]
+    asked = [EmbedRequest(model="amazon.titan-embed-text-v2:0", inputs=("a",)), EmbedRequest(model="m", inputs=("a", "b"))]
     bodies = [found for one in asked if (found := tolerant(dialect.render_request, one, ANY_MODEL)) is not None]
     for _ in range(ROUNDS):
         rendered = luck.choice(bodies)
@@ -465,7 +469,7 @@ def test_embeddings_are_read_and_passed_on_or_refused(dialect: EmbedDialect, see
 
 
 @pytest.mark.parametrize("dialect", [counting.ANTHROPIC, counting.GEMINI, counting.VERTEX], ids=lambda dialect: dialect.name)
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=16, derandomize=True, deadline=None)
 @given(seeds)
 def test_counts_are_read_or_refused(dialect: counting.CountDialect, seed: int) -> None:
     luck = random.Random(seed)
@@ -621,7 +625,7 @@ def test_a_list_that_never_ends_is_given_up(dialect: BatchDialect, tmp_path: Pat
 
     def reply(call: Call) -> Reply:
         n = next(numbers)
-        page = {"data": [{"id": f"b{n}"}], "has_more": True, "last_id": f"b{n}"}
+        page = {"data": [{"id": f"b{n}", "filename": "hg-1.jsonl", "input_file_id": "b0"}], "has_more": True, "last_id": f"b{n}"}
         tokens = {"operations": [], "batches": [], "nextPageToken": f"t{n}", "pagination_token": f"t{n}", "nextToken": f"t{n}"}
         return Reply(200, {}, encode({**page, **tokens, "invocationJobSummaries": [], "filename": "hg-1.jsonl"}))
 

@@ -117,11 +117,25 @@ def write(new: NewProvider, folder: Path) -> list[Path]:
     changed: dict[Path, str] = {}
     if is_checkout(folder):
         edits = ((INIT, registered), (TEMPLATE, with_variable), (SETTINGS, with_row))
-        changed = {folder / path: edit(new, (folder / path).read_text(encoding="utf-8")) for path, edit in edits}
+        changed = {folder / path: edit(new, _text_of(folder / path)) for path, edit in edits}
     for path, text in (files | changed).items():
+        _put(path, text)
+    return [*files, *changed]
+
+
+def _put(path: Path, text: str) -> None:
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return [*files, *changed]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", hint=f"ls -ld {path.parent}") from error
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read, so this is no whole checkout: {error}", hint=f"ls -l {path}") from error
 
 
 def _filled(template: str, words: Mapping[str, str]) -> str:

@@ -23,9 +23,15 @@ class ProviderTable(Mapping[str, Provider]):
     """
 
     def __init__(self, settings: Mapping[str, ProviderSettings], foreign: Callable[[], Mapping[str, EntryPoint]] = advertised) -> None:
-        self._known = {**PROVIDERS, **{name: adjusted(name, PROVIDERS.get(name), entry) for name, entry in settings.items()}}
         self._look_up = foreign
         self._entries: Mapping[str, EntryPoint] | None = None
+        self._later = {name: entry for name, entry in settings.items() if self._brought(name, entry)}
+        here = {name: entry for name, entry in settings.items() if name not in self._later}
+        self._known = {**PROVIDERS, **{name: adjusted(name, PROVIDERS.get(name), entry) for name, entry in here.items()}}
+
+    def _brought(self, name: str, entry: ProviderSettings) -> bool:
+        """Whether settings are about a provider of another package, which takes them once it is loaded."""
+        return name not in PROVIDERS and entry.base_url is None and name in self._found()
 
     @property
     def foreign(self) -> tuple[str, ...]:
@@ -42,7 +48,8 @@ class ProviderTable(Mapping[str, Provider]):
             return self._known[name]
         if name not in self.foreign:
             raise KeyError(name)
-        self._known[name] = loaded(self._found()[name])
+        found = loaded(self._found()[name])
+        self._known[name] = adjusted(name, found, self._later[name]) if name in self._later else found
         return self._known[name]
 
     def __contains__(self, name: object) -> bool:

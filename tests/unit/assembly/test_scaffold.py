@@ -83,6 +83,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("Acme", "openai_chat", None, "no name for a provider"),
         ("../acme", "openai_chat", None, "no name for a provider"),
         ("openai", "openai_chat", None, "there is a provider openai already"),
+        ("class", "openai_chat", None, "cannot name a module"),
+        ("a" * 300, "openai_chat", None, "cannot name a module"),
         ("acme", "morse", None, "no dialect 'morse'; known are openai_chat"),
         ("acme", "openai_chat", "sk-secret", "no name for a variable"),
     ],
@@ -96,3 +98,28 @@ def test_a_table_that_was_changed_by_hand_is_left_alone() -> None:
     new = NewProvider("acme", "Acme", "openai_chat", "https://x.example", "ACME_API_KEY")
     with pytest.raises(UsageError, match=r"add acme\.PROVIDER to its tuple by hand"):
         registered(new, "PROVIDERS = {}\n")
+
+
+@pytest.mark.parametrize("label", ['Acme"', "A'", "a\nb", "<name>", "a: b", "\\"])
+def test_a_label_that_would_end_what_it_is_written_into_is_refused(label: str) -> None:
+    with pytest.raises(UsageError, match="is no label"):
+        described("acme", label, "openai_chat", None, None)
+
+
+@pytest.mark.parametrize("url", ['https://x.example/"', "ftp://x.example", "https://u:p@x.example", "x.example"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UsageError):
+        described("acme", None, "openai_chat", url, None)
+
+
+def test_a_folder_that_takes_no_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "headgate-acme").write_text("a file where the folder goes")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write(described("acme", None, "openai_chat", None, None), tmp_path)
+
+
+def test_half_a_checkout_is_told_before_anything_is_written(checkout: Path) -> None:
+    (checkout / TEMPLATE).unlink()
+    with pytest.raises(UsageError, match="no whole checkout"):
+        write(described("acme", None, "openai_chat", None, None), checkout)
+    assert not (checkout / "src/headgate/providers/acme.py").exists()

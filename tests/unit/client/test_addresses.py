@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from headgate.client.addresses import address, as_url, base_url, composed_key, credential, variables_of
+from headgate.client.addresses import address, as_url, base_url, composed_key, credential, key_file, variables_of
 from headgate.client.target import Credential, Target
 from headgate.config import Environment, Secret
 from headgate.config.provider_settings import AccountSettings, ProviderSettings
@@ -123,3 +124,43 @@ def test_a_key_file_is_read_when_it_is_needed(tmp_path: Path) -> None:
 def test_a_provider_without_keys_needs_none() -> None:
     free = msgspec.structs.replace(PLAIN, auth=Auth(header="authorization", optional=True))
     assert credential(free, None, Environment({}), None, None).key.reveal() == ""
+
+
+@pytest.mark.parametrize(
+    "value", ["evil.example/", "evil.example#", "https://my.openai.azure.com/", "a@evil.example", "..", "a b", "", "x\r\ny"]
+)
+def test_a_variable_cannot_lead_to_another_host(value: str) -> None:
+    with pytest.raises(ConfigError, match="the resource of Azure OpenAI stands in its address") as caught:
+        address(AZURE, AZURE.base_url, {"resource": value, "api_version": "v"}, None, None)
+    assert caught.value.hint == "example: my-resource"
+
+
+@pytest.mark.parametrize("text", ["host:99999", "[::1", "host:x", "::1"])
+def test_an_address_that_is_none_says_how_one_looks(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no address") as caught:
+        as_url(text, "http://localhost:11434")
+    assert caught.value.hint is not None and "127.0.0.1:11434" in caught.value.hint
+
+
+def read_key(path: Path) -> str:
+    return asyncio.run(key_file(path).current()).reveal()
+
+
+def test_only_a_small_regular_file_is_a_key_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "big").write_bytes(b"k" * 100_000)
+    (tmp_path / "latin").write_bytes("schlüssel-geheim".encode())
+    (tmp_path / "good").write_text("key-1\n")
+    assert read_key(tmp_path / "good") == "key-1"
+    cases = {"pipe": "no regular file", "": "no regular file", "big": "more than a key", "latin": "more than a key", "a\0b": "null byte"}
+    for name, message in {**cases, "none": "No such file"}.items():
+        with pytest.raises(ConfigError, match=message) as caught:
+            read_key(tmp_path / name)
+        assert "geheim" not in repr(caught.value) + repr(caught.value.__cause__)
+
+
+def test_an_account_called_default_is_the_one_that_is_set_up() -> None:
+    settings = ProviderSettings(accounts={"default": AccountSettings(key_env="KEY_A")})
+    environment = Environment({"KEY_A": "key-a", "ACME_KEY": "key-own"})
+    assert credential(PLAIN, settings, environment, None, "default").key.reveal() == "key-a"
+    assert credential(PLAIN, settings, environment, None, None).key.reveal() == "key-own"

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headgate.client import BatchClient, Target
+from headgate.client import BatchClient, Credential, Target, Token, TokenSource
 from headgate.client.chat import prepare
+from headgate.config import Secret
 from headgate.dialects.batch import BatchHandle, BatchRequestRow, BatchRows, BatchStatus, BatchTag
 from headgate.errors import ErrorKind, ProviderError, Unsupported
 from headgate.providers import PROVIDERS
@@ -111,3 +112,18 @@ def test_an_unknown_job_is_not_found(name: str, headgate_sim: Simulator) -> None
         assert caught.value.kind is ErrorKind.NOT_FOUND
 
     with_batches(target, look)
+
+
+def test_a_token_that_is_refused_in_a_batch_call_is_fetched_anew(headgate_sim: Simulator) -> None:
+    tokens = iter(("wrong", "next"))
+    source = TokenSource(lambda: Token(Secret(next(tokens))))
+    target = simulated_target(PROVIDERS["sim-openai"], headgate_sim)
+    waiting = msgspec.structs.replace(target, credential=Credential("main", Secret(""), source))
+
+    async def look(client: BatchClient) -> str:
+        with pytest.raises(ProviderError) as caught:
+            await client.status(BatchHandle("batch_1"))
+        assert caught.value.kind is ErrorKind.AUTH
+        return (await source.current()).reveal()
+
+    assert with_batches(waiting, look) == "next"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headgate.client.provider_table import ProviderTable
-from headgate.config.provider_settings import ProviderSettings
+from headgate.config.provider_settings import AccountSettings, ProviderSettings
 from headgate.config.third_party import GROUP
 from headgate.errors import ConfigError
 from headgate.providers import PROVIDERS
@@ -56,6 +56,15 @@ def test_a_foreign_provider_is_loaded_when_it_is_used(table: ProviderTable) -> N
     assert "acme_headgate" not in sys.modules
     assert table["acme"].label == "Acme"
     assert table["acme"] is table["acme"]
+
+
+def test_settings_are_for_the_providers_of_packages_too(table: ProviderTable) -> None:
+    own = ProviderSettings(accounts={"team": AccountSettings(key_env="TEAM_KEY")}, headers={"X-Team": "a"})
+    changed = ProviderTable({"acme": own}, lambda: {"acme": entry("acme", "acme_headgate:GOOD")})
+    assert "acme_headgate" not in sys.modules
+    assert (changed["acme"].label, changed["acme"].headers) == ("Acme", (("x-team", "a"),))
+    with pytest.raises(ConfigError, match="needs a base_url"):
+        ProviderTable({"acme": own}, dict)
 
 
 def test_built_in_names_cannot_be_shadowed(table: ProviderTable) -> None:
@@ -128,8 +137,15 @@ def test_a_declared_provider_may_embed_and_take_batches() -> None:
         ("local", ProviderSettings(dialect="carrier_pigeon", base_url="https://x"), "no dialect 'carrier_pigeon'"),
         ("local", ProviderSettings(base_url="https://x", quirks=("shy",)), "no quirk 'shy'"),
         ("openai", ProviderSettings(dialect="gemini_generate"), "openai speaks openai_chat"),
+        ("openai", ProviderSettings(key_header="x-key"), "openai takes its key in authorization"),
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused(name: str, settings: ProviderSettings, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ProviderTable({name: settings}, dict)
+
+
+def test_a_header_of_the_settings_replaces_the_providers_own() -> None:
+    own = ProviderSettings(headers={"Anthropic-Version": "2099-01-01", "x-team": "a"})
+    changed = ProviderTable({"anthropic": own}, dict)["anthropic"]
+    assert changed.headers == (("anthropic-version", "2099-01-01"), ("x-team", "a"))

@@ -148,3 +148,69 @@ def test_a_wire_in_another_frame_is_taken_where_it_serves_the_model() -> None:
     claude = msgspec.structs.replace(target(framed), model="eu.anthropic.claude-x-v1:0")
     assert claude.on("anthropic_messages").chat.name == "bedrock_anthropic"
     assert claude.chat.name == target(framed).on("anthropic_messages").chat.name == "openai_chat"
+
+
+def test_a_composed_key_out_of_one_variable_is_masked_in_its_parts() -> None:
+    signed = target(
+        msgspec.structs.replace(PROVIDER, auth=Auth(header="authorization", env=("WHOLE",), sign=sign)), "AKIAEXAMPLE:very-secret:token"
+    )
+    assert [secret.reveal() for secret in secrets_of(signed)] == ["very-secret", "token"]
+
+
+def test_however_many_wait_one_thread_fetches() -> None:
+    begun, go = threading.Event(), threading.Event()
+    running: list[int] = []
+
+    def fetch() -> Token:
+        begun.set()
+        assert go.wait(10)
+        return Token(Secret("token"))
+
+    source = TokenSource(fetch)
+
+    async def several() -> set[str]:
+        waiting = [asyncio.create_task(source.current()) for _ in range(50)]
+        assert await asyncio.to_thread(begun.wait, 10), "another thread is free while a fetch is under way"
+        waiting[0].cancel()
+        running.append(sum("asyncio" in thread.name for thread in threading.enumerate()))
+        go.set()
+        return {secret.reveal() for secret in await asyncio.gather(*waiting[1:])}
+
+    assert asyncio.run(several()) == {"token"}
+    assert running[0] <= 2
+
+
+def test_a_fetch_that_fails_is_told_to_all_and_tried_again() -> None:
+    outcomes: list[Token | ConfigError] = [ConfigError("no token today"), Token(Secret("late"))]
+
+    def fetch() -> Token:
+        found = outcomes.pop(0)
+        if isinstance(found, ConfigError):
+            raise found
+        return found
+
+    source = TokenSource(fetch)
+
+    async def several() -> list[Secret | BaseException]:
+        return await asyncio.gather(*(source.current() for _ in range(5)), return_exceptions=True)
+
+    assert [str(error) for error in asyncio.run(several())] == ["no token today"] * 5
+    assert [secret.reveal() for secret in asyncio.run(several()) if isinstance(secret, Secret)] == ["late"] * 5
+
+
+def test_tokens_that_are_born_expired_are_used_once_each() -> None:
+    numbers = iter(range(100))
+    source = TokenSource(lambda: Token(Secret(f"t{next(numbers)}"), 0.0), lambda: 1000.0)
+    assert [asyncio.run(source.current()).reveal() for _ in range(3)] == ["t0", "t1", "t2"]
+
+
+def test_several_loops_share_one_token() -> None:
+    numbers = iter(range(100))
+    source = TokenSource(lambda: Token(Secret(f"t{next(numbers)}")))
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(asyncio.run(source.current()).reveal())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["t0"] * 8

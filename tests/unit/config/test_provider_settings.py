@@ -65,3 +65,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 def test_nothing_is_declared_without_the_setting(tmp_path: Path) -> None:
     assert read(tmp_path, "gateway_port: 7000") == {}
     assert load_settings(read_environment({}, tmp_path), tmp_path).origins["providers"] == "default"
+
+
+def test_a_key_file_in_a_home_that_nobody_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="home directory is not known"):
+        read(tmp_path, "providers: {vertex: {accounts: {main: {key_file: ~nobody-has-this-name/k}}}}")

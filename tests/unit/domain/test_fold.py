@@ -191,3 +191,11 @@ def test_log_probabilities_are_joined() -> None:
 def test_a_delta_of_a_block_that_never_began_is_a_bug() -> None:
     with pytest.raises(KeyError):
         fold([Delta(3, "a")])
+
+
+def test_an_answer_may_be_asked_for_twice() -> None:
+    kept = Fold()
+    pieces = [{"content": [1]}, {"content": [2]}]
+    kept.add_all([Annotate(-1, "logprobs", piece) for piece in pieces])
+    assert kept.response() == kept.response()
+    assert kept.response().choices[0].logprobs == {"content": [1, 2]} and pieces == [{"content": [1]}, {"content": [2]}]

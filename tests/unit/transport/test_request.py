@@ -115,3 +115,26 @@ def test_proxied_heads() -> None:
     assert connect_head(Origin("https", "::1", 443, proxy="http://proxy.example:3128")) == (
         b"CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n"
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/../projects/other",
+        "/a/./b",
+        "/a/..",
+        "/..?x=1",
+        "/a/%2e%2E/b",
+        "/model/a%2F..%2Fb/converse",
+        "/a%5c..%5cb",
+        "/a/../../b:generate",
+    ],
+)
+def test_a_path_never_steps_to_another_place(path: str) -> None:
+    with pytest.raises(WireError, match="step to another place"):
+        render(path=path)
+
+
+@pytest.mark.parametrize("path", ["/a/...", "/a..b", "/v1.0/x", "/models/gpt-4.1", "/a?next=/../x", "/m/..b", "/m/.b"])
+def test_dots_in_names_are_no_steps(path: str) -> None:
+    assert render(path=path)

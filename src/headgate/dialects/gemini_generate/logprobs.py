@@ -44,9 +44,14 @@ def render_logprobs(logprobs: Json) -> JsonObject | None:
         return None
     entries = [entry for entry in content if isinstance(entry, dict)]
     return {
-        "topCandidates": [{"candidates": [_candidate(top) for top in entry.get("top_logprobs") or []]} for entry in entries],
+        "topCandidates": [{"candidates": [_candidate(top) for top in _alternatives(entry)]} for entry in entries],
         "chosenCandidates": [_candidate(entry) for entry in entries],
     }
+
+
+def _alternatives(entry: JsonObject) -> list[JsonObject]:
+    tops = entry.get("top_logprobs")
+    return [top for top in tops if isinstance(top, dict)] if isinstance(tops, list) else []
 
 
 def _candidate(entry: JsonObject) -> JsonObject:

@@ -224,7 +224,8 @@ def _render_message(choice: Choice, marks: Sequence[str], extra: JsonObject, own
     _render_calls(shape, choice, marks, own)
     if not own:
         _render_extensions(shape, blocks)
-    shape.update(extra.get("message", {}))
+    kept = extra.get("message")
+    shape.update(kept if isinstance(kept, dict) else {})
     return shape
 
 
