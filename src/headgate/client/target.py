@@ -12,6 +12,7 @@ import msgspec
 from headgate.catalog.cards import ModelCard
 from headgate.client.tokens import TokenSource
 from headgate.config import Secret, redact
+from headgate.config.secret import SHORT
 from headgate.dialects.base import ChatDialect
 from headgate.domain.capabilities import Capabilities
 from headgate.errors import ConfigError, ErrorKind, ProviderError
@@ -192,9 +193,13 @@ def concealed(target: Target, error: ProviderError) -> ProviderError:
 
 
 def conceal_key(target: Target, body: bytes) -> bytes:
-    """`body` with the key of the target masked where it is quoted; the same bytes where it is not."""
+    """`body` with the key of the target masked where it is quoted; the same bytes where it is not.
+
+    A key too short to be one ("test") is left, as in `redact`: masked wherever its letters stand, it would spoil the answer.
+    """
     for key in secrets_of(target):
-        body = body.replace(key.reveal().encode(), str(key).encode())
+        if len(key.reveal()) >= SHORT:
+            body = body.replace(key.reveal().encode(), str(key).encode())
     return body
 
 

@@ -101,6 +101,11 @@ def test_no_part_of_a_composed_key_is_shown() -> None:
     assert b"very-secret-part" not in conceal_key(signed, b"signed with very-secret-part")
 
 
+def test_a_dummy_key_spoils_no_answer() -> None:
+    assert conceal_key(target(key="test"), b'{"error": "a test"}') == b'{"error": "a test"}'
+    assert b"key-of-acme" not in conceal_key(target(), b'{"error": "key-of-acme is wrong"}')
+
+
 def test_tokens_are_fetched_once_and_again_before_they_end() -> None:
     now, fetched = [1000.0], []
 
