@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.catalogs import updated_catalog
 from headgate.assembly.faces import library_parts
 from headgate.assembly.models_update import Outcome
 from headgate.assembly.parts import Parts
 from headgate.catalog.extraction import SCHEMA, believed, question
 from headgate.catalog.update import update
+from headgate.client.catalogs import updated_catalog
 from headgate.errors import ConfigError
 from headgate.library import AsyncClient
 

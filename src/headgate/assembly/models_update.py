@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from headgate.assembly.catalogs import updated_catalog, updates_file
 from headgate.assembly.parts import Parts
 from headgate.catalog import genai
 from headgate.catalog.cards import Catalog, ModelCard, ProviderCards
@@ -21,6 +20,7 @@ from headgate.catalog.source import read_overrides
 from headgate.catalog.update import Update, update
 from headgate.catalog.yaml_text import cards_text
 from headgate.client import Target
+from headgate.client.catalogs import updated_catalog, updates_file
 from headgate.client.target import refusal
 from headgate.errors import ConfigError, HeadgateError
 from headgate.transport.drive import drive

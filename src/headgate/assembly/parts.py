@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.catalogs import full_catalog
 from headgate.catalog.cards import Catalog
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target, make_origin
 from headgate.client.addresses import address, base_url, composed_key, credential, variables_of
+from headgate.client.catalogs import full_catalog
 from headgate.client.provider_table import ProviderTable
 from headgate.config import Environment, Secret, Settings, find_key, load_settings, read_environment
 from headgate.config.provider_settings import AccountSettings

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headgate.catalog.cards import Catalog
-from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import explicit
-from headgate.catalog.source import with_overrides
 from headgate.client.addresses import NO_KEY, address, as_url, base_url, credential, variables_of
+from headgate.client.catalogs import full_catalog
 from headgate.client.provider_table import ProviderTable
 from headgate.client.target import Credential, Target, filled, make_origin
 from headgate.config import Environment, Secret, Settings, load_settings, read_environment
@@ -23,9 +22,6 @@ from headgate.providers import Provider
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import Origin, TransportSettings, parse_origin
 from headgate.wire.json import Json
-
-UPDATES = "catalog.yaml"
-"""The file of the data folder that `headgate models update` writes."""
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -79,11 +75,7 @@ def read_workspace(folder: Path | None = None) -> Workspace:
     here = folder or Path.cwd()
     environment = read_environment(os.environ, here)
     settings = load_settings(environment, here)
-    catalog = load_catalog()
-    for path in (settings.data_dir / UPDATES, settings.catalog_file):
-        if path is not None and (path == settings.catalog_file or path.exists()):
-            catalog = with_overrides(catalog, path)
-    return Workspace(settings, environment, catalog, ProviderTable(settings.providers))
+    return Workspace(settings, environment, full_catalog(settings), ProviderTable(settings.providers))
 
 
 def direct_target(provider: Provider, model: str | None, connection: Connection, workspace: Workspace) -> Target:
