@@ -1,0 +1,43 @@
+"""What a write or read function gets, whichever database is below: statements with named parameters, rows as tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+Value: TypeAlias = str | int | float | bytes | None
+Row: TypeAlias = tuple[Value, ...]
+
+
+class Cursor(Protocol):
+    """The outcome of a statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+        ...
+
+    @property
+    def description(self) -> Sequence[Sequence[str | int | None]] | None:
+        """One entry a column; its name comes first."""
+        ...
+
+    def fetchone(self) -> Row | None:
+        """The next row, None at the end."""
+        ...
+
+    def fetchall(self) -> list[Row]:
+        """All rows left."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection inside a transaction that its owner ends. Parameters are written ``:name`` and passed as a mapping."""
+
+    def execute(self, sql: str, parameters: Mapping[str, Value] = ..., /) -> Cursor:
+        """Run one statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Value]], /) -> Cursor:
+        """Run one statement for each of `rows`."""
+        ...
