@@ -32,14 +32,24 @@ class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     inference_geo: str | None = None
 
 
-class _Block(msgspec.Struct, gc=False):
-    type: Literal["text", "thinking", "tool_use"]
-    name: str = ""
+class _Text(msgspec.Struct, gc=False, tag_field="type", tag="text"):
+    text: str
+
+
+class _Thinking(msgspec.Struct, gc=False, tag_field="type", tag="thinking"):
+    thinking: str
+    signature: str
+
+
+class _ToolUse(msgspec.Struct, gc=False, tag_field="type", tag="tool_use"):
+    id: str
+    name: str
+    input: dict[str, msgspec.Raw]
 
 
 class _Message(msgspec.Struct, gc=False):
     type: Literal["message"]
-    content: list[_Block]
+    content: list[_Text | _Thinking | _ToolUse]
     stop_reason: str
     usage: _Usage
     id: str
@@ -73,6 +83,6 @@ def skim(body: bytes) -> Response | None:
     return Response(id=message.id, model=message.model, choices=finished, usage=usage, service_tier=counted.service_tier, dialect=NAME)
 
 
-def _contradicts(choice: Choice, block: _Block) -> bool:
+def _contradicts(choice: Choice, block: _Text | _Thinking | _ToolUse) -> bool:
     """A tool call that the stop reason does not speak of, or one that is none (see `structured`)."""
-    return block.type == "tool_use" and (choice.finish is Finish.STOP or block.name == STRUCTURED_TOOL)
+    return isinstance(block, _ToolUse) and (choice.finish is Finish.STOP or block.name == STRUCTURED_TOOL)
