@@ -93,6 +93,29 @@ def upper_bound(
     return max((cost for cost in bounds if cost.nanos is not None), key=lambda cost: cost.nanos or 0, default=UNPRICED)
 
 
+class Steep(msgspec.Struct, frozen=True):
+    """The dearest rates of prompts with more than `above` tokens: nano-dollars for a token in and one out, over `denominator`."""
+
+    above: int
+    input: int
+    output: int
+    denominator: int
+
+
+def steepest(record: Price | None, lane: Lane = "realtime") -> tuple[Steep, ...]:
+    """What `upper_bound` reckons with, for whoever reckons often: by length of the prompt, shortest first; empty when it is unpriced."""
+    if record is None:
+        return ()
+    found = []
+    for above in (-1, *(tier.above for tier in record.tiers)):
+        table = rate_table(record, above + 1, lane)
+        if table is None:
+            return ()
+        into, out = _dearest(table, _INPUTS), _dearest(table, BUCKETS[len(_INPUTS) :])
+        found.append(Steep(above, into, out, table.denominator))
+    return tuple(found)
+
+
 def _bound(table: RateTable | None, input_tokens: int, output_tokens: int) -> Cost:
     if table is None:
         return UNPRICED

@@ -24,7 +24,6 @@ from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.app import App
 from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
-from headgate.serving.metering import Meter
 from headgate.serving.response import Endpoint
 from headgate.serving.routes import BODY_LIMIT, Route, Routes
 
@@ -53,20 +52,19 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
     `key` None serves everybody (see `serving.auth.check_binding`); `hosts` are the Host names answered to (`serving.auth.allowed_hosts`;
     None: any); `body_limit` is in bytes. Raises `ConfigError` for a key that cannot serve.
     """
-    meter = Meter(parts.ledger, parts.clock, parts.new_id)
     models = Models(parts)
 
     def asked(path: str, endpoint: Endpoint, surface: Surface) -> Route:
         return Route(method="POST", path=path, endpoint=endpoint, surface=surface, body_limit=body_limit)
 
-    gemini = gemini_endpoint(parts, meter)
+    gemini = gemini_endpoint(parts)
     routes = Routes(
         (
-            asked("/v1/chat/completions", Chat(parts, meter, OPENAI), OPENAI),
-            asked("/v1/completions", Chat(parts, meter, COMPLETIONS), COMPLETIONS),
-            asked("/v1/responses", Chat(parts, meter, RESPONSES), RESPONSES),
-            asked("/v1/embeddings", Embed(parts, meter, OPENAI, embed_openai.DIALECT), OPENAI),
-            asked("/v1/messages", Chat(parts, meter, ANTHROPIC), ANTHROPIC),
+            asked("/v1/chat/completions", Chat(parts, OPENAI), OPENAI),
+            asked("/v1/completions", Chat(parts, COMPLETIONS), COMPLETIONS),
+            asked("/v1/responses", Chat(parts, RESPONSES), RESPONSES),
+            asked("/v1/embeddings", Embed(parts, OPENAI, embed_openai.DIALECT), OPENAI),
+            asked("/v1/messages", Chat(parts, ANTHROPIC), ANTHROPIC),
             asked("/v1/responses/input_tokens", Count(parts, RESPONSES, counting.OPENAI), RESPONSES),
             asked("/v1/messages/count_tokens", Count(parts, ANTHROPIC, counting.ANTHROPIC), ANTHROPIC),
             asked("/v1beta/models/*", gemini, GEMINI),
@@ -77,13 +75,13 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             *(route for row in UNSERVED for route in unserved(*row)),
         )
     )
-    return App(routes, key=key, hosts=hosts, on_stop=meter.drain)
+    return App(routes, key=key, hosts=hosts, on_stop=parts.spending.drain)
 
 
-def gemini_endpoint(parts: GatewayParts, meter: Meter) -> Gemini:
+def gemini_endpoint(parts: GatewayParts) -> Gemini:
     """Google's surface."""
-    chat = Chat(parts, meter, GEMINI, read_ask_in_path)
-    vectors = Embed(parts, meter, GEMINI, embed_gemini.DIALECT, read_ask_in_path)
+    chat = Chat(parts, GEMINI, read_ask_in_path)
+    vectors = Embed(parts, GEMINI, embed_gemini.DIALECT, read_ask_in_path)
     counts = Count(parts, GEMINI, counting.GEMINI, read_ask_in_path)
     return Gemini(
         {

@@ -10,10 +10,13 @@ import msgspec
 from headgate.client import Target
 from headgate.dialects.base import ChatDialect, Note
 from headgate.errors import ConfigError, Unsupported
+from headgate.gateway.errand import Visit
 from headgate.gateway.parts import GatewayParts
+from headgate.gateway.wishes import NONE, Directions, read_directions, without_directions
 from headgate.serving.envelopes import Refused, Surface
-from headgate.serving.metering import Meter, Tab
+from headgate.serving.metering import Tab
 from headgate.serving.request import Request
+from headgate.wire.json import encode
 
 T = TypeVar("T")
 
@@ -27,6 +30,7 @@ class Ask(msgspec.Struct, frozen=True):
     """A request body, opened one level deep: every value but the few named ones stays as its bytes came.
 
     `path` is the path as dialects read it, `array` says that the stream is to be one JSON array (Google's form without ``alt=sse``).
+    `directions` are what the body said of routing; they are no longer in it.
     """
 
     body: bytes
@@ -35,19 +39,26 @@ class Ask(msgspec.Struct, frozen=True):
     stream: bool
     path: str = ""
     array: bool = False
+    directions: Directions = NONE
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One chat request on its way: who asks what, on which surface, for which target, and its account."""
+    """One visit to a deployment with a chat request: who asks what, on which surface, and its account."""
 
     parts: GatewayParts
-    meter: Meter
     surface: Surface
     dialect: ChatDialect
     request: Request
     ask: Ask
-    target: Target
+    visit: Visit
     tab: Tab
+    most: int | None = None
+    """A lower maximum of output than the client's, when a budget or a key allows no more."""
+
+    @property
+    def target(self) -> Target:
+        """Where it goes."""
+        return self.visit.target
 
     @property
     def same_dialect(self) -> bool:
@@ -56,25 +67,37 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def read_ask(body: bytes, request: Request) -> Ask:
-    """Open a request whose body names the model.
+    """Open a request whose body names the model. Where it directs the routing, it may leave the model out.
 
-    Raises `Refused` (400) for what is no JSON object or a field of the wrong type, `ConfigError` for no model.
+    ``?stream=true`` is as good as the field. Raises `Refused` (400) for what is no JSON object or a field of the wrong type, or for no
+    model, `ConfigError` for a name that is too long to be any.
     """
     fields = open_body(body)
-    model = check_model(read_field(fields, "model", str))
-    return Ask(body, fields, model, bool(read_field(fields, "stream", bool)), request.path)
+    directions = read_directions(fields)
+    model = read_field(fields, "model", str)
+    stream = bool(read_field(fields, "stream", bool))
+    if directions is not NONE:
+        body, fields = without_directions(fields)
+    if not stream and request.query and "true" in parse_qs(request.query, max_num_fields=64).get("stream", ()):
+        stream, fields = True, {**fields, "stream": msgspec.Raw(b"true")}
+        body = encode(fields)
+    named = check_model(model) if model or directions is NONE else ""
+    return Ask(body, fields, named, stream, request.path, directions=directions)
 
 
 def read_ask_in_path(body: bytes, request: Request) -> Ask:
     """Open a request whose path names the model and what is wanted, as ``MODEL:streamGenerateContent``. Raises as `read_ask` does."""
     fields = open_body(body)
+    directions = read_directions(fields)
+    if directions is not NONE:
+        body, fields = without_directions(fields)
     name, _, verb = request.params[0].rpartition(":")
     model = check_model(name)
     stream = verb.startswith("stream")
     sse = "sse" in parse_qs(request.query, max_num_fields=64).get("alt", ())
     version = request.path.lstrip("/").partition("/")[0]
     path = f"/{version}/models/{quote(name, safe='/')}:{verb}{'?alt=sse' if stream else ''}"
-    return Ask(body, fields, model, stream, path, stream and not sse)
+    return Ask(body, fields, model, stream, path, stream and not sse, directions)
 
 
 def open_body(body: bytes) -> dict[str, msgspec.Raw]:

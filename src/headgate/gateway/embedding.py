@@ -14,13 +14,15 @@ from headgate.client.target import conceal_key, upstream_id
 from headgate.dialects.embed import EmbedDialect
 from headgate.domain.embedding import EmbedRequest, EmbedResponse
 from headgate.domain.response import Response as Answered
-from headgate.errors import ErrorKind, WireError
+from headgate.errors import ErrorKind, HeadgateError, WireError
+from headgate.gateway.account import Refusal, accounted
 from headgate.gateway.asking import Ask, check_strict
+from headgate.gateway.errand import Visit
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.stamps import stamps
 from headgate.gateway.upstream import returned_headers
 from headgate.serving.envelopes import Refused
-from headgate.serving.metering import Meter, Tab
+from headgate.serving.metering import Tab
 from headgate.serving.request import Request
 from headgate.serving.response import JSON, NO_STORE, Response
 from headgate.wire.http import Reply, Send
@@ -28,26 +30,33 @@ from headgate.wire.json import encode
 
 
 class EmbedJob(msgspec.Struct, frozen=True):
-    """One request for embeddings on its way: who asks what, in which wire, for which target, and its account."""
+    """One visit with a request for embeddings: who asks what, in which wire, and its account."""
 
     parts: GatewayParts
-    meter: Meter
     dialect: EmbedDialect
     request: Request
     ask: Ask
-    target: Target
+    visit: Visit
     tab: Tab
+
+    @property
+    def target(self) -> Target:
+        """Where it goes."""
+        return self.visit.target
 
 
 async def embed(job: EmbedJob) -> Response:
     """Answer a request. Raises `HeadgateError` for what the surface has to put into its envelope."""
-    with job.tab.settled_by(job.meter):
+    with accounted(job.visit, job.tab):
         wanted = understand(job)
         same = embed_dialect(job.target).name == job.dialect.name
         answer = await (_passed(job, wanted) if same else _translated(job, wanted))
-    assert job.tab.receipt is not None
-    marks = stamps(job.tab.call, job.tab.receipt.cost)
-    return msgspec.structs.replace(answer, headers=(*answer.headers, NO_STORE, *marks))
+    return msgspec.structs.replace(answer, headers=(*answer.headers, NO_STORE, *stamps(job.visit, job.tab.receipt)))
+
+
+def _leave(job: EmbedJob) -> None:
+    job.tab.called = True
+    job.visit.leaves()
 
 
 def understand(job: EmbedJob) -> EmbedRequest:
@@ -66,24 +75,23 @@ async def _passed(job: EmbedJob, wanted: EmbedRequest) -> Response:
     tab.describe(request_bytes=len(body), notes=rendered.notes)
     check_strict(job.request, rendered.notes)
     call = target.placed(Send("POST", rendered.path, body, (CONTENT_TYPE, *rendered.headers)))
-    tab.called = True
+    _leave(job)
     with naming(target):
-        reply = await job.parts.http.request(target.origin, call, target.headers(call, tab.call.id))
+        reply = await job.parts.http.request(target.origin, call, target.headers(call, job.visit.errand.id))
     tab.status, tab.upstream_id = reply.status, upstream_id(reply.headers)
     if not reply.ok:
-        return _refused(job, reply)
+        raise _refused(job, reply)
     found = read_vectors(target, reply, wanted)
     tab.answered(Answered(id=found.id, model=found.model, usage=found.usage), tab.upstream_id)
     return Response(reply.status, returned_headers(reply.headers), _spelt(job, reply, found, wanted))
 
 
-def _refused(job: EmbedJob, reply: Reply) -> Response:
-    """A provider's refusal as it came. Raises `ProviderError` for one of our key, and for a status that is neither success nor error."""
+def _refused(job: EmbedJob, reply: Reply) -> HeadgateError:
+    """A provider's refusal, with the answer as it came; without it for one of our key, and for a status that is no error."""
     error = embed_refusal(job.target, reply, job.parts.clock())
     if error.kind is ErrorKind.AUTH or reply.status < 400:
-        raise error
-    job.tab.error = error
-    return Response(reply.status, returned_headers(reply.headers), conceal_key(job.target, reply.body))
+        return error
+    return Refusal(error, Response(reply.status, (*returned_headers(reply.headers), NO_STORE), conceal_key(job.target, reply.body)))
 
 
 def _spelt(job: EmbedJob, reply: Reply, found: EmbedResponse, wanted: EmbedRequest) -> bytes:
@@ -95,11 +103,12 @@ def _spelt(job: EmbedJob, reply: Reply, found: EmbedResponse, wanted: EmbedReque
 
 async def _translated(job: EmbedJob, wanted: EmbedRequest) -> Response:
     tab = job.tab
-    session = EmbedClient(job.parts.http).begin(job.target, wanted, request_id=tab.call.id)
+    session = EmbedClient(job.parts.http).begin(job.target, wanted, request_id=job.visit.errand.id)
     tab.describe(request_bytes=session.request_bytes, notes=session.notes)
     check_strict(job.request, session.notes)
-    tab.called, tab.response = True, session.so_far
+    tab.response = session.so_far
+    _leave(job)
     exchange = await session.run()
     tab.answered(session.so_far(), exchange.upstream_id)
     answer = msgspec.structs.replace(exchange.response, model=exchange.response.model or job.target.model)
-    return Response(200, (JSON, ("x-request-id", tab.call.id)), job.dialect.render_response(answer, wanted))
+    return Response(200, (JSON, ("x-request-id", job.visit.errand.id)), job.dialect.render_response(answer, wanted))

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
 from headgate.catalog.cards import ModelCard
 from headgate.client import Target
-from headgate.ledger import Ledger
+from headgate.ledger import Receipt
+from headgate.ledger.limiter import Limiter
+from headgate.ledger.spending import Spending
+from headgate.router import Deployment, Router
 from headgate.transport.http1 import HttpClient
+
+
+def _nobody(receipt: Receipt, route: str) -> None:
+    """Nobody else wants to know."""
 
 
 class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts the composition root puts together and closes; the gateway owns none of them.
 
-    `resolve` finds the target of a model as a client wrote it: raises `ConfigError` for one that is unknown, `MissingKey` when the
-    provider has no key here. `models` are listed by ``GET /v1/models``. `clock` is seconds since the epoch, `new_id` makes receipt ids.
+    `router` says whom to ask, `target` how a deployment is reached (raises `ConfigError`, `MissingKey`), `limiter` and `spending`
+    whether it may be. `resolve` finds the target of a model as a client wrote it, for what is free. `models` are listed by ``GET /v1/models``.
+    `clock` is seconds since the epoch, `new_id` makes receipt ids. `settled` is told of every receipt, with the route it came by.
     """
 
     resolve: Callable[[str], Target]
+    router: Router
+    target: Callable[[Deployment], Target]
+    limiter: Limiter
+    spending: Spending
     http: HttpClient
-    ledger: Ledger
     models: tuple[ModelCard, ...]
     clock: Callable[[], float]
     new_id: Callable[[], str]
+    settled: Callable[[Receipt, str], None] = _nobody
+    tasks: set[asyncio.Task[None]] = msgspec.field(default_factory=set)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold on to a task until it is over."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)

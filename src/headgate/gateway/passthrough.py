@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
 from headgate.client.chat import CONTENT_TYPE, listen, naming, read_answer
 from headgate.client.target import conceal_key, refusal, upstream_id
 from headgate.dialects.tap import tap_of
+from headgate.domain.response import Response as Answered
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, TooLarge, WireError
-from headgate.gateway.asking import Job, check_choices, read_field
+from headgate.gateway.account import Refusal, accounted
+from headgate.gateway.asking import Job, check_choices, check_strict, read_field
+from headgate.gateway.capped import capped, note
 from headgate.gateway.last_words import farewell, last_words
 from headgate.gateway.relay import EventRelay, is_usage_only
 from headgate.gateway.stamps import stamps
@@ -42,10 +46,12 @@ async def pass_through(job: Job) -> Answer:
 
 def outgoing(job: Job) -> Outgoing:
     """The client's body with the model's own name in it and, for a stream that is not asked to carry it, usage (translation case 55)."""
-    wire = WIRES[job.dialect.name]
+    wire, most = WIRES[job.dialect.name], job.most
     fields, added = dict(job.ask.fields), False
     if not wire.model_in_path:
         fields["model"] = msgspec.Raw(encode(job.target.model))
+    if most is not None:
+        fields = capped(job.dialect.name, fields, job.target, most)
     if wire.asks_usage:
         check_choices(job, read_field(fields, "n", int))
         options = read_field(fields, "stream_options", dict[str, msgspec.Raw]) or {}
@@ -53,24 +59,31 @@ def outgoing(job: Job) -> Outgoing:
         if added:
             fields["stream_options"] = msgspec.Raw(encode({**options, "include_usage": msgspec.Raw(_TRUE)}))
     body = encode(fields)
-    job.tab.describe(request_bytes=len(body))
+    job.tab.describe(request_bytes=len(body), notes=() if most is None else (note(most),))
+    check_strict(job.request, job.tab.call.notes)
     path = upstream_path(wire, job.request, job.target, job.ask.stream)
     send = job.target.placed(Send("POST", path, body, (CONTENT_TYPE,)))
     return Outgoing(send, upstream_headers(wire, job.request, job.target, send, job.tab.call.id), added)
 
 
 async def _whole(job: Job) -> Response:
-    with job.tab.settled_by(job.meter):
+    with accounted(job.visit, job.tab):
         call = outgoing(job)
-        job.tab.called = True
+        leave(job)
         with naming(job.target):
             reply = await job.parts.http.request(job.target.origin, call.send, call.headers)
         overhear(job, reply)
     return returned(job, reply)
 
 
+def leave(job: Job) -> None:
+    """Bytes leave now."""
+    job.tab.called = True
+    job.visit.leaves()
+
+
 def overhear(job: Job, reply: Reply) -> None:
-    """Note what a whole reply says. Raises `ProviderError` for one that the client must not get as it is.
+    """Note what a whole reply says. Raises `Refusal` for an error, and `ProviderError` for one that the client must not get as it is.
 
     Those are a refusal of our key, a status that is neither success nor error, an error that calls itself a success, and what is no JSON.
     """
@@ -80,7 +93,10 @@ def overhear(job: Job, reply: Reply) -> None:
         error = refusal(job.target, reply.status, reply.headers, reply.body, job.parts.clock())
         if error.kind is ErrorKind.AUTH or reply.status < 400:
             raise error
-        tab.error = error
+        raise Refusal(error, Response(reply.status, (*returned_headers(reply.headers), NO_STORE), conceal_key(job.target, reply.body)))
+    found = job.dialect.skim(reply.body)
+    if found is not None:
+        tab.response, tab.whole = partial(_same, found), True
         return
     try:
         found = read_answer(job.target, reply)
@@ -88,16 +104,17 @@ def overhear(job: Job, reply: Reply) -> None:
         if error.code != "upstream_bad_content" or not _is_object(reply.body):
             raise
         return  # valid JSON of a kind this decoder does not know yet: the client may know it, and the usage is estimated
-    tab.response = lambda: found
-    tab.whole = True
+    tab.response, tab.whole = partial(_same, found), True
+
+
+def _same(found: Answered) -> Answered:
+    return found
 
 
 def returned(job: Job, reply: Reply) -> Response:
     """A settled reply as it goes to the client."""
-    assert job.tab.receipt is not None
-    marks = stamps(job.tab.call, job.tab.receipt.cost)
-    body = reply.body if reply.ok else conceal_key(job.target, reply.body)
-    return Response(reply.status, (*returned_headers(reply.headers), NO_STORE, *marks), body)
+    marks = stamps(job.visit, job.tab.receipt)
+    return Response(reply.status, (*returned_headers(reply.headers), NO_STORE, *marks), reply.body)
 
 
 def _is_object(body: bytes) -> bool:
@@ -108,7 +125,7 @@ def _is_object(body: bytes) -> bool:
 
 
 class StreamPass:
-    """One streamed answer passing through. `open` returns when the provider's response head is there."""
+    """One streamed answer passing through. `open` returns when its first bytes are there."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -132,9 +149,9 @@ class StreamPass:
     async def _run(self) -> AsyncGenerator[bytes, None]:
         """First an empty piece, once it is known what the answer will be; then the pieces."""
         job, tab = self._job, self._job.tab
-        with tab.settled_by(job.meter), naming(job.target):
+        with accounted(job.visit, tab), naming(job.target):
             call = outgoing(job)
-            tab.called = True
+            leave(job)
             async with job.parts.http.stream(job.target.origin, call.send, call.headers) as reply:
                 if not reply.ok or not _is_event_stream(reply):
                     self._whole = await reply.read(LARGEST_ANSWER)
@@ -142,15 +159,26 @@ class StreamPass:
                     yield b""
                     return
                 tab.status, tab.upstream_id, tab.response = reply.status, upstream_id(reply.headers), self._tap.response
-                self._headers = (*returned_headers(reply.headers), NO_STORE, UNBUFFERED, *stamps(tab.call))
-                yield b""
-                try:
-                    async with aclosing(self._pieces(reply, call.usage_added)) as pieces:
+                self._headers = (*returned_headers(reply.headers), NO_STORE, UNBUFFERED, *stamps(job.visit))
+                async with aclosing(self._pieces(reply, call.usage_added)) as pieces:
+                    first = await self._opening(pieces)
+                    yield b""
+                    try:
+                        yield first
                         async for piece in pieces:
                             yield piece
-                except HeadgateError as error:
-                    tab.error = error
-                    yield self._relay.gap + last_words(job, error)
+                    except HeadgateError as error:
+                        tab.error = error
+                        yield self._relay.gap + last_words(job, error)
+
+    async def _opening(self, pieces: AsyncGenerator[bytes, None]) -> bytes:
+        """The first piece for the client. Raises what the provider reports before it: then another may still be asked."""
+        async for piece in pieces:
+            if self._tap.error is not None:
+                raise self._tap.error.error
+            if piece:
+                return piece
+        return b""
 
     async def _pieces(self, reply: StreamReply, usage_added: bool) -> AsyncGenerator[bytes, None]:
         self._relay = relay = EventRelay(is_usage_only if usage_added else None)
@@ -172,7 +200,7 @@ class StreamPass:
         """
         tab = self._job.tab
         if tab.first_byte is None:
-            tab.first_byte = asyncio.get_running_loop().time() - tab.call.clock
+            tab.first_byte = asyncio.get_running_loop().time() - self._job.visit.began
         failed = None if self._deaf else listen(self._tap, data)
         if failed is not None:
             self._lost, self._deaf = True, isinstance(failed, TooLarge)

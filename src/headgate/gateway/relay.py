@@ -27,6 +27,11 @@ class EventRelay:
         """What must come before an event of our own: nothing, or the end of the event that was not waited for."""
         return b"\n\n" if self._torn else b""
 
+    @property
+    def pending(self) -> bool:
+        """Half an event is held."""
+        return bool(self._held)
+
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes."""
         held = self._held + data

@@ -6,22 +6,33 @@ import re
 from collections.abc import Iterable
 
 from headgate.dialects.base import Note
-from headgate.domain.cost import Cost, usd_text
-from headgate.serving.metering import Call
+from headgate.domain.cost import usd_text
+from headgate.gateway.errand import Visit
+from headgate.ledger import Receipt
 from headgate.wire.http import Headers
 
 _UNPRINTABLE = re.compile(r"[^\x21-\x2b\x2d-\x7e]")
 LONGEST = 4096
 
 
-def stamps(call: Call, cost: Cost | None = None) -> Headers:
-    """Request id and provider, what was lost in translation, and for a whole answer its cost in dollars ("unpriced" when unknown)."""
-    headers = [("x-headgate-request-id", call.id), ("x-headgate-provider", call.target.provider.name)]
-    if call.notes:
-        headers.append(("x-headgate-fidelity", fidelity(call.notes)))
-    if cost is not None:
-        headers.append(("x-headgate-cost", "unpriced" if cost.nanos is None else usd_text(cost.nanos)))
+def stamps(visit: Visit, receipt: Receipt | None = None) -> Headers:
+    """Request id, provider and number of attempts, what was lost in translation, and for a settled answer its cost in dollars."""
+    errand, notes = visit.errand, visit.call.notes
+    headers = [
+        ("x-headgate-request-id", errand.id),
+        ("x-headgate-provider", visit.target.provider.name),
+        ("x-headgate-attempts", str(len(errand.tried))),
+    ]
+    if notes:
+        headers.append(("x-headgate-fidelity", fidelity(notes)))
+    if receipt is not None:
+        headers.append(("x-headgate-cost", cost_text(receipt.cost_nanos)))
     return tuple(headers)
+
+
+def cost_text(nanos: int | None) -> str:
+    """Dollars as a decimal, "unpriced" when unknown."""
+    return "unpriced" if nanos is None else usd_text(nanos)
 
 
 def fidelity(notes: Iterable[Note]) -> str:

@@ -10,14 +10,16 @@ import msgspec
 from headgate.client import ChatClient
 from headgate.client.chat import StreamSession, prepare
 from headgate.dialects.anthropic_messages import BETAS
-from headgate.dialects.base import StreamContext
+from headgate.dialects.base import Note, StreamContext
 from headgate.domain.request import Request as Conversation
 from headgate.domain.response import Response as Completion
 from headgate.errors import HeadgateError, WireError
+from headgate.gateway.account import accounted
 from headgate.gateway.array_stream import as_array
 from headgate.gateway.asking import Job, check_choices, check_strict
+from headgate.gateway.capped import note
 from headgate.gateway.last_words import farewell, last_words
-from headgate.gateway.passthrough import UNBUFFERED
+from headgate.gateway.passthrough import UNBUFFERED, leave
 from headgate.gateway.stamps import stamps
 from headgate.serving.envelopes import Refused
 from headgate.serving.response import JSON, NO_STORE, Answer, Response, Stream
@@ -39,8 +41,15 @@ def understand(job: Job) -> Conversation:
     except WireError as error:
         raise Refused(400, error.message, code="invalid_request", param=error.param) from error
     check_choices(job, conversation.n)
+    if job.most is not None:
+        conversation = msgspec.structs.replace(conversation, max_tokens=job.most)
     betas = job.request.values("anthropic-beta") if job.dialect.name == "anthropic_messages" else ()
     return _with_betas(conversation, betas) if betas else conversation
+
+
+def noted(job: Job, notes: tuple[Note, ...]) -> tuple[Note, ...]:
+    """What was lost on the way, a lowered maximum of output included."""
+    return notes if job.most is None else (note(job.most), *notes)
 
 
 def _with_betas(conversation: Conversation, values: Sequence[str]) -> Conversation:
@@ -51,35 +60,34 @@ def _with_betas(conversation: Conversation, values: Sequence[str]) -> Conversati
 
 async def _whole(job: Job) -> Response:
     tab = job.tab
-    with tab.settled_by(job.meter):
+    with accounted(job.visit, tab):
         conversation = understand(job)
         ready = prepare(job.target, msgspec.structs.replace(conversation, stream=None, stream_usage=None))
-        tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
-        check_strict(job.request, ready.rendered.notes)
-        tab.called = True
-        exchange = await ChatClient(job.parts.http).complete_prepared(job.target, ready, request_id=tab.call.id)
+        tab.describe(request_bytes=len(ready.body), notes=noted(job, ready.rendered.notes))
+        check_strict(job.request, tab.call.notes)
+        leave(job)
+        exchange = await ChatClient(job.parts.http).complete_prepared(job.target, ready, request_id=job.visit.errand.id)
         tab.answered(exchange.response, exchange.upstream_id)
-        tab.describe(request_bytes=len(ready.body), notes=exchange.notes)
+        tab.describe(request_bytes=len(ready.body), notes=noted(job, exchange.notes))
         body = job.dialect.render_response(_dated(job, exchange.response))
-    assert tab.receipt is not None
-    return Response(200, (JSON, NO_STORE, *_own_id(job), *stamps(tab.call, tab.receipt.cost)), body)
+    return Response(200, (JSON, NO_STORE, *_own_id(job), *stamps(job.visit, tab.receipt)), body)
 
 
 def _dated(job: Job, completion: Completion) -> Completion:
     """The answer with an id, a model and a time, which some wires do not have and others must."""
-    created = completion.created if completion.created is not None else int(job.tab.call.at)
+    created = completion.created if completion.created is not None else int(job.visit.errand.at)
     return msgspec.structs.replace(
-        completion, created=created, id=completion.id or job.tab.call.id, model=completion.model or job.target.model
+        completion, created=created, id=completion.id or job.visit.errand.id, model=completion.model or job.target.model
     )
 
 
 def _own_id(job: Job) -> Headers:
     """Our request id under the name the surface's clients look for."""
-    return ((_ID_HEADERS.get(job.surface.name, "x-request-id"), job.tab.call.id),)
+    return ((_ID_HEADERS.get(job.surface.name, "x-request-id"), job.visit.errand.id),)
 
 
 class StreamTranslation:
-    """One streamed answer on its way through both dialects. `open` returns when the provider's response head is there."""
+    """One streamed answer on its way through both dialects. `open` returns when its first bytes are there."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -89,7 +97,7 @@ class StreamTranslation:
         job = self._job
         chunks = self._run()
         await anext(chunks)
-        headers = (NO_STORE, UNBUFFERED, *_own_id(job), *stamps(job.tab.call))
+        headers = (NO_STORE, UNBUFFERED, *_own_id(job), *stamps(job.visit))
         kind = ("content-type", job.dialect.stream_type)
         stream = Stream(200, (kind, *headers), chunks, keep_alive=PING, farewell=farewell(job))
         return await as_array(stream) if job.ask.array else stream
@@ -97,26 +105,38 @@ class StreamTranslation:
     async def _run(self) -> AsyncGenerator[bytes, None]:
         """First an empty piece, once the provider has begun to answer; then the pieces."""
         job, tab = self._job, self._job.tab
-        with tab.settled_by(job.meter):
+        with accounted(job.visit, tab):
             conversation = understand(job)
-            session = ChatClient(job.parts.http).stream(job.target, conversation, request_id=tab.call.id)
-            tab.describe(request_bytes=session.request_bytes, notes=session.notes)
-            check_strict(job.request, session.notes)
-            tab.called = True
+            session = ChatClient(job.parts.http).stream(job.target, conversation, request_id=job.visit.errand.id)
+            tab.describe(request_bytes=session.request_bytes, notes=noted(job, session.notes))
+            check_strict(job.request, tab.call.notes)
+            leave(job)
             async with session:
                 tab.status, tab.upstream_id, tab.response = 200, session.upstream_id, session.fold.response
-                yield b""
-                try:
-                    async with aclosing(self._pieces(session, bool(conversation.stream_usage))) as pieces:
+                async with aclosing(self._pieces(session, bool(conversation.stream_usage))) as pieces:
+                    first = await self._opening(session, pieces)
+                    yield b""
+                    try:
+                        yield first
                         async for piece in pieces:
                             yield piece
-                except HeadgateError as error:
-                    tab.error = error
-                    yield last_words(job, error)
+                    except HeadgateError as error:
+                        tab.error = error
+                        yield last_words(job, error)
+
+    async def _opening(self, session: StreamSession, pieces: AsyncGenerator[bytes, None]) -> bytes:
+        """The first piece for the client. Raises what the provider reports before it: then another may still be asked."""
+        async for piece in pieces:
+            if session.fold.error is not None:
+                raise session.fold.error.error
+            if piece:
+                return piece
+        return b""
 
     async def _pieces(self, session: StreamSession, include_usage: bool) -> AsyncGenerator[bytes, None]:
         tab = self._job.tab
-        context = StreamContext(self._job.target.model, tab.call.id, int(tab.call.at), include_usage)
+        errand = self._job.visit.errand
+        context = StreamContext(self._job.target.model, errand.id, int(errand.at), include_usage)
         encoder = self._job.dialect.stream_encoder(context)
         async with aclosing(aiter(session)) as events:
             async for event in events:

@@ -14,6 +14,7 @@ from headgate.serving.limits import ServerLimits
 from headgate.serving.pulse import Pulse
 from headgate.serving.request import Request
 from headgate.serving.response import Answer, Stream
+from headgate.serving.turn import Answerer
 from headgate.wire.http import Headers
 
 _LOG = logging.getLogger("headgate.server")
@@ -61,8 +62,17 @@ class Line(Protocol):
 class Exchange:
     """One request and its answer. As soon as the client is gone, the task that serves it is cancelled. Implements `BodyReader`."""
 
-    def __init__(self, app: App, limits: ServerLimits, line: Line, loop: asyncio.AbstractEventLoop, received: bytes = b"") -> None:
+    def __init__(
+        self,
+        app: App,
+        limits: ServerLimits,
+        line: Line,
+        loop: asyncio.AbstractEventLoop,
+        received: bytes = b"",
+        answerer: Answerer | None = None,
+    ) -> None:
         self._app = app
+        self._answerer: Answerer = answerer or app
         self._limits = limits
         self._line = line
         self._loop = loop
@@ -153,7 +163,7 @@ class Exchange:
         """Serve the request and return when the answer is sent or the client is gone."""
         with _Reported():
             try:
-                await self._answer(await self._app(request))
+                await self._answer(await self._answerer(request))
             except asyncio.CancelledError:
                 if not self._gone.is_set():
                     await self._fail(request, stopping())

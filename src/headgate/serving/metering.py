@@ -75,7 +75,7 @@ def charged_usage(call: Call, outcome: Outcome) -> Usage:
     that has text, is estimated as well: nothing is free because it was counted wrong.
     """
     response = outcome.response
-    if _unbilled(outcome):
+    if unbilled(outcome):
         return Usage()
     seen = response.usage if response.usage is not None and _credible(response.usage) else None
     if seen is not None and outcome.whole and seen.input_total and seen.output_total:
@@ -103,7 +103,7 @@ def _guessed(call: Call, outcome: Outcome) -> Usage:
     return msgspec.structs.replace(guess, output_text=guess.output_text + (unheard if most is None else min(unheard, most)))
 
 
-def _unbilled(outcome: Outcome) -> bool:
+def unbilled(outcome: Outcome) -> bool:
     """Whether nothing was carried out: the call never left, or brought nothing but an error status, not even a count."""
     if not outcome.called:
         return True
@@ -120,7 +120,7 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
     record = None if target.card is None else target.card.price_on(day_of(call.at))
     if not lists_price(response.service_tier):
         record = None
-    cost = Cost(0) if _unbilled(outcome) else price(record, usage)
+    cost = Cost(0) if unbilled(outcome) else price(record, usage)
     kind = error_kind(outcome.error)
     attempt = Attempt(
         provider=target.provider.name,
@@ -141,10 +141,10 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
         model=target.model,
         model_answered=response.model or None,
         dialect_in=call.dialect_in,
-        dialect_out=_wire(call),
+        dialect_out=wire_of(call),
         operation=call.operation,
         stream=call.stream,
-        status=_status(outcome),
+        status=status_of(outcome),
         finish=None if response.finish is None else response.finish.value,
         error=kind,
         attempts=(attempt,) if outcome.called else (),
@@ -160,7 +160,7 @@ def make_receipt(call: Call, outcome: Outcome) -> Receipt:
     )
 
 
-def _wire(call: Call) -> str:
+def wire_of(call: Call) -> str:
     """The name of the wire the target is asked in."""
     embed = call.target.provider.embed
     return embed.name if call.operation == "embed" and embed is not None else call.target.chat.name
@@ -171,7 +171,7 @@ def lists_price(tier: str | None) -> bool:
     return tier is None or tier.lower() in _LIST_TIERS
 
 
-def _status(outcome: Outcome) -> Status:
+def status_of(outcome: Outcome) -> Status:
     if outcome.cancelled:
         return "cancelled"
     return "ok" if outcome.error is None else "error"

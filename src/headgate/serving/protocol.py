@@ -19,7 +19,7 @@ from headgate.serving.exchange import BODILESS, Exchange
 from headgate.serving.fields import plain_fields
 from headgate.serving.house import FastEndpoint, House
 from headgate.serving.request import Request
-from headgate.serving.turn import Turn
+from headgate.serving.turn import Answerer, Turn
 from headgate.wire.http import Headers
 
 _UPGRADE_HEADERS = frozenset({b"upgrade", b"http2-settings"})
@@ -281,11 +281,11 @@ class ClientConnection(asyncio.Protocol):
         self._house.tasks.add(task)
         task.add_done_callback(self._house.tasks.discard)
 
-    def hand_over(self, turn: Turn) -> None:
+    def hand_over(self, turn: Turn, answerer: Answerer | None) -> None:
         """See `turn.Line`."""
         if self._current is not turn:
             return
-        exchange = Exchange(self._house.app, self._limits, self, self._loop, turn.body)
+        exchange = Exchange(self._house.app, self._limits, self, self._loop, turn.body, answerer)
         exchange.finish()
         headers = tuple((name, value.decode("latin-1")) for name, value in turn.fields.items())
         path, _, query = turn.target.partition(b"?")

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
+
+from headgate.serving.request import Request
+from headgate.serving.response import Answer
+
+Answerer: TypeAlias = Callable[[Request], Awaitable[Answer]]
 
 
 class Line(Protocol):
@@ -21,8 +26,8 @@ class Line(Protocol):
         """The answer is complete."""
         ...
 
-    def hand_over(self, turn: Turn) -> None:
-        """The app is to answer instead. Nothing has been written."""
+    def hand_over(self, turn: Turn, answerer: Answerer | None) -> None:
+        """The app, or `answerer`, is to answer instead. Nothing has been written."""
         ...
 
     def abandon(self, turn: Turn) -> None:
@@ -85,11 +90,11 @@ class Turn:
                 self.line.put(b"0\r\n\r\n")
             self.line.turned(self)
 
-    def hand_over(self) -> None:
-        """Let the app answer. Only before anything was written."""
+    def hand_over(self, answerer: Answerer | None = None) -> None:
+        """Let the app answer, or `answerer` in its place. Only before anything was written."""
         if not self.over:
             self.over = True
-            self.line.hand_over(self)
+            self.line.hand_over(self, answerer)
 
     def lose(self) -> None:
         """The client is gone."""

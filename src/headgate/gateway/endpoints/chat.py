@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from headgate.client import Target
-from headgate.errors import HeadgateError
 from headgate.gateway.asking import Ask, Job, read_ask
+from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.execute import Execution
+from headgate.gateway.labels import labels_of
+from headgate.gateway.outline import outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import pass_through
-from headgate.gateway.stamps import stamps
 from headgate.gateway.translated import translate
-from headgate.serving.envelopes import Surface, error_response
-from headgate.serving.metering import Meter, Tab
+from headgate.gateway.wishes import prefix_key, wish_of
+from headgate.serving.envelopes import Surface
+from headgate.serving.metering import Tab
 from headgate.serving.request import Request
 from headgate.serving.response import Answer
 
@@ -23,26 +28,54 @@ class Chat:
     `read` opens a request: `read_ask` where the body names the model, `read_ask_in_path` where the path does.
     """
 
-    def __init__(self, parts: GatewayParts, meter: Meter, surface: Surface, read: Callable[[bytes, Request], Ask] = read_ask) -> None:
+    def __init__(self, parts: GatewayParts, surface: Surface, read: Callable[[bytes, Request], Ask] = read_ask) -> None:
         self._read = read
         self._parts = parts
-        self._meter = meter
         self._surface = surface
 
     async def __call__(self, request: Request) -> Answer:
-        """Answer a chat request, whole or as a stream. Raises `Refused`, `ConfigError`, `StoreError` before a target is known."""
-        body = await request.body()
-        await self._meter.ready()
-        ask = self._read(body, request)
-        target = await self._parts.resolve(ask.model).ready()
-        job = self._job(request, ask, target)
-        try:
-            return await (pass_through(job) if job.same_dialect and not ask.array else translate(job))
-        except HeadgateError as error:
-            return error_response(error, self._surface, job.tab.call.id, stamps(job.tab.call))
+        """Answer a chat request, whole or as a stream. Raises `Refused`, `ConfigError`, `StoreError` before anybody was asked."""
+        ask = self._read(await request.body(), request)
+        errand = self._errand(request, ask)
+        return await self.execution(errand, request, ask).run()
 
-    def _job(self, request: Request, ask: Ask, target: Target) -> Job:
+    def _errand(self, request: Request, ask: Ask) -> Errand:
         assert self._surface.dialect is not None
-        target = target.on(self._surface.dialect.name)
-        call = self._meter.call("gateway", target, dialect_in=self._surface.dialect.name, stream=ask.stream)
-        return Job(self._parts, self._meter, self._surface, self._surface.dialect, request, ask, target, Tab(call))
+        parts, principal = self._parts, request.principal
+        parts.spending.check()
+        loop = asyncio.get_running_loop()
+        seen = outline(self._surface.dialect.name, ask.body, ask.model, ask.stream)
+        labels = labels_of(request, seen.session)
+        wish = wish_of(
+            seen,
+            principal,
+            size=len(ask.body),
+            directions=ask.directions,
+            session=labels.session,
+            prefix=prefix_key(ask.body),
+        )
+        plan = parts.router.plan(wish, loop.time())
+        return Errand(
+            parts,
+            principal,
+            seen,
+            plan,
+            route=request.route,
+            dialect_in=self._surface.dialect.name,
+            clock=loop.time(),
+            labels=labels,
+        )
+
+    def execution(self, errand: Errand, request: Request, ask: Ask) -> Execution:
+        """The attempts of an errand of this endpoint."""
+        perform = partial(self._perform, request, ask)
+        return Execution(errand, len(ask.body), self._surface, perform, self._on)
+
+    def _on(self, target: Target) -> Target:
+        assert self._surface.dialect is not None
+        return target.on(self._surface.dialect.name)
+
+    async def _perform(self, request: Request, ask: Ask, visit: Visit, most: int | None) -> Answer:
+        assert self._surface.dialect is not None
+        job = Job(self._parts, self._surface, self._surface.dialect, request, ask, visit, Tab(visit.call), most)
+        return await (pass_through(job) if job.same_dialect and not ask.array else translate(job))

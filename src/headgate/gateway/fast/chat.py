@@ -1,0 +1,210 @@
+"""The fast endpoint of a chat surface: admits, plans, reserves, and sends, all within one callback.
+
+What it does is what `endpoints.chat` does, in the same order; where anything is out of the ordinary it leaves the request to that, before
+anything was taken or sent, or hands over the errand once its first visit has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from headgate.errors import HeadgateError
+from headgate.gateway.account import accounted
+from headgate.gateway.asking import Ask, Job, read_ask
+from headgate.gateway.endpoints.chat import Chat
+from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
+from headgate.gateway.fast.relay import Relay, StreamRelay, WholeRelay
+from headgate.gateway.labels import UNLABELLED
+from headgate.gateway.last_words import words_of
+from headgate.gateway.outline import READERS, Outline
+from headgate.gateway.parts import GatewayParts
+from headgate.gateway.passthrough import overhear, returned
+from headgate.gateway.wishes import wish_of
+from headgate.ledger.intent import Intent
+from headgate.ledger.limits import Full
+from headgate.ledger.principal import Principal
+from headgate.ledger.spending import Hold
+from headgate.router import Deployment
+from headgate.serving.auth import plain_key
+from headgate.serving.envelopes import Surface
+from headgate.serving.metering import Outcome, Tab
+from headgate.serving.request import Request
+from headgate.serving.response import Answer
+from headgate.serving.turn import Turn
+from headgate.wire.http import Reply
+
+SCOPE = "completions:read"
+_ADVISORY = frozenset({"x-headgate-session", "x-headgate-run", "x-headgate-agent"})
+REMEMBERED = 1024
+
+
+class FastChat:
+    """One surface at one request target. `find` says whose a key is, from memory; `path` is the route's, `query` what the provider sees."""
+
+    def __init__(
+        self, parts: GatewayParts, surface: Surface, chat: Chat, find: Callable[[bytes], Principal | None], path: str, query: str = ""
+    ) -> None:
+        assert surface.dialect is not None
+        self._parts = parts
+        self._surface = surface
+        self._dialect = surface.dialect
+        self._chat = chat
+        self._find = find
+        self._path = path
+        self._query = query
+        self._outline = READERS[surface.dialect.name]
+        self._prepared: dict[str, tuple[Deployment, Prepared | None]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def admit(self, fields: dict[str, bytes]) -> object | None:
+        """See `FastEndpoint`."""
+        key = plain_key(fields)
+        principal = None if key is None else self._find(key)
+        if principal is None or SCOPE not in principal.scopes or principal.recording != "off" or not _ADVISORY.isdisjoint(fields):
+            return None
+        return principal
+
+    def serve(self, turn: Turn) -> bool:
+        """See `FastEndpoint`."""
+        try:
+            seen = self._outline(turn.body)
+            principal = turn.token
+            assert isinstance(principal, Principal)
+            if not _ordinary(seen, principal) or not self._parts.spending.ready:
+                return False
+            return self._begin(turn, seen, principal)
+        except (HeadgateError, Unprepared, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+
+    def _begin(self, turn: Turn, seen: Outline, principal: Principal) -> bool:
+        parts, now = self._parts, self._loop.time()
+        plan = parts.router.plan(wish_of(seen, principal, size=len(turn.body)), now)
+        if not plan.order or plan.hedge is not None or plan.sticky is not None:
+            return False
+        deployment = plan.order[0].deployment
+        prepared = self._prepare(deployment)
+        if prepared is None:
+            return False
+        body = prepared.body(turn.body, seen)
+        errand = Errand(parts, principal, seen, plan, route=self._path, dialect_in=self._dialect.name, clock=now, labels=UNLABELLED)
+        visit = self._visit(errand, prepared, len(turn.body), now)
+        if visit is None:
+            return False
+        self._send(turn, prepared, visit, body, now)
+        return True
+
+    def _prepare(self, deployment: Deployment) -> Prepared | None:
+        known = self._prepared.get(deployment.id)
+        if known is not None and known[0] is deployment:
+            return known[1]
+        if len(self._prepared) >= REMEMBERED:
+            self._prepared.clear()
+        found = prepare(deployment, self._parts.target(deployment), self._dialect.name, self._query, self._parts.http)
+        self._prepared[deployment.id] = deployment, found
+        return found
+
+    def _visit(self, errand: Errand, prepared: Prepared, size: int, now: float) -> Visit | None:
+        """The visit with everything taken that it needs; None, with nothing taken, when anything would have to be waited for."""
+        parts, seen = self._parts, errand.outline
+        hold = self._reserve(errand, prepared, size)
+        if hold is None:
+            return None
+        tokens = size >> 2, (seen.max_output or 0) * seen.choices
+        permit = parts.limiter.admit(errand.principal.subjects, 1, *tokens, now)
+        if isinstance(permit, Full):
+            parts.spending.refund(hold)
+            return None
+        place = parts.limiter.admit(prepared.subjects, 1, *tokens, now)
+        flight = None if isinstance(place, Full) else parts.router.begin(prepared.deployment, now)
+        if flight is None or isinstance(place, Full):
+            for taken in (permit, place):
+                if not isinstance(taken, Full):
+                    taken.settle(0, 0)
+                    taken.release()
+            parts.spending.refund(hold)
+            return None
+        errand.permit = permit
+        return Visit(errand, prepared.deployment, prepared.target, flight, hold, place, now)
+
+    def _reserve(self, errand: Errand, prepared: Prepared, size: int) -> Hold | None:
+        principal, deployment = errand.principal, prepared.deployment
+        intent = Intent(
+            id=errand.id,
+            at=errand.at,
+            principal=principal,
+            provider=deployment.provider,
+            model=deployment.model,
+            account=prepared.target.credential.account,
+            bound=prepared.bound(errand.at, size, errand.outline),
+            request_bytes=size,
+        )
+        found = self._parts.spending.reserve_now(intent)
+        return found if isinstance(found, Hold) else None
+
+    def _send(self, turn: Turn, prepared: Prepared, visit: Visit, body: bytes, now: float) -> None:
+        http, errand = self._parts.http, visit.errand
+        relay: Relay
+        if errand.stream:
+            words = words_of(self._surface, self._dialect, prepared.target.model, errand.id, int(errand.at))
+            relay = StreamRelay(prepared, visit, turn, http, self._failed, now, words, prepared.adds_usage(errand.outline))
+        else:
+            relay = WholeRelay(prepared, visit, turn, http, self._failed, now)
+        head = prepared.head(turn.fields, errand.id, len(body))
+        visit.request_bytes(len(body))
+        relay.called = True
+        visit.leaves()
+        if not http.launch(prepared.route, head, body, relay):
+            relay.called = False
+            task = self._loop.create_task(self._launch(prepared, head, body, relay))
+            self._parts.keep(task)
+
+    async def _launch(self, prepared: Prepared, head: bytes, body: bytes, relay: Relay) -> None:
+        """Send once there is a connection."""
+        try:
+            relay.called = True
+            await self._parts.http.launch_later(prepared.route, head, body, relay)
+        except HeadgateError as error:
+            if not relay.over:
+                relay.settle(error)
+
+    def _failed(self, relay: Relay, error: HeadgateError | None) -> None:
+        """The first visit has failed, or its answer has to be looked at more closely: the errand goes on in a task."""
+        relay.turn.hand_over(partial(self._continue, relay, error))
+
+    async def _continue(self, relay: Relay, error: HeadgateError | None, request: Request) -> Answer:
+        visit = relay.visit
+        request = msgspec.structs.replace(request, principal=visit.errand.principal, route=self._path)
+        ask = read_ask(relay.turn.body, request)
+        execution = self._chat.execution(visit.errand, request, ask)
+        if error is not None and relay.stale:
+            return await execution.repeat(visit)
+        try:
+            if error is not None:
+                raise error
+            return self._looked_at(relay, request, ask)
+        except HeadgateError as failed:
+            if not visit.ended:
+                visit.over(Outcome(error=failed, called=relay.called, status=relay.status or None), self._loop.time())
+            return await execution.resume(visit, failed)
+
+    def _looked_at(self, relay: Relay, request: Request, ask: Ask) -> Answer:
+        """What the provider answered, read whole. Raises what it was refused with."""
+        visit = relay.visit
+        job = Job(self._parts, self._surface, self._dialect, request, ask, visit, Tab(visit.call))
+        job.tab.called = True
+        reply = Reply(relay.status, relay.headers, relay.take())
+        with accounted(visit, job.tab):
+            overhear(job, reply)
+        return returned(job, reply)
+
+
+def _ordinary(seen: Outline, principal: Principal) -> bool:
+    """Whether nothing about a request has to be looked at more closely."""
+    if not seen.model or seen.directed or seen.media or seen.unbounded or seen.choices > 1:
+        return False
+    return seen.max_output is not None or principal.max_output is None

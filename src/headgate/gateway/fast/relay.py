@@ -1,0 +1,334 @@
+"""An answer on its way back: told by the upstream connection, handed to the client's, in the same callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headgate.client.chat import listen
+from headgate.client.target import upstream_id
+from headgate.dialects.base import StreamTap
+from headgate.dialects.tap import tap_of
+from headgate.domain.response import Response as Answered
+from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, WireError
+from headgate.gateway.errand import Visit
+from headgate.gateway.fast.prepared import Prepared
+from headgate.gateway.last_words import LastWords
+from headgate.gateway.relay import EventRelay, is_usage_only
+from headgate.gateway.stamps import cost_text
+from headgate.gateway.upstream import returned_headers
+from headgate.serving.exchange import stopping
+from headgate.serving.metering import Outcome
+from headgate.serving.turn import Turn
+from headgate.transport.http1 import HttpClient
+from headgate.transport.told import Told
+
+LARGEST_ERROR = 1 << 20
+_OK = b"HTTP/1.1 200 OK\r\n"
+Fail = Callable[["Relay", HeadgateError | None], None]
+"""The visit of a relay has failed before anything reached the client: with an error of the network, or (None) with what the provider answered."""
+
+
+class Relay(Told):
+    """What both kinds of answer have in common. `fail` is called at most once, and only while nothing has been written to the client."""
+
+    __slots__ = ("called", "fail", "first", "http", "prepared", "turn", "visit")
+
+    def __init__(
+        self, prepared: Prepared, visit: Visit, turn: Turn, http: HttpClient, fail: Fail, *, whole: bool, due: float, patience: float
+    ) -> None:
+        super().__init__("POST", prepared.route.place.url, http.settings.max_body, whole=whole, due=due, patience=patience)
+        self.prepared = prepared
+        self.visit = visit
+        self.turn = turn
+        self.http = http
+        self.fail = fail
+        self.called = False
+        self.first: float | None = None
+        turn.gone = self.client_gone
+
+    @property
+    def stale(self) -> bool:
+        """The connection had been closed before the request came: the provider has not heard of it."""
+        return self.lost_unanswered and self.reused and self.turn.loop.time() - self.visit.began <= self.http.settings.stale_window
+
+    def client_gone(self) -> None:
+        """The client left: the provider is left too, and what was used is settled."""
+        self.http.forget(self)
+        self.quit()
+        self.settle_visit(cancelled=True)
+
+    def answered(self) -> Answered:
+        """What came of the answer."""
+        return Answered()
+
+    def settle_visit(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> None:
+        """The visit was the last one of its errand."""
+        now = self.turn.loop.time()
+        visit = self.visit
+        visit.over(
+            Outcome(
+                response=self.answered(),
+                whole=whole,
+                error=error,
+                cancelled=cancelled,
+                called=self.called,
+                unheard=unheard,
+                status=self.status or None,
+                upstream_id=upstream_id(self.headers),
+                first_byte=self.first,
+                finished=now,
+            ),
+            now,
+        )
+        visit.errand.settle(visit, now)
+
+    def marks(self) -> bytes:
+        """The header lines of an answer: the provider's that pass, and ours."""
+        errand = self.visit.errand
+        passed = "".join([f"{name}: {value}\r\n" for name, value in returned_headers(self.headers)])
+        return (
+            f"{passed}cache-control: no-store\r\nx-headgate-request-id: {errand.id}\r\n"
+            f"x-headgate-provider: {self.visit.deployment.provider}\r\nx-headgate-attempts: {len(errand.tried)}\r\n"
+        ).encode("latin-1")
+
+
+class WholeRelay(Relay):
+    """A whole answer."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, prepared: Prepared, visit: Visit, turn: Turn, http: HttpClient, fail: Fail, now: float) -> None:
+        total = http.settings.total_timeout if prepared.deployment.timeout is None else prepared.deployment.timeout
+        super().__init__(prepared, visit, turn, http, fail, whole=True, due=now + total, patience=total)
+        self._response = Answered()
+
+    def answered(self) -> Answered:
+        """See `Relay`."""
+        return self._response
+
+    def tell(self) -> None:
+        """See `Told`: the answer is complete, or there is none."""
+        if not self.over or self.turn.over:
+            return
+        self.http.forget(self)
+        if self.error is not None or self.status != 200:
+            self.fail(self, self.error)
+            return
+        body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+        found = self.prepared.dialect.skim(body)
+        if found is None:
+            self.fail(self, None)
+            return
+        self._response = found
+        self.settle_visit(whole=True)
+        receipt = self.visit.errand.receipt
+        cost = "" if receipt is None else f"x-headgate-cost: {cost_text(receipt.cost_nanos)}\r\n"
+        self.turn.whole(b"%b%b%b" % (_OK, self.marks(), cost.encode()), body)
+
+
+class StreamRelay(Relay):
+    """A streamed answer. The client's head is written with the first bytes of the body: until then another may be asked."""
+
+    __slots__ = ("_collects", "_deaf", "_done", "_events", "_lost", "_stalled", "_strips", "_tap", "_unheard", "begun", "total", "words")
+
+    def __init__(
+        self, prepared: Prepared, visit: Visit, turn: Turn, http: HttpClient, fail: Fail, now: float, words: LastWords, strips: bool
+    ) -> None:
+        settings = http.settings
+        super().__init__(
+            prepared, visit, turn, http, fail, whole=False, due=now + settings.first_byte_timeout, patience=settings.first_byte_timeout
+        )
+        self.total = now + settings.stream_timeout
+        self.words = words
+        self.begun = False
+        self._strips = strips
+        self._events = EventRelay(is_usage_only if strips else None)
+        self._tap: StreamTap = tap_of(prepared.dialect)
+        self._deaf = self._lost = self._done = self._stalled = self._collects = False
+        self._unheard = 0
+        turn.eased = self.eased
+        turn.stopping = self.stop
+
+    def answered(self) -> Answered:
+        """See `Relay`."""
+        return self._tap.response()
+
+    def tell(self) -> None:
+        """See `Told`."""
+        if self._done or self.turn.over:
+            self.parts.clear()
+            self.buffered = 0
+            return
+        if self._collects:
+            self._collected()
+            return
+        if self.parts and not self._stalled:
+            self._pass()
+        elif self.status and self.first is None:
+            self._headed()
+        if self._collects:
+            self._collected()
+        elif self.over and not self._done and not (self._stalled and self.parts):
+            self._end()
+
+    def eased(self) -> None:
+        """The client takes more."""
+        self._stalled = False
+        self.tell()
+        if self.connection is not None and self.connection.exchange is self and not self._stalled:
+            self.connection.resume_reading()
+
+    def stop(self) -> None:
+        """The server ends: last words."""
+        self._break(stopping())
+
+    def _headed(self) -> None:
+        """The head is here, the body is not."""
+        settings = self.http.settings
+        self.awaited, self.patience = "first byte of the body", settings.first_event_timeout
+        self.due = min(self.total, self.turn.loop.time() + settings.first_event_timeout)
+
+    def _pass(self) -> None:
+        now = self.turn.loop.time()
+        settings = self.http.settings
+        if self.first is None:
+            self.first = now - self.visit.began
+            self.visit.flight.first_byte(now)
+            self.awaited, self.patience = "byte of the body", settings.idle_timeout
+        self.due = min(self.total, now + settings.idle_timeout)
+        if self.status != 200 or not _is_events(self.headers):
+            self._collect()
+            return
+        data = self.take()
+        over = self._hear(data)
+        if not self.begun and (self._tap.error is not None or self._done):
+            self._fail_unbegun()
+            return
+        self._forward(data)
+        if over:
+            self._complete()
+
+    def _forward(self, data: bytes) -> None:
+        events = self._events
+        if events.pending or data[-2:] != b"\n\n" or (self._strips and b"[]" in data):
+            data = events.feed(data)
+            if not data:
+                return
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        turn = self.turn
+        if not self.begun:
+            self.begun = True
+            self.visit.errand.content = True
+            turn.begin(b"%b%bx-accel-buffering: no\r\n" % (_OK, self.marks()))
+        turn.piece(data)
+        if not turn.line.writable:
+            self._stalled = True
+            self.due = self.total
+
+    def _hear(self, data: bytes) -> bool:
+        """Overhear a read, and tell whether the terminator was in it."""
+        tap = self._tap
+        if self._deaf:
+            self._unheard += len(data)
+            return False
+        failed = listen(tap, data)
+        if failed is not None:
+            self._lost, self._deaf = True, isinstance(failed, TooLarge)
+            self._unheard += len(data)
+        return tap.complete and not self._deaf
+
+    def _complete(self) -> None:
+        """The terminator was seen: wait no longer."""
+        self._done = True
+        error = self._closed()
+        self._settle(error)
+        rest = self._events.rest()
+        if rest:
+            self._write(rest)
+        self.turn.end()
+        self._finish_quietly()
+
+    def _finish_quietly(self) -> None:
+        """What is left of the body is thrown away, for a moment, so that the connection can serve again."""
+        if self.over or self.connection is None:
+            self.http.forget(self)
+            return
+        self.max_body = min(self.max_body, self.size + self.http.settings.high_water)
+        self.whole = True
+        self.due = self.turn.loop.time() + self.http.settings.drain_timeout
+        self.connection.resume_reading()
+
+    def _closed(self) -> HeadgateError | None:
+        """What the end of the bytes says: an error in the stream, or that it was cut."""
+        if not self._lost:
+            try:
+                self._tap.close()
+            except (WireError, ProviderError) as error:
+                return error
+        failed = self._tap.error
+        return None if failed is None else failed.error
+
+    def _settle(self, error: HeadgateError | None) -> None:
+        self.settle_visit(whole=error is None and (self._tap.complete or not self._lost), error=error, unheard=self._unheard)
+
+    def _end(self) -> None:
+        """The body is over, and no terminator was seen in it."""
+        self.http.forget(self)
+        error = self.error or self._closed()
+        if not self.begun:
+            self.fail(self, error or Truncated("the stream ended before anything was in it"))
+            return
+        self._done = True
+        self._settle(error)
+        rest = self._events.rest()
+        if rest:
+            self.turn.piece(rest)
+        if (error is not None and self.error is not None) or isinstance(error, Truncated | WireError):
+            self.turn.piece(self._events.gap + self.words(error))
+        self.turn.end()
+
+    def _break(self, error: HeadgateError) -> None:
+        """Last words in the middle of it; the provider is left."""
+        if self._done or self.turn.over:
+            return
+        self._done = True
+        self.http.forget(self)
+        self.quit()
+        self.settle_visit(cancelled=True, unheard=self._unheard)
+        if not self.begun:
+            self.turn.line.abandon(self.turn)
+            return
+        self.turn.piece(self._events.gap + self.words(error))
+        self.turn.end()
+
+    def client_gone(self) -> None:
+        """See `Relay`."""
+        if not self._done:
+            self._done = True
+            self.http.forget(self)
+            self.quit()
+            self.settle_visit(cancelled=True, unheard=self._unheard)
+
+    def _collected(self) -> None:
+        if self.over:
+            self._done = True
+            self.http.forget(self)
+            self.fail(self, self.error)
+
+    def _collect(self) -> None:
+        """An error, or a whole answer: it is collected, and left to the endpoint."""
+        self.whole = self._collects = True
+        self.max_body = min(self.max_body, LARGEST_ERROR) if self.status != 200 else self.max_body
+
+    def _fail_unbegun(self) -> None:
+        self._done = True
+        self.http.forget(self)
+        self.quit()
+        failed = self._tap.error
+        self.fail(self, Truncated("the stream ended before anything was in it") if failed is None else failed.error)
+
+
+def _is_events(headers: dict[str, str]) -> bool:
+    return headers.get("content-type", "").startswith("text/event-stream")
