@@ -38,12 +38,20 @@ class Connection(Protocol):
     Parameters are written ``:name`` and passed as a mapping; where every microsecond counts, ``?`` and a tuple.
     """
 
-    def execute(self, sql: str, parameters: Mapping[str, Value] = ..., /) -> Cursor:
+    def execute(self, sql: str, parameters: Mapping[str, Value] | Row = ..., /) -> Cursor:
         """Run one statement."""
         ...
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Value] | Row], /) -> Cursor:
         """Run one statement for each of `rows`."""
+        ...
+
+
+class Url(Protocol):
+    """A database's URL, kept from being shown because it may hold a password: `headgate.config.Secret` is one."""
+
+    def reveal(self) -> str:
+        """The URL itself."""
         ...
 
 
