@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from headgate.ledger.chain import append_new
 from headgate.ledger.receipt import Filter, Receipt, Settlement, Total
-from headgate.ledger.rows import filter_row, named_rows, receipt_of, receipt_row, settlement_row, total_of
+from headgate.ledger.rows import filter_row, named_rows, receipt_of, settlement_row, stored_row, total_of
 from headgate.store.base import Store
-from headgate.store.connection import Connection, Value
+from headgate.store.connection import Connection, Row, Value
 from headgate.store.open import Place, open_store
 from headgate.store.statements import Statements
 
@@ -51,38 +52,38 @@ class Ledger:
 
     def settled(self, key: str) -> bool:
         """Whether the submission has been settled."""
-        return bool(self._rows("settled", {"key": key}))
+        return bool(self._found("settled", {"key": key}))
 
     def get(self, id: str) -> Receipt | None:
         """The receipt `id`."""
-        return next(map(receipt_of, self._rows("receipt_by_id", {"id": id})), None)
+        return next(map(receipt_of, self._found("receipt_by_id", {"id": id})), None)
 
     def list(self, wanted: Filter = ANY) -> tuple[Receipt, ...]:
         """Receipts, newest first, at most `wanted.limit` of them."""
-        return tuple(map(receipt_of, self._rows("receipts", filter_row(wanted))))
+        return tuple(map(receipt_of, self._found("receipts", filter_row(wanted))))
 
     def totals(self, wanted: Filter = ANY) -> tuple[Total, ...]:
         """What was spent, by provider, account, model and lane. `status`, `submission`, `before` and `limit` of the filter do not apply.
 
         A submission counts by its totals, the calls inside it are not counted again.
         """
-        return tuple(map(total_of, self._rows("totals", filter_row(wanted))))
+        values = filter_row(wanted)
+        return tuple(map(total_of, self.database.read(lambda connection: named_rows(connection.execute(self._sql["totals"], values)))))
 
     def close(self) -> None:
         """Wait for what is queued and close the database."""
         self.database.close()
 
-    def _rows(self, statement: str, values: dict[str, Value]) -> Sequence[dict[str, Value]]:
-        return self.database.read(lambda connection: named_rows(connection.execute(self._sql[statement], values)))
+    def _found(self, statement: str, values: dict[str, Value]) -> Sequence[Row]:
+        return self.database.read(lambda connection: connection.execute(self._sql[statement], values).fetchall())
 
     def insertion(self, receipt: Receipt) -> Callable[[Connection], int]:
         """A write function that records `receipt`, for whoever puts it into a transaction with something else. Gives 0 or 1, its rows."""
         return self._insertion((receipt,))
 
     def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[Connection], int]:
-        rows = [receipt_row(receipt) for receipt in receipts]
-        sql = self._sql["insert_receipt"]
-        return lambda connection: connection.executemany(sql, rows).rowcount
+        rows = [stored_row(receipt) for receipt in receipts]
+        return lambda connection: len(append_new(connection, rows))
 
     def _settlement(self, key: str, totals: Settlement, receipts: Sequence[Receipt]) -> Callable[[Connection], bool]:
         parts = [msgspec.structs.replace(receipt, submission=key) for receipt in receipts]
