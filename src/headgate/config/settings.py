@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Certificates to trust in place of the system's."""
     key: Secret | None
     """The gateway's own key."""
+    admin_key: Secret | None
+    """A key that administers the gateway and calls no model."""
+    pepper: Secret | None
+    """Under which virtual keys are kept; a file of the data folder when unset."""
     catalog_file: Path | None
     """Model cards and prices of one's own, over those that are shipped."""
     default_provider: str | None
@@ -185,6 +189,8 @@ SPECS: dict[str, Spec] = {
     "proxy": Spec(_url, _is(None)),
     "ca_file": Spec(_path, _is(None), ("SSL_CERT_FILE",)),
     "key": Spec(_secret, _is(None)),
+    "admin_key": Spec(_secret, _is(None)),
+    "pepper": Spec(_secret, _is(None)),
     "catalog_file": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
     "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME")),
