@@ -10,7 +10,7 @@ from headgate.errors import HeadgateError
 from headgate.ledger.principal import Principal
 from headgate.serving.auth import Authenticator, check_access
 from headgate.serving.envelopes import PLAIN, Refused, error_response
-from headgate.serving.ingress import check_encoding, check_headers, clean_headers
+from headgate.serving.ingress import check_encoding, check_headers, check_host, clean_headers
 from headgate.serving.request import NOBODY, Request
 from headgate.serving.response import Answer
 from headgate.serving.routes import Route, Routes
@@ -48,6 +48,14 @@ class App:
             return await match.route.endpoint(inner)
         except HeadgateError as error:
             return error_response(error, surface)
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a Host header names this server."""
+        try:
+            check_host(host, self._hosts)
+        except Refused:
+            return False
+        return True
 
     async def stop(self) -> None:
         """Finish what requests left to be done."""

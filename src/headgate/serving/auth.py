@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Literal, Protocol, TypeAlias
 
@@ -131,6 +132,17 @@ def presented(request: Request) -> bytes:
     if not found:
         raise Refused(401, "no key: send it as `Authorization: Bearer KEY`, or as x-api-key", code="invalid_api_key", headers=CHALLENGE)
     return found.pop().encode("latin-1", "replace")
+
+
+def plain_key(fields: Mapping[str, bytes]) -> bytes | None:
+    """The key in an ordinary request's headers, as `serving.fields` has them; None for none, for several, and for another scheme."""
+    given = [name for name in KEY_HEADERS if name in fields]
+    if len(given) != 1:
+        return None
+    value = fields[given[0]]
+    if given[0] != "authorization":
+        return value
+    return value[7:].strip() if value[:7].lower() == b"bearer " else None
 
 
 def _key_in(header: str, value: str) -> str | None:
