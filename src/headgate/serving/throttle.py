@@ -8,7 +8,7 @@ themselves, so that nobody can be locked out of a key by others who try to guess
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 BURST = 20.0
 RATE = 1.0
@@ -65,4 +65,6 @@ def peer_name(address: str) -> str:
         found = ip_address(address)
     except ValueError:
         return address[:64]
-    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) and found.ipv4_mapped is None else str(found)
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))

@@ -26,7 +26,10 @@ async def hello(request: Request) -> Answer:
 
 def ask(*headers: tuple[str, str], key: str | None = KEY, method: str = "GET", path: str = "/v1/models") -> Response:
     routes = Routes(
-        [Route(method="GET", path="/v1/models", endpoint=hello, scope="models:read"), Route(method="GET", path="/healthz", endpoint=hello, scope=None)]
+        [
+            Route(method="GET", path="/v1/models", endpoint=hello, scope="models:read"),
+            Route(method="GET", path="/healthz", endpoint=hello, scope=None),
+        ]
     )
     hosts = allowed_hosts("127.0.0.1")
     app = App(routes, door=door_of(key, hosts), hosts=hosts)
