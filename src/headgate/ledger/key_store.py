@@ -6,7 +6,6 @@ Everything here blocks: whoever serves requests calls it from a thread.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -21,8 +20,8 @@ from headgate.ledger.key_rows import Kept, all_kept, key_row
 from headgate.ledger.keys import KeyChange, VirtualKey, blank, changed
 from headgate.ledger.principal import Principal
 from headgate.ledger.rights import NotAllowed, check_grant, lineage_of, manages, permits
-from headgate.store.connection import Connection, Value
-from headgate.store.database import Database
+from headgate.store.base import Store
+from headgate.store.connection import Connection, Value, clock
 from headgate.store.statements import Statements
 
 T = TypeVar("T")
@@ -55,29 +54,24 @@ class Look(msgspec.Struct, frozen=True):
     news: News
 
 
-def machine_time(connection: Connection) -> float:
-    """The time of this machine, which is that of a database on it."""
-    return time.time()
-
-
 class KeyStore:
-    """Virtual keys over a `Database` opened with ``migrations="ledger"``. The caller closes it.
+    """Virtual keys over a `Store` opened with ``migrations="ledger"``. The caller closes it.
 
-    `clock` reads the time of the database, by which keys expire on whatever machine (faults H12). Raises `ConfigError` when keys were
+    `time` reads that of the database, by which keys expire on whatever machine (faults H12). Raises `ConfigError` when keys were
     made under another pepper: none of them would open anything.
     """
 
     def __init__(
         self,
-        database: Database,
+        database: Store,
         pepper: Pepper,
         *,
-        clock: Callable[[Connection], float] = machine_time,
+        time: Callable[[Connection], float] = clock,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.pepper = pepper
         self._database = database
-        self._clock = clock
+        self._time = time
         self._random = random
         self._sql = Statements.load("keys")
         self._audit = AuditTrail(pepper.audit)
@@ -95,7 +89,7 @@ class KeyStore:
         id, secret = self._fresh() if imported is None else self._brought(imported)
 
         def make(connection: Connection) -> VirtualKey:
-            now = self._clock(connection)
+            now = self._time(connection)
             lineage = lineage_of(by)
             named = msgspec.structs.replace(key, id=id, created=now, created_by=actor_of(by), lineage=lineage)
             found = self._noted(connection, "key.create", named, by, now)
@@ -123,7 +117,7 @@ class KeyStore:
             wanted = changed(old.key, change)
             if not permits(by, "admin"):
                 check_grant(wanted, by)
-            return self._put(connection, Kept(wanted, old.seals), "key.change", by, self._clock(connection))
+            return self._put(connection, Kept(wanted, old.seals), "key.change", by, self._time(connection))
 
         return self._database.write_now(write)
 
@@ -140,7 +134,7 @@ class KeyStore:
                 kept = self._managed(connection, id, by)
                 check_grant(kept.key, by)
             _check_alive(kept.key)
-            now = self._clock(connection)
+            now = self._time(connection)
             old_until = now + overlap if overlap > 0 else None
             seals = self._seals(secret, kept.seals.now if overlap > 0 else None, old_until)
             return self._put(connection, Kept(msgspec.structs.replace(kept.key, old_until=old_until), seals), "key.rotate", by, now)
@@ -153,7 +147,7 @@ class KeyStore:
         def write(connection: Connection) -> tuple[VirtualKey, ...]:
             first = self._managed(connection, id, by)
             others = self._rows(connection, "keys_made_by", {"made": _made_by(id)}) if made else ()
-            now = self._clock(connection)
+            now = self._time(connection)
             return tuple(self._revoked(connection, kept, by, now) for kept in (first, *others))
 
         return self._database.write_now(write)
@@ -192,7 +186,7 @@ class KeyStore:
     def _news(self, connection: Connection, since: int) -> News:
         version = self._version(connection)
         found = self._rows(connection, "changed_keys", {"since": since}) if version > since else ()
-        return News(version, self._clock(connection), tuple(kept.key for kept in found))
+        return News(version, self._time(connection), tuple(kept.key for kept in found))
 
     def _version(self, connection: Connection) -> int:
         row = connection.execute(self._sql["last_version"]).fetchone()

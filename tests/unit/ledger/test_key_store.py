@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from headgate.config import Secret
@@ -24,6 +25,19 @@ PEPPER = Pepper(Secret("p" * 32))
 MINTING = frozenset({"keys:write", "completions:read", "models:read"})
 
 
+REFUSED = (sqlite3.IntegrityError, psycopg.IntegrityError)
+
+
+def run(ledger: Ledger, *statements: str) -> None:
+    """Do to the database what nobody should."""
+
+    def write(connection: Connection) -> None:
+        for sql in statements:
+            connection.execute(sql)
+
+    ledger.database.write_now(write)
+
+
 class Clock:
     """The database's time."""
 
@@ -33,9 +47,9 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(tmp_path / "ledger.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
     yield opened
     opened.close()
 
@@ -47,7 +61,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(ledger: Ledger, clock: Clock) -> KeyStore:
-    return KeyStore(ledger.database, PEPPER, clock=clock)
+    return KeyStore(ledger.database, PEPPER, time=clock)
 
 
 def minter(store: KeyStore, **fields: object) -> Principal:
@@ -266,18 +280,18 @@ def test_every_deed_is_in_the_trail(store: KeyStore) -> None:
 
 def test_what_cannot_be_noted_is_not_done(store: KeyStore, ledger: Ledger) -> None:
     made = store.create(KeyChange(name="before"), ADMIN)
-    ledger.database.write_now(
-        lambda connection: (
-            connection.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no more'); END").rowcount
-        )
-    )
+    full = {
+        "sqlite": "CREATE TRIGGER no_more BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no_more'); END",
+        "postgresql": "ALTER TABLE audit ADD CONSTRAINT no_more CHECK (seq < 2)",
+    }
+    run(ledger, full[ledger.database.dialect])
     for act in (
         lambda: store.create(KeyChange(), ADMIN),
         lambda: store.change(made.key.id, KeyChange(name="after"), ADMIN),
         lambda: store.rotate(made.key.id, ADMIN),
         lambda: store.revoke(made.key.id, ADMIN),
     ):
-        with pytest.raises(sqlite3.IntegrityError, match="no more"):
+        with pytest.raises(REFUSED, match="no_more"):
             act()
     assert store.list(ADMIN) == (made.key,)
     assert store.look(made.key.id, 0).kept is not None
@@ -286,13 +300,13 @@ def test_what_cannot_be_noted_is_not_done(store: KeyStore, ledger: Ledger) -> No
 def test_the_trail_is_only_appended_to(store: KeyStore, ledger: Ledger) -> None:
     store.create(KeyChange(), ADMIN)
     for sql in ("UPDATE audit SET text = '{}'", "DELETE FROM audit"):
-        with pytest.raises(sqlite3.IntegrityError, match="only appended to"):
-            ledger.database.write_now(lambda connection, sql=sql: connection.execute(sql).rowcount)
+        with pytest.raises(REFUSED, match="only appended to"):
+            run(ledger, sql)
 
 
 TAMPERING = {
     "a word": ("UPDATE audit SET text = replace(text, 'key.change', 'key.create') WHERE seq = 2", 2),
-    "a hash": ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 3", 3),
+    "a hash": ("UPDATE audit SET hash = (SELECT hash FROM audit b WHERE b.seq = 1) WHERE seq = 3", 3),
     "the first taken out": ("DELETE FROM audit WHERE seq = 1", 1),
     "one taken out": ("DELETE FROM audit WHERE seq = 2", 2),
     "the last taken out": ("DELETE FROM audit WHERE seq = 4", 4),
@@ -307,12 +321,11 @@ def test_tampering_shows(store: KeyStore, ledger: Ledger, name: str) -> None:
         store.change(made.key.id, KeyChange(name=word), ADMIN)
     sql, first = TAMPERING[name]
 
-    def tamper(connection: Connection) -> None:
-        for trigger in ("audit_is_not_changed", "audit_is_not_deleted"):
-            connection.execute(f"DROP TRIGGER {trigger}")
-        connection.execute(sql)
-
-    ledger.database.write_now(tamper)
+    unlocked = {
+        "sqlite": ("DROP TRIGGER audit_is_not_changed", "DROP TRIGGER audit_is_not_deleted"),
+        "postgresql": ("ALTER TABLE audit DISABLE TRIGGER USER",),
+    }
+    run(ledger, *unlocked[ledger.database.dialect], sql)
     assert store.trail_break() == first
 
 

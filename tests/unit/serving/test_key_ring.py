@@ -34,7 +34,7 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger.open(folder / "ledger.db")
-        self.keys = KeyStore(self.ledger.database, PEPPER, clock=self.database_time)
+        self.keys = KeyStore(self.ledger.database, PEPPER, time=self.database_time)
         self.time = 1000.0
         self.ahead = 1_800_000_000.0
         self.down = False

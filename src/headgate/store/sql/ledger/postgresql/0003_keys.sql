@@ -38,7 +38,7 @@ CREATE INDEX virtual_key_tenant ON virtual_key (tenant);
 
 -- By which the pepper is known again that keys of this database were made with.
 CREATE TABLE pepper (
-    one SMALLINT NOT NULL PRIMARY KEY CHECK (one = 1),
+    one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
     mark BYTEA NOT NULL
 );
 
@@ -50,5 +50,8 @@ CREATE TABLE audit (
     hash BYTEA NOT NULL
 );
 
-CREATE RULE audit_is_not_changed AS ON UPDATE TO audit DO INSTEAD NOTHING;
-CREATE RULE audit_is_not_deleted AS ON DELETE TO audit DO INSTEAD NOTHING;
+CREATE FUNCTION audit_is_only_appended_to() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN RAISE EXCEPTION ''the audit trail is only appended to'' USING ERRCODE = ''integrity_constraint_violation''; END';
+
+CREATE OR REPLACE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_appended_to();
