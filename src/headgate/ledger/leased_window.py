@@ -87,9 +87,9 @@ class LeasedWindow(Window):
         """Somebody would take `amount`, which is more than is left of the grant."""
         self._short = max(self._short, self.used + amount - self.cap)
 
-    def denied(self, now: float) -> bool:
-        """Whether it is known that nothing more can be had yet."""
-        return now < self._ask_again
+    def denied(self, amount: int, now: float) -> bool:
+        """Whether it is known that what `amount` lacks cannot be had yet."""
+        return now < self._ask_again and self.used + amount - self.cap > self._left
 
     @property
     def asleep(self) -> bool:
@@ -103,7 +103,7 @@ class LeasedWindow(Window):
 
     def hopeful(self, amount: int, now: float) -> bool:
         """Whether the others may have it left."""
-        return amount <= self.limit and not self.denied(now)
+        return amount <= self.limit and not self.denied(amount, now)
 
     def wait(self, amount: int, now: float) -> float | None:
         """Seconds until something that others use is free; None when `amount` never fits."""
@@ -128,7 +128,7 @@ class LeasedWindow(Window):
         if self._short > 0:
             found.append(self._draw(self.slot, max(self._short, int(usual * CHUNK)), self._short))
         late = self.edge - now < self.width * (1 - AHEAD)
-        if late and usual and not self._ahead and not self.denied(now):
+        if late and usual and not self._ahead and now >= self._ask_again:
             found.append(self._draw(self.slot + 1, usual, 1))
         return found
 
@@ -150,11 +150,11 @@ class LeasedWindow(Window):
         if grant.left is not None:
             self._left = grant.left
         if grant.slot == self.slot:
+            if not grant.granted:
+                self._deny(grant, now)
             self._short = 0
             self._granted += grant.granted
             self.cap += grant.granted
-            if not grant.granted:
-                self._deny(grant, now)
         elif grant.slot == self.slot + 1:
             self._ahead += grant.granted
         else:
@@ -164,6 +164,7 @@ class LeasedWindow(Window):
     def _deny(self, grant: Grant, now: float) -> None:
         after = 1 if grant.frees is None else max(1, grant.frees - self.slot)
         self._retry_at = max(now, self.edge + (after - 1) * self.width)
+        self._left = max(0, min(self._left, self._short - 1))
         self._ask_again = min(self._retry_at, now + ASK_AGAIN)
 
     def unanswered(self) -> None:

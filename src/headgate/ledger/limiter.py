@@ -240,7 +240,7 @@ class Limiter:
         if isinstance(window, LeasedWindow) and self._leases is not None and amount <= window.limit:
             if self._leases.down:
                 return Block(gate, _untold(gate.subject, window.limit, window.rate.per), None)
-            on_its_way = not window.denied(now)
+            on_its_way = not window.denied(amount, now)
             if on_its_way:
                 window.want(amount)
                 self._leases.wake(gate)
