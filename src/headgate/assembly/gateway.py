@@ -6,6 +6,7 @@ import time
 
 from headgate.assembly.faces import receipt_id
 from headgate.assembly.parts import Parts
+from headgate.assembly.routing import router_of, routing_table
 from headgate.catalog.cards import ModelCard
 from headgate.config import Secret
 from headgate.gateway.app import build_app
@@ -22,7 +23,7 @@ def gateway_app(parts: Parts, http: HttpClient, ledger: Ledger, host: str, key: 
     gateway = GatewayParts(
         resolve=parts.resolve, http=http, ledger=ledger, models=callable_models(parts), clock=time.time, new_id=receipt_id
     )
-    return build_app(gateway, key=key, hosts=allowed_hosts(host))
+    return build_app(gateway, key=key, hosts=allowed_hosts(host), router=router_of(routing_table(parts)))
 
 
 def callable_models(parts: Parts) -> tuple[ModelCard, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from headgate.config import Secret
 from headgate.dialects import (
     anthropic_messages,
@@ -20,8 +22,10 @@ from headgate.gateway.endpoints.embed import Embed
 from headgate.gateway.endpoints.gemini import Gemini
 from headgate.gateway.endpoints.health import healthz
 from headgate.gateway.endpoints.models import Models
+from headgate.gateway.endpoints.route import RouteExplain
 from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
 from headgate.gateway.parts import GatewayParts
+from headgate.router import Router
 from headgate.serving.app import App
 from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
 from headgate.serving.metering import Meter
@@ -47,11 +51,18 @@ UNSERVED = (
 """What the official clients could ask for besides."""
 
 
-def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
+def build_app(
+    parts: GatewayParts,
+    *,
+    key: Secret | None,
+    hosts: frozenset[str] | None,
+    body_limit: int = BODY_LIMIT,
+    router: Router | None = None,
+) -> App:
     """The gateway as an `App`.
 
     `key` None serves everybody (see `serving.auth.check_binding`); `hosts` are the Host names answered to (`serving.auth.allowed_hosts`;
-    None: any); `body_limit` is in bytes. Raises `ConfigError` for a key that cannot serve.
+    None: any); `body_limit` is in bytes; `router` explains its choices. Raises `ConfigError` for a key that cannot serve.
     """
     meter = Meter(parts.ledger, parts.clock, parts.new_id)
     models = Models(parts)
@@ -74,6 +85,7 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             Route(method="GET", path="/v1/models/*", endpoint=models.get, surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),
             Route(method="GET", path="/healthz", endpoint=healthz, auth=False, any_host=True),
+            *(() if router is None else (asked("/v1/route/explain", RouteExplain(router, time.monotonic), OPENAI),)),
             *(route for row in UNSERVED for route in unserved(*row)),
         )
     )
