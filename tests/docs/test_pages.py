@@ -22,6 +22,7 @@ from headgate.batch.pipeline_load import load_pipeline
 from headgate.batch.reasons import Reason
 from headgate.cli import cli
 from headgate.config import Environment, load_settings
+from headgate.config.grade_models import GRADES, PREFIXES, grade_variable
 from headgate.config.provider_settings import AccountSettings, ProviderSettings
 from headgate.config.settings import SPECS
 from headgate.domain.capabilities import Capabilities
@@ -73,7 +74,8 @@ def variables() -> set[str]:
     keys = {name for provider in PROVIDERS.values() for name in (*provider.auth.env, *required(provider), *optional(provider))}
     places = {name for provider in PROVIDERS.values() for name in provider.url_env}
     parts = {name for provider in PROVIDERS.values() for variable in provider.variables for name in variable.env}
-    read = names | keys | places | parts | {"HEADGATE_CONFIG"}
+    grades = {grade_variable(provider, grade) for provider in PREFIXES for grade in GRADES}
+    read = names | keys | places | parts | grades | {"HEADGATE_CONFIG"}
     assert set(LITERAL.findall(sources())) <= read
     return read
 

@@ -6,6 +6,7 @@ import time
 
 from headgate.assembly.faces import receipt_id
 from headgate.assembly.parts import Parts
+from headgate.assembly.routing import router_of, routing_table
 from headgate.catalog.cards import ModelCard
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys

@@ -58,13 +58,13 @@ class Parts(msgspec.Struct, frozen=True):
     def has_key(self, provider: Provider) -> bool:
         """Whether calls to `provider` can be authenticated. One that needs no key counts when it was set up, or lies on this machine."""
         own = self.settings.providers.get(provider.name)
-        if provider.auth.default is not None or (own is not None and any(self._has_account(entry) for entry in own.accounts.values())):
+        if provider.auth.default is not None or (own is not None and any(self.has_account(entry) for entry in own.accounts.values())):
             return True
         if provider.auth.optional:
             return provider.name not in PROVIDERS or own is not None or base_url(provider, self.environment)[1]
         return any(self.environment.get(name) for name in provider.auth.env) or composed_key(provider, self.environment) is not None
 
-    def _has_account(self, entry: AccountSettings) -> bool:
+    def has_account(self, entry: AccountSettings) -> bool:
         """Whether the key of an account is there: its variable is set, or it lies in a file."""
         return entry.key_file is not None or (entry.key_env is not None and self.environment.get(entry.key_env) is not None)
 

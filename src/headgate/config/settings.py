@@ -13,6 +13,7 @@ import msgspec
 
 from headgate.config.environment import Environment
 from headgate.config.provider_settings import ProviderSettings, read_providers
+from headgate.config.route_settings import read_strategy
 from headgate.config.secret import Secret
 from headgate.config.yaml_file import Placed, read_settings_file
 from headgate.errors import ConfigError
@@ -64,6 +65,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ollama_default_model: str | None
     bedrock_default_model: str | None
     grok_default_model: str | None
+    routing_strategy: str | None
+    """How a deployment is chosen where neither route nor request says."""
+    fallback_chain: str | None
+    """Providers or models, separated by commas, for requests that name no model."""
+    routing_log: Path | None
+    """Where routing decisions are noted down, for `headgate route simulate`."""
     providers: dict[str, ProviderSettings]
     """Further accounts, other addresses, and providers of one's own."""
     origins: dict[str, str]
@@ -179,6 +186,17 @@ def _lowered(text: str, folder: Path) -> str:
     return text.lower()
 
 
+def _strategy(text: str, folder: Path) -> str:
+    return read_strategy(text)
+
+
+def _chain(text: str, folder: Path) -> str:
+    links = [link.strip() for link in text.split(",")]
+    if not all(links):
+        raise ValueError("must be providers or models separated by commas, such as ollama,openai")
+    return ",".join(links)
+
+
 def _data_dir(context: Context) -> Path:
     home = context.environment.real.get("HOME")
     base = Path(context.environment.real.get("XDG_DATA_HOME", ""))
@@ -221,6 +239,9 @@ SPECS: dict[str, Spec] = {
     "ollama_default_model": Spec(_text, _is(None), ("GENAI_OLLAMA_DEFAULT_MODEL",)),
     "bedrock_default_model": Spec(_text, _is(None), ("GENAI_BEDROCK_DEFAULT_MODEL",)),
     "grok_default_model": Spec(_text, _is(None), ("GROK_MODEL_NAME",)),
+    "routing_strategy": Spec(_strategy, _is(None), ("GENAI_ROUTING_STRATEGY",)),
+    "fallback_chain": Spec(_chain, _is(None), ("GENAI_FALLBACK_CHAIN",)),
+    "routing_log": Spec(_path, _is(None)),
     "providers": Spec(read_providers, lambda context: {}),
 }
 """All settings, in the order in which they are explained. The names are those of `Settings` and of ``headgate.yaml``."""

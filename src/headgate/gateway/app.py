@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from headgate.dialects import (
     anthropic_messages,
     counting,
@@ -20,6 +22,7 @@ from headgate.gateway.endpoints.gemini import Gemini
 from headgate.gateway.endpoints.health import healthz
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.endpoints.models import Models
+from headgate.gateway.endpoints.route import RouteExplain
 from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.app import App
@@ -74,6 +77,7 @@ def build_app(parts: GatewayParts, *, door: Authenticator, keys: Keys, hosts: fr
             asked("/v1/models/*", gemini, GEMINI),
             Route(method="GET", path="/healthz", endpoint=healthz, scope=None, any_host=True),
             *keys.routes,
+            asked("/v1/route/explain", RouteExplain(parts.router, time.monotonic), OPENAI),
             *(route for row in UNSERVED for route in unserved(*row)),
         )
     )

@@ -14,7 +14,7 @@ from headgate.catalog.cards import Catalog, ModelCard, Price
 from headgate.catalog.prices import rate_table
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import known_provider, resolve
-from headgate.config.route_settings import DeploymentSettings, RouteSettings, RoutingSettings
+from headgate.config.route_settings import DEFAULT_CHAIN, DeploymentSettings, RouteSettings, RoutingSettings
 from headgate.domain.capabilities import ANY_MODEL, Capabilities
 from headgate.domain.usage import BUCKETS
 from headgate.errors import ConfigError
@@ -23,7 +23,7 @@ from headgate.router.values import Candidate, Deployment, Entry, Limits, Rung
 
 AUTO = "auto"
 GRADES = ("high", "medium", "low")
-GRADE_QUALITY = {"high": 250, "medium": 150, "low": 80, None: 0}
+GRADE_QUALITY = {"high": 500, "medium": 300, "low": 90, None: 0}
 """The rank of a model that has none of its own, by its tier."""
 USUAL_PRIOR = 1.2
 DYNAMIC = 1024
@@ -33,6 +33,7 @@ DYNAMIC = 1024
 class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What routing has to know of a provider. `missing` says why it cannot be called (no key), None when it can.
 
+    `ready`: it has been set up (one that needs no key may not be there at all). A `simulated` one is asked only where it is named.
     `accounts` are its further accounts, each with what is missing. `models` are the models for "high", "medium" and "low" where the
     settings name them.
     """
@@ -42,6 +43,8 @@ class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Capabilities = ANY_MODEL
     traits: frozenset[str] = frozenset()
     missing: str | None = None
+    ready: bool = True
+    simulated: bool = False
     accounts: Mapping[str, str | None] = {}
     models: Mapping[str, str] = {}
 
@@ -135,7 +138,7 @@ class RoutingTable:
 
     def _usable(self, card: ModelCard) -> bool:
         facts = self._of.providers.get(card.provider)
-        return facts is not None and facts.missing is None
+        return facts is not None and facts.missing is None and facts.ready
 
     def _chain(self) -> tuple[Candidate, ...]:
         """Whom to ask when nobody is named: the default provider, then the chain; those that can be called (SPN-14, CON-13)."""
@@ -143,10 +146,11 @@ class RoutingTable:
         first = (of.default_provider,) if of.default_provider else ()
         links = tuple(dict.fromkeys((*first, *of.routing.fallback)))
         found = [candidate for link in links for candidate in self._link(link)]
-        usable = [candidate for candidate in found if candidate.deployment.missing is None]
+        named = of.routing.fallback != DEFAULT_CHAIN
+        usable = [one for one in found if one.deployment.missing is None and (named or of.providers[one.deployment.provider].ready)]
         if usable:
             return _distinct(usable)
-        ready = ", ".join(name for name, facts in of.providers.items() if facts.missing is None) or "none"
+        ready = ", ".join(name for name, facts in of.providers.items() if facts.missing is None and facts.ready) or "none"
         raise ConfigError(
             f"no model is named, and none of {', '.join(links)} can be called; keys were found for: {ready}",
             hint="name a model, or set HEADGATE_FALLBACK_CHAIN to providers that have a key",
@@ -162,8 +166,10 @@ class RoutingTable:
         """The model of that grade of every provider that can be called (PAS-04)."""
         of = self._of
         found = []
+        named = {*of.routing.fallback, of.default_provider}
         for facts in of.providers.values():
-            model = self._graded(facts, grade) if facts.missing is None else None
+            usable = facts.missing is None and facts.ready and (not facts.simulated or facts.name in named)
+            model = self._graded(facts, grade) if usable else None
             if model is not None:
                 found.append(Candidate(self.deployment(resolve(model, facts.name, of.catalog, of.providers))))
         if not found:
