@@ -44,9 +44,23 @@ def routing_table(
     )
 
 
+class Draws:
+    """Numbers in [0, 1), fetched from the system's randomness for many at a time."""
+
+    def __init__(self, source: random.SystemRandom) -> None:
+        self._source = source
+        self._numbers: list[float] = []
+
+    def __call__(self) -> float:
+        """The next one."""
+        if not self._numbers:
+            self._numbers = [self._source.random() for _ in range(256)]
+        return self._numbers.pop()
+
+
 def router_of(table: RoutingTable) -> Router:
     """A router over a table."""
-    return Router(table, random.SystemRandom().random)
+    return Router(table, Draws(random.SystemRandom()))
 
 
 def routing_settings(parts: Parts, routing: RoutingSettings | None = None) -> RoutingSettings:

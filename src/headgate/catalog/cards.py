@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -158,7 +159,12 @@ def sealed(name: str, price: Price) -> Price:
 
 def day_of(at: float) -> str:
     """The UTC day, ``YYYY-MM-DD``, of `at` (seconds since the epoch)."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    return _day(int(at // 86400))
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * 86400, UTC).strftime("%Y-%m-%d")
 
 
 _DATED = re.compile(r"(?:-\d{8}|@\d{8}|-\d{4}-\d{2}-\d{2}|-\d{3}|-latest)$")

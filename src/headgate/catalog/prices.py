@@ -48,13 +48,19 @@ class RateTable(msgspec.Struct, frozen=True):
     digest: str
     fees: dict[str, Fraction]
     dollars: dict[str, str]
+    plain: dict[tuple[bool, bool], dict[str, str]] = msgspec.field(default_factory=dict)
+    """Unit prices worked out before, for the usual buckets."""
 
 
 def price(record: Price | None, usage: Usage, lane: Lane = "realtime") -> Cost:
     """What `usage` costs at `record`. Unpriced without a record, and when a used bucket or fee has no price."""
-    table = rate_table(record, usage.input_total, lane)
+    into = usage.input_total
+    table = rate_table(record, into, lane)
     if table is None:
         return UNPRICED
+    plain, text = usage.input_uncached, usage.output_text
+    if plain == into and text == usage.output_total and not usage.fees:
+        return _plain(table, plain, text)
     total = 0
     for rate, bucket in zip(table.numerators, BUCKETS, strict=True):
         tokens: int = getattr(usage, bucket)
@@ -65,6 +71,17 @@ def price(record: Price | None, usage: Usage, lane: Lane = "realtime") -> Cost:
     if usage.fees:
         return _with_fees(table, Fraction(total, table.denominator), usage.fees)
     return Cost(rounded(total, table.denominator), table.rule, table.digest)
+
+
+def _plain(table: RateTable, plain: int, text: int) -> Cost:
+    """The cost of uncached input and text, and nothing else."""
+    into, out = table.numerators[_PLAIN], table.numerators[_TEXT]
+    if (plain and into is None) or (text and out is None):
+        return UNPRICED
+    return Cost(rounded((into or 0) * plain + (out or 0) * text, table.denominator), table.rule, table.digest)
+
+
+_PLAIN, _TEXT = BUCKETS.index("input_uncached"), BUCKETS.index("output_text")
 
 
 def _with_fees(table: RateTable, tokens: Fraction, fees: dict[str, int]) -> Cost:
@@ -140,10 +157,22 @@ def rate_table(record: Price | None, prompt_tokens: int, lane: Lane) -> RateTabl
 
 def unit_prices(record: Price | None, usage: Usage, lane: Lane = "realtime") -> dict[str, str]:
     """Dollars per million tokens of every bucket `usage` touches, as decimal text, for the receipt."""
-    table = rate_table(record, usage.input_total, lane)
+    into = usage.input_total
+    table = rate_table(record, into, lane)
     if table is None:
         return {}
+    if into == usage.input_uncached and usage.output_total == usage.output_text:
+        return _plain_prices(table, bool(into), bool(usage.output_text))
     return {bucket: table.dollars[bucket] for bucket in BUCKETS if getattr(usage, bucket) and bucket in table.dollars}
+
+
+def _plain_prices(table: RateTable, plain: bool, text: bool) -> dict[str, str]:
+    """The unit prices of uncached input and text."""
+    found = table.plain.get((plain, text))
+    if found is None:
+        wanted = (("input_uncached", plain), ("output_text", text))
+        found = table.plain[plain, text] = {bucket: table.dollars[bucket] for bucket, used in wanted if used and bucket in table.dollars}
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -27,7 +27,7 @@ def accounted(visit: Visit, tab: Tab) -> Iterator[None]:
         yield
     except HeadgateError as error:
         tab.note(error.error if isinstance(error, Refusal) else error)
-        visit.call = tab.call
+        visit.size, visit.notes = tab.call.request_bytes, tab.call.notes
         visit.over(tab.outcome(), _now())
         raise
     except BaseException as error:
@@ -41,7 +41,7 @@ def accounted(visit: Visit, tab: Tab) -> Iterator[None]:
 def close(visit: Visit, tab: Tab) -> None:
     """The visit was the last one of its errand."""
     now = _now()
-    visit.call = tab.call
+    visit.size, visit.notes = tab.call.request_bytes, tab.call.notes
     visit.over(tab.outcome(), now)
     tab.receipt = visit.errand.settle(visit, now)
 

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import time
 
-from headgate.dialects import (
-    anthropic_messages,
-    counting,
-    embed_gemini,
-    embed_openai,
-    gemini_generate,
-    openai_chat,
-    openai_completions,
-    openai_responses,
-)
+from headgate.dialects import counting, embed_gemini, embed_openai
 from headgate.gateway.asking import read_ask_in_path
 from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.endpoints.count import Count
@@ -25,17 +16,12 @@ from headgate.gateway.endpoints.models import Models
 from headgate.gateway.endpoints.route import RouteExplain
 from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
 from headgate.gateway.parts import GatewayParts
+from headgate.gateway.surfaces import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES
 from headgate.serving.app import App
 from headgate.serving.auth import Authenticator
-from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
+from headgate.serving.envelopes import Surface
 from headgate.serving.response import Endpoint
 from headgate.serving.routes import BODY_LIMIT, Route, Routes
-
-OPENAI = Surface("openai", openai_envelope, openai_chat.DIALECT)
-COMPLETIONS = Surface("openai", openai_envelope, openai_completions.DIALECT)
-RESPONSES = Surface("openai_responses", openai_envelope, openai_responses.DIALECT)
-ANTHROPIC = Surface("anthropic", anthropic_envelope, anthropic_messages.DIALECT)
-GEMINI = Surface("gemini", gemini_envelope, gemini_generate.DIALECT)
 
 UNSERVED = (
     ("/v1/files", OPENAI, FILES),

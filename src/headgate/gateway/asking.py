@@ -12,7 +12,7 @@ from headgate.dialects.base import ChatDialect, Note
 from headgate.errors import ConfigError, Unsupported
 from headgate.gateway.errand import Visit
 from headgate.gateway.parts import GatewayParts
-from headgate.gateway.wishes import NONE, Directions, read_directions, without_directions
+from headgate.router.reading import ROUTING_FIELDS
 from headgate.serving.envelopes import Refused, Surface
 from headgate.serving.metering import Tab
 from headgate.serving.request import Request
@@ -30,7 +30,7 @@ class Ask(msgspec.Struct, frozen=True):
     """A request body, opened one level deep: every value but the few named ones stays as its bytes came.
 
     `path` is the path as dialects read it, `array` says that the stream is to be one JSON array (Google's form without ``alt=sse``).
-    `directions` are what the body said of routing; they are no longer in it.
+    `directed` are the fields that spoke to the gateway alone; they are no longer in the body.
     """
 
     body: bytes
@@ -39,7 +39,7 @@ class Ask(msgspec.Struct, frozen=True):
     stream: bool
     path: str = ""
     array: bool = False
-    directions: Directions = NONE
+    directed: dict[str, msgspec.Raw] = {}
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -73,31 +73,36 @@ def read_ask(body: bytes, request: Request) -> Ask:
     model, `ConfigError` for a name that is too long to be any.
     """
     fields = open_body(body)
-    directions = read_directions(fields)
     model = read_field(fields, "model", str)
     stream = bool(read_field(fields, "stream", bool))
-    if directions is not NONE:
-        body, fields = without_directions(fields)
+    body, fields, directed = split(body, fields)
     if not stream and request.query and "true" in parse_qs(request.query, max_num_fields=64).get("stream", ()):
         stream, fields = True, {**fields, "stream": msgspec.Raw(b"true")}
         body = encode(fields)
-    named = check_model(model) if model or directions is NONE else ""
-    return Ask(body, fields, named, stream, request.path, directions=directions)
+    named = check_model(model) if model or not directed else ""
+    return Ask(body, fields, named, stream, request.path, directed=directed)
+
+
+def split(body: bytes, fields: dict[str, msgspec.Raw]) -> tuple[bytes, dict[str, msgspec.Raw], dict[str, msgspec.Raw]]:
+    """The body and its fields without what is for the gateway alone, and that."""
+    directed = {name: fields[name] for name in ROUTING_FIELDS if name in fields}
+    if not directed:
+        return body, fields, directed
+    kept = {name: raw for name, raw in fields.items() if name not in directed}
+    return encode(kept), kept, directed
 
 
 def read_ask_in_path(body: bytes, request: Request) -> Ask:
     """Open a request whose path names the model and what is wanted, as ``MODEL:streamGenerateContent``. Raises as `read_ask` does."""
     fields = open_body(body)
-    directions = read_directions(fields)
-    if directions is not NONE:
-        body, fields = without_directions(fields)
+    body, fields, directed = split(body, fields)
     name, _, verb = request.params[0].rpartition(":")
     model = check_model(name)
     stream = verb.startswith("stream")
     sse = "sse" in parse_qs(request.query, max_num_fields=64).get("alt", ())
     version = request.path.lstrip("/").partition("/")[0]
     path = f"/{version}/models/{quote(name, safe='/')}:{verb}{'?alt=sse' if stream else ''}"
-    return Ask(body, fields, model, stream, path, stream and not sse, directions)
+    return Ask(body, fields, model, stream, path, stream and not sse, directed)
 
 
 def open_body(body: bytes) -> dict[str, msgspec.Raw]:

@@ -6,9 +6,13 @@ and by task share it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 from headgate.catalog.cards import Price, day_of
 from headgate.catalog.prices import price, unit_prices
 from headgate.client import Target
+from headgate.dialects.base import Note
 from headgate.domain.cost import Cost
 from headgate.domain.usage import Usage
 from headgate.gateway.labels import UNLABELLED, Labels
@@ -22,8 +26,10 @@ from headgate.ledger.receipt import Operation
 from headgate.ledger.spending import Hold
 from headgate.router import WELL, Flight, Plan, Report, report_of
 from headgate.router.values import Deployment
-from headgate.serving.metering import Call, Outcome, charged_usage, error_kind, lists_price, status_of, unbilled, wire_of
+from headgate.serving.metering import MOST, Call, Outcome, charged_usage, error_kind, lists_price, status_of, unbilled, wire_of
 
+T = TypeVar("T")
+R = TypeVar("R")
 NOTHING = Cost(0)
 NO_USAGE = Usage()
 UNCALLED = Outcome(called=False)
@@ -109,7 +115,7 @@ class Errand:
 
     def _made(self, last: Visit, usage: Usage, now: float) -> Receipt:
         outcome, target = last.outcome, last.target
-        response, asker, labels = outcome.response, asker_of(self.principal), self.labels
+        response, asker, labels = outcome.response, _asker(self.principal), self.labels
         return Receipt(
             id=self.id,
             at=self.at,
@@ -119,7 +125,7 @@ class Errand:
             model=target.model,
             model_answered=response.model or None,
             dialect_in=self.dialect_in,
-            dialect_out=wire_of(last.call),
+            dialect_out=last.wire or wire_of(last.call),
             operation=self.operation,
             stream=self.stream,
             status=status_of(outcome),
@@ -131,7 +137,7 @@ class Errand:
             price_rule=last.cost.rule,
             price_digest=last.cost.digest,
             unit_prices=unit_prices(last.prices, usage),
-            notes=last.call.notes,
+            notes=last.notes,
             run=labels.run,
             request_id=self.attempts[-1].request_id,
             duration=now - self.clock,
@@ -142,8 +148,8 @@ class Errand:
             tags=asker.tags,
             tenant=asker.tenant,
             session=labels.session,
-            explanation=self.plan.explanation,
-            bound_nanos=last.hold.intent.bound.nanos,
+            explanation=_explanation(self.plan),
+            bound_nanos=last.hold.bound or None,
         )
 
     def _total(self) -> int | None:
@@ -156,12 +162,39 @@ class Errand:
         return total
 
 
+class Remembered(Generic[T, R]):
+    """A function of one frozen value, its results remembered by identity, a bounded number of them."""
+
+    def __init__(self, function: Callable[[T], R], most: int = 1024) -> None:
+        self._function = function
+        self._most = most
+        self._known: dict[int, tuple[T, R]] = {}
+
+    def __call__(self, value: T) -> R:
+        """The result for `value`."""
+        known = self._known.get(id(value))
+        if known is not None and known[0] is value:
+            return known[1]
+        if len(self._known) >= self._most:
+            self._known.clear()
+        found = self._function(value)
+        self._known[id(value)] = value, found
+        return found
+
+
+def _explained(plan: Plan) -> str:
+    return plan.explanation
+
+
+_explanation = Remembered(_explained)
+_asker = Remembered(asker_of)
+
+
 class Visit:
     """One attempt: a deployment is asked. It ends once, by `over`, which gives back what it held and notes what it cost."""
 
     __slots__ = (
         "began",
-        "call",
         "cost",
         "deployment",
         "ended",
@@ -169,15 +202,26 @@ class Visit:
         "flight",
         "hold",
         "left",
+        "notes",
         "outcome",
         "place",
         "prices",
+        "size",
         "target",
         "usage",
+        "wire",
     )
 
     def __init__(
-        self, errand: Errand, deployment: Deployment, target: Target, flight: Flight, hold: Hold, place: Permit | None, now: float
+        self,
+        errand: Errand,
+        deployment: Deployment,
+        target: Target,
+        flight: Flight,
+        hold: Hold,
+        place: Permit | None,
+        now: float,
+        wire: str = "",
     ) -> None:
         self.errand = errand
         self.deployment = deployment
@@ -192,30 +236,26 @@ class Visit:
         self.usage = NO_USAGE
         self.cost = NOTHING
         self.prices: Price | None = None
+        self.size = 0
+        self.notes: tuple[Note, ...] = ()
+        self.wire = wire
         errand.tried.append(deployment.id)
-        self.call = Call(
+
+    @property
+    def call(self) -> Call:
+        """What is asked, as receipts describe it."""
+        errand = self.errand
+        return Call(
             id=errand.id,
             at=errand.at,
             clock=errand.clock,
             face="gateway",
-            target=target,
+            target=self.target,
             dialect_in=errand.dialect_in,
             stream=errand.stream,
             operation=errand.operation,
-        )
-
-    def request_bytes(self, size: int) -> None:
-        """So much is sent."""
-        self.call = Call(
-            id=self.call.id,
-            at=self.call.at,
-            clock=self.call.clock,
-            face="gateway",
-            target=self.target,
-            dialect_in=self.call.dialect_in,
-            stream=self.call.stream,
-            operation=self.call.operation,
-            request_bytes=size,
+            request_bytes=self.size,
+            notes=self.notes,
         )
 
     def leaves(self) -> None:
@@ -231,9 +271,7 @@ class Visit:
         self.ended = True
         errand = self.errand
         self.outcome = outcome
-        if unbilled(outcome):
-            self.usage = charged_usage(self.call, outcome)
-        else:
+        if not unbilled(outcome):
             self._charge(outcome)
         self._tell_health(now)
         place, self.place = self.place, None
@@ -248,9 +286,11 @@ class Visit:
 
     def _charge(self, outcome: Outcome) -> None:
         card = self.target.card
-        self.usage = charged_usage(self.call, outcome)
+        counted = outcome.response.usage
+        plain = outcome.whole and counted is not None and 0 < counted.output_total <= MOST and 0 < counted.input_total <= MOST
+        self.usage = counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
         if card is not None and lists_price(outcome.response.service_tier):
-            self.prices = card.price_on(day_of(self.call.at))
+            self.prices = card.price_on(day_of(self.errand.at))
         self.cost = price(self.prices, self.usage)
 
     def _tell_health(self, now: float) -> None:

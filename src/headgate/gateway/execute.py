@@ -12,11 +12,11 @@ import msgspec
 
 from headgate.client import Target
 from headgate.domain.estimate import estimate_tokens
-from headgate.errors import ConfigError, ErrorKind, HeadgateError
+from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError
 from headgate.gateway.account import Refusal
 from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.outline import Outline
-from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up, nobody
+from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up
 from headgate.gateway.stamps import cost_text, stamps
 from headgate.ledger.bounds import bound_of
 from headgate.ledger.budgets import Bound, Denied
@@ -25,6 +25,7 @@ from headgate.ledger.limit_gates import Permit
 from headgate.ledger.limits import Full
 from headgate.ledger.spending import Hold
 from headgate.router import Choice, Deployment, Fallback, GiveUp, Report, Retry
+from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
 from headgate.serving.response import Answer, Response, Stream
 from headgate.wire.http import Headers
@@ -63,7 +64,7 @@ class Execution:
         try:
             choices = list(errand.plan.order if first is None else first)
             if not choices:
-                raise nobody(errand.plan)
+                raise refusal_of(errand.plan)
             await self._admit()
             return await self._attempts(choices)
         except BaseException:
@@ -148,13 +149,13 @@ class Execution:
 
     async def _board(self, choices: Sequence[Choice], again: bool) -> Boarding:
         """The first visit of `choices` that may begin. Raises the first refusal when none may."""
-        refused: Refused | None = None
+        refused: HeadgateError | None = None
         for choice in choices:
             try:
                 return await self._boarded(choice, again)
-            except Refused as error:
+            except (Refused, ProviderError) as error:
                 refused = refused or error
-        raise refused or nobody(self._errand.plan)
+        raise refused or refusal_of(self._errand.plan)
 
     async def _boarded(self, choice: Choice, again: bool) -> Boarding:
         errand, parts, deployment = self._errand, self._errand.parts, choice.deployment
@@ -164,7 +165,7 @@ class Execution:
             raise Refused(502, error.message, code="upstream_auth", hint=error.hint, headers=NOT_AGAIN) from error
         flight = parts.router.begin(deployment, self._loop.time(), again=again)
         if flight is None:
-            raise nobody(errand.plan)
+            raise refusal_of(errand.plan)
         place: Permit | None = None
         try:
             place = await self._place(deployment)

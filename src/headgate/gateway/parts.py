@@ -24,7 +24,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts the composition root puts together and closes; the gateway owns none of them.
 
     `router` says whom to ask, `target` how a deployment is reached (raises `ConfigError`, `MissingKey`), `limiter` and `spending`
-    whether it may be. `resolve` finds the target of a model as a client wrote it, for what is free. `models` are listed by ``GET /v1/models``.
+    whether it may be. `resolve` finds the target of a model as a client wrote it, for what is free. `models` are listed.
     `clock` is seconds since the epoch, `new_id` makes receipt ids. `settled` is told of every receipt, with the route it came by.
     """
 

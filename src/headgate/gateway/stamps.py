@@ -17,7 +17,7 @@ LONGEST = 4096
 
 def stamps(visit: Visit, receipt: Receipt | None = None) -> Headers:
     """Request id, provider and number of attempts, what was lost in translation, and for a settled answer its cost in dollars."""
-    errand, notes = visit.errand, visit.call.notes
+    errand, notes = visit.errand, visit.notes
     headers = [
         ("x-headgate-request-id", errand.id),
         ("x-headgate-provider", visit.target.provider.name),

@@ -39,8 +39,13 @@ WIRES: dict[str, Wire] = {
     ),
 }
 
-_BACK = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id", "openai-processing-ms", "openai-version")
+_BACK = frozenset(
+    {"retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id", "openai-processing-ms", "openai-version"}
+)
 _LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_MOST = 1024
+_crossing: dict[str, str] = {"content-type": ""}
+"""Name of a provider's header → the name a client sees, "" for one that stays behind."""
 
 
 def upstream_path(wire: Wire, request: Request, target: Target, stream: bool) -> str:
@@ -61,6 +66,18 @@ def upstream_headers(wire: Wire, request: Request, target: Target, call: Send, r
 
 def returned_headers(headers: Mapping[str, str]) -> Headers:
     """What of a provider's response headers the client sees. The provider's rate limits are not the client's: they are renamed."""
-    kept = [(name, headers[name]) for name in _BACK if name in headers]
-    limits = [(f"x-upstream-{name}", value) for name, value in headers.items() if name.startswith(_LIMITS)]
-    return (("content-type", headers.get("content-type", "application/json")), *kept, *limits)
+    kept = [("content-type", headers.get("content-type", "application/json"))]
+    for name, value in headers.items():
+        seen = _crossing.get(name)
+        if seen is None:
+            seen = _crosses(name)
+        if seen:
+            kept.append((seen, value))
+    return tuple(kept)
+
+
+def _crosses(name: str) -> str:
+    seen = name if name in _BACK else f"x-upstream-{name}" if name.startswith(_LIMITS) else ""
+    if len(_crossing) < _MOST:
+        _crossing[name] = seen
+    return seen

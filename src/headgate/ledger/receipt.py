@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b32encode
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -19,15 +21,23 @@ Charge: TypeAlias = tuple[int, int]
 """The number of a balance, and the nano-dollars it was charged."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SPELT = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _CROCKFORD.encode())
+"""From the digits of RFC 4648's base 32 to Crockford's."""
 RANDOM_BYTES = 10
+_LATEST = 1 << 48
 
 
 def new_id(now: float, random: bytes) -> str:
     """A 26-character identifier that sorts by time (ULID): `now` in seconds since the epoch, then ten `random` bytes."""
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"an identifier needs {RANDOM_BYTES} random bytes, not {len(random)}")
-    number = (int(now * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(random, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return _moment(int(now * 1000) % _LATEST) + b32encode(random).translate(_SPELT).decode()
+
+
+@lru_cache(maxsize=8)
+def _moment(milliseconds: int) -> str:
+    """The ten characters of a time."""
+    return "".join([_CROCKFORD[milliseconds >> shift & 31] for shift in range(45, -1, -5)])
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

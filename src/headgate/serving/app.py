@@ -44,7 +44,9 @@ class App:
             request = msgspec.structs.replace(request, headers=clean_headers(request.headers))
             match = self.routes.find(request.method, request.path)
             principal = await self._admit(request, match.route)
-            inner = msgspec.structs.replace(request, params=match.params, body_limit=match.route.body_limit, principal=principal)
+            inner = msgspec.structs.replace(
+                request, params=match.params, body_limit=match.route.body_limit, principal=principal, route=match.route.path
+            )
             return await match.route.endpoint(inner)
         except HeadgateError as error:
             return error_response(error, surface)

@@ -25,6 +25,7 @@ _LOG = logging.getLogger("headgate.metering")
 _INPUTS = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
 _LIST_TIERS = frozenset({"", "default", "standard", "auto", "on_demand", "service_tier_standard"})
 """What providers call the service tier their list prices are for; None says the same."""
+NOTHING = Usage()
 MOST = 1_000_000_000
 """A count above this is a provider's mistake, whatever it counts: no request has a billion tokens (faults B12)."""
 
@@ -76,7 +77,7 @@ def charged_usage(call: Call, outcome: Outcome) -> Usage:
     """
     response = outcome.response
     if unbilled(outcome):
-        return Usage()
+        return NOTHING
     seen = response.usage if response.usage is not None and _credible(response.usage) else None
     if seen is not None and outcome.whole and seen.input_total and seen.output_total:
         return seen
@@ -93,7 +94,9 @@ def charged_usage(call: Call, outcome: Outcome) -> Usage:
 
 def _credible(usage: Usage) -> bool:
     """Whether a provider's counts can be true."""
-    return all(getattr(usage, name) <= MOST for name in BUCKETS) and all(count <= MOST for count in usage.fees.values())
+    if usage.total > MOST and not all(getattr(usage, name) <= MOST for name in BUCKETS):
+        return False
+    return not usage.fees or all(count <= MOST for count in usage.fees.values())
 
 
 def _guessed(call: Call, outcome: Outcome) -> Usage:

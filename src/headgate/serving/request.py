@@ -58,6 +58,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     disconnected: asyncio.Event | None = None
     body_limit: int = 0
     principal: Principal = NOBODY
+    route: str = ""
+    """The path of the matched route."""
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import threading
 import time
@@ -19,18 +20,22 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from headgate.catalog.cards import Catalog
+from headgate.catalog.cards import Catalog, day_of
 from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
+from headgate.gateway.fast.table import fast_endpoints
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Filter, Ledger, Receipt, new_id
 from headgate.ledger.key_form import Pepper
 from headgate.ledger.key_store import KeyStore
+from headgate.ledger.limiter import Limiter
+from headgate.ledger.spending import Spending
 from headgate.providers import PROVIDERS
+from headgate.router import ProviderFacts, Router, RoutingTable, Surroundings
 from headgate.serving.app import App
 from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
 from headgate.serving.key_ring import KeyRing
@@ -72,30 +77,37 @@ def with_completions(target: Target) -> Target:
     return replace(target, provider=replace(target.provider, serves=None))
 
 
+def sim_table(catalog: Catalog) -> RoutingTable:
+    """Names and what they stand for, where simulated providers alone can be called."""
+    facts = {}
+    for name, provider in PROVIDERS.items():
+        entry = catalog.providers.get(name)
+        facts[name] = ProviderFacts(
+            name=name,
+            default_model=provider.default_model,
+            capabilities=provider.capabilities,
+            traits=frozenset(entry.traits) if entry is not None else frozenset(),
+            missing=None if provider.auth.default is not None else f"no key for {provider.label}",
+            simulated=provider.simulated,
+        )
+    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time())))
+
+
 def fresh_id() -> str:
     """A receipt id of now."""
     return new_id(time.time(), secrets.token_bytes(10))
 
 
-class WatchedLedger(Ledger):
-    """A ledger one can wait for."""
-
-    changed: threading.Condition
-
-    async def record(self, receipt: Receipt) -> bool:
-        """See `Ledger.record`."""
-        new = await super().record(receipt)
-        with self.changed:
-            self.changed.notify_all()
-        return new
-
-
 class Rig:
     """A running gateway: `url` without ``/v1``, its `key`, the simulator behind it, its virtual `keys`, and its books."""
 
-    def __init__(self, sim: Simulator, ledger: WatchedLedger, key: str) -> None:
+    def __init__(self, sim: Simulator, ledger: Ledger, folder: Path, key: str) -> None:
         self.sim = sim
         self.ledger = ledger
+        self.changed = threading.Condition()
+        self.spending = Spending(ledger.database, folder / "journal")
+        self.limiter = Limiter()
+        self.parts: GatewayParts | None = None
         self.key = key
         self.url = ""
         self.http = HttpClient(TransportSettings())
@@ -107,8 +119,8 @@ class Rig:
 
     def receipts(self, count: int) -> list[Receipt]:
         """All receipts, oldest first, as soon as there are `count` of them; raises `AssertionError` when that takes too long."""
-        with self.ledger.changed:
-            there = self.ledger.changed.wait_for(lambda: len(self.all_receipts()) >= count, PATIENCE)
+        with self.changed:
+            there = self.changed.wait_for(lambda: len(self.all_receipts()) >= count, PATIENCE)
         found = self.all_receipts()
         assert there and len(found) == count, f"{len(found)} receipts instead of {count}"
         return found
@@ -121,6 +133,17 @@ class Rig:
         """Return when the receipt of every answered request is written."""
         assert self.app is not None
         await self.app.stop()
+
+    def settled(self, receipt: Receipt, route: str) -> None:
+        """A receipt is on its way: say so once it is written."""
+        task = self.loop.create_task(self._written())
+        assert self.parts is not None
+        self.parts.keep(task)
+
+    async def _written(self) -> None:
+        await self.spending.drain()
+        with self.changed:
+            self.changed.notify_all()
 
     def run(self, work: Coroutine[None, None, T]) -> T:
         """Run `work` on the gateway's loop."""
@@ -147,11 +170,9 @@ def running_gateway(
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
-        ledger = WatchedLedger.open(folder / "ledger.db")
-        assert isinstance(ledger, WatchedLedger)
+        ledger = Ledger.open(folder / "ledger.db")
         stack.callback(ledger.close)
-        ledger.changed = threading.Condition()
-        rig = Rig(sim, ledger, key or "")
+        rig = Rig(sim, ledger, folder, key or "")
         rig.app = app = _app(rig, _ring(rig, key, admin_key), key is not None, host, body_limit, change)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
@@ -165,14 +186,19 @@ def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
 
 def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None, change: Callable[[Target], Target] | None) -> App:
     catalog = load_catalog()
-    resolve = sim_resolver(rig.sim.url, catalog)
-    parts = GatewayParts(
-        resolve=resolve if change is None else lambda name: change(resolve(name)),
+    find = sim_resolver(rig.sim.url, catalog)
+    resolve = find if change is None else lambda name: change(find(name))
+    rig.parts = parts = GatewayParts(
+        resolve=resolve,
+        router=Router(sim_table(catalog), random.Random(7).random),
+        target=lambda deployment: resolve(deployment.name),
+        limiter=rig.limiter,
+        spending=rig.spending,
         http=rig.http,
-        ledger=rig.ledger,
         models=catalog.cards,
         clock=time.time,
         new_id=fresh_id,
+        settled=rig.settled,
     )
     bounds = {} if body_limit is None else {"body_limit": body_limit}
     hosts = allowed_hosts(host)
@@ -186,10 +212,14 @@ def _serving(rig: Rig, app: App, host: str, limits: ServerLimits | None) -> Iter
 
     async def main() -> None:
         assert rig.ring is not None
-        async with Server(app, host, 0, limits) as rig.server, rig.http, rig.ring:
+        assert rig.parts is not None
+        await rig.spending.start()
+        fast = fast_endpoints(rig.parts, rig.ring.find) if rig.key else {}
+        async with rig.http, rig.ring, Server(app, host, 0, limits, fast=fast) as rig.server:
             rig.url = rig.server.url
             started.set()
             await leave.wait()
+        await rig.spending.stop()
 
     thread = threading.Thread(target=rig.loop.run_until_complete, args=(main(),), name="headgate-gateway")
     thread.start()

@@ -8,10 +8,12 @@ import secrets
 import click
 import uvloop
 
-from headgate.assembly.gateway import callable_models, gateway_app
+from headgate.assembly.gateway import callable_models, gateway
 from headgate.assembly.keys import key_ring, key_store
 from headgate.assembly.parts import Parts, load_parts
 from headgate.config import Secret
+from headgate.ledger.limiter import Limiter
+from headgate.ledger.spending import Spending
 from headgate.serving.auth import generate_key
 from headgate.serving.server import Server
 from headgate.serving.server import serve as run_server
@@ -33,8 +35,13 @@ async def _serve(parts: Parts, port: int, key: Secret | None, made: Secret | Non
     try:
         store = key_store(parts, ledger)
         async with parts.http() as http, key_ring(parts, store, key) as ring:
-            app = gateway_app(parts, http, ledger, host, store, ring, auth=key is not None)
-            await run_server(app, host, port, ready=lambda server: _ready(parts, server, key, made))
+            spending = Spending(ledger.database, parts.settings.data_dir / "journal")
+            await spending.start()
+            try:
+                made_of = gateway(parts, http, spending, Limiter(), host, store, ring, auth=key is not None)
+                await run_server(made_of.app, host, port, ready=lambda server: _ready(parts, server, key, made), fast=made_of.fast)
+            finally:
+                await spending.stop()
     finally:
         ledger.close()
 

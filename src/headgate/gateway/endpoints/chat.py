@@ -14,8 +14,8 @@ from headgate.gateway.labels import labels_of
 from headgate.gateway.outline import outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import pass_through
+from headgate.gateway.planning import check_ready, planned
 from headgate.gateway.translated import translate
-from headgate.gateway.wishes import prefix_key, wish_of
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Tab
 from headgate.serving.request import Request
@@ -42,19 +42,11 @@ class Chat:
     def _errand(self, request: Request, ask: Ask) -> Errand:
         assert self._surface.dialect is not None
         parts, principal = self._parts, request.principal
-        parts.spending.check()
+        check_ready(parts.spending)
         loop = asyncio.get_running_loop()
         seen = outline(self._surface.dialect.name, ask.body, ask.model, ask.stream)
         labels = labels_of(request, seen.session)
-        wish = wish_of(
-            seen,
-            principal,
-            size=len(ask.body),
-            directions=ask.directions,
-            session=labels.session,
-            prefix=prefix_key(ask.body),
-        )
-        plan = parts.router.plan(wish, loop.time())
+        plan = planned(parts, principal, ask, "chat", labels.session)
         return Errand(
             parts,
             principal,

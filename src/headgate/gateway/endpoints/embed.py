@@ -14,7 +14,7 @@ from headgate.gateway.execute import Execution
 from headgate.gateway.labels import labels_of
 from headgate.gateway.outline import Outline
 from headgate.gateway.parts import GatewayParts
-from headgate.gateway.wishes import wish_of
+from headgate.gateway.planning import check_ready, planned
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Tab
 from headgate.serving.request import Request
@@ -36,10 +36,9 @@ class Embed:
         """Answer a request. Raises `Refused`, `ConfigError`, `StoreError` before anybody was asked."""
         ask = self._read(await request.body(), request)
         parts, principal, now = self._parts, request.principal, asyncio.get_running_loop().time()
-        parts.spending.check()
+        check_ready(parts.spending)
         seen = Outline(model=ask.model, max_output=0)
-        wish = wish_of(seen, principal, size=len(ask.body), directions=ask.directions, operation="embed")
-        plan = parts.router.plan(wish, now)
+        plan = planned(parts, principal, ask, "embed")
         errand = Errand(
             parts,
             principal,

@@ -12,6 +12,7 @@ from functools import partial
 
 import msgspec
 
+from headgate.domain.estimate import estimate_tokens
 from headgate.errors import HeadgateError
 from headgate.gateway.account import accounted
 from headgate.gateway.asking import Ask, Job, read_ask
@@ -24,12 +25,11 @@ from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import overhear, returned
-from headgate.gateway.wishes import wish_of
 from headgate.ledger.intent import Intent
 from headgate.ledger.limits import Full
 from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Hold
-from headgate.router import Deployment
+from headgate.router import Deployment, Wish
 from headgate.serving.auth import plain_key
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Outcome, Tab
@@ -83,7 +83,16 @@ class FastChat:
 
     def _begin(self, turn: Turn, seen: Outline, principal: Principal) -> bool:
         parts, now = self._parts, self._loop.time()
-        plan = parts.router.plan(wish_of(seen, principal, size=len(turn.body)), now)
+        plan = parts.router.plan(
+            Wish(
+                model=seen.model,
+                input_tokens=estimate_tokens(len(turn.body)),
+                max_output=seen.max_output,
+                needs=seen.needs,
+                allowed=principal.models,
+            ),
+            now,
+        )
         if not plan.order or plan.hedge is not None or plan.sticky is not None:
             return False
         deployment = plan.order[0].deployment
@@ -129,7 +138,7 @@ class FastChat:
             parts.spending.refund(hold)
             return None
         errand.permit = permit
-        return Visit(errand, prepared.deployment, prepared.target, flight, hold, place, now)
+        return Visit(errand, prepared.deployment, prepared.target, flight, hold, place, now, self._dialect.name)
 
     def _reserve(self, errand: Errand, prepared: Prepared, size: int) -> Hold | None:
         principal, deployment = errand.principal, prepared.deployment
@@ -155,7 +164,7 @@ class FastChat:
         else:
             relay = WholeRelay(prepared, visit, turn, http, self._failed, now)
         head = prepared.head(turn.fields, errand.id, len(body))
-        visit.request_bytes(len(body))
+        visit.size = len(body)
         relay.called = True
         visit.leaves()
         if not http.launch(prepared.route, head, body, relay):

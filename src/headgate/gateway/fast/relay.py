@@ -25,7 +25,7 @@ from headgate.transport.told import Told
 LARGEST_ERROR = 1 << 20
 _OK = b"HTTP/1.1 200 OK\r\n"
 Fail = Callable[["Relay", HeadgateError | None], None]
-"""The visit of a relay has failed before anything reached the client: with an error of the network, or (None) with what the provider answered."""
+"""A visit has failed before anything reached the client: with an error of the network, or (None) with what the provider answered."""
 
 
 class Relay(Told):
@@ -166,6 +166,9 @@ class StreamRelay(Relay):
             self._pass()
         elif self.status and self.first is None:
             self._headed()
+        self._after_bytes()
+
+    def _after_bytes(self) -> None:
         if self._collects:
             self._collected()
         elif self.over and not self._done and not (self._stalled and self.parts):

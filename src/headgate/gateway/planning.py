@@ -1,0 +1,50 @@
+"""From a request to a plan: whom to ask, for this bearer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from headgate.errors import ConfigError, MissingKey
+from headgate.gateway.asking import Ask
+from headgate.gateway.parts import GatewayParts
+from headgate.gateway.visible import no_such_model
+from headgate.ledger.principal import Principal
+from headgate.ledger.receipt import Operation
+from headgate.ledger.rights import may_call
+from headgate.ledger.spending import Spending
+from headgate.router import Plan, Wish
+from headgate.router.reading import read_wish
+
+
+def check_ready(spending: Spending) -> None:
+    """Raises `StoreError` while what requests cost cannot be booked: then none is admitted."""
+    trouble = spending.trouble
+    if trouble is not None:
+        raise trouble
+
+
+def planned(parts: GatewayParts, principal: Principal, ask: Ask, operation: Operation, session: str | None = None) -> Plan:
+    """The plan for a request. Raises `Unsupported` for directions that cannot be followed, `ConfigError` for an unknown model, and
+    `Refused` (404) for one that this bearer may not call, known or not."""
+    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
+    wish = read_wish(ask.body, fields, model=ask.model, operation=operation, session=session, allowed=principal.models)
+    wish = _within(parts, principal, wish)
+    try:
+        plan = parts.router.plan(wish, asyncio.get_running_loop().time())
+    except MissingKey:
+        raise
+    except ConfigError as error:
+        if principal.models:
+            raise no_such_model(ask.model) from error
+        raise
+    if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
+        raise no_such_model(ask.model)
+    return plan
+
+
+def _within(parts: GatewayParts, principal: Principal, wish: Wish) -> Wish:
+    """The wish, with what the bearer's hard budgets have left."""
+    left = parts.spending.headroom(principal, "", "")
+    return wish if left is None else msgspec.structs.replace(wish, budget=left)
