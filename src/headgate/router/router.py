@@ -182,6 +182,12 @@ class Router:
             credential.pause.reset()
             credential.settle()
 
+    def reset(self) -> None:
+        """Forget all that is known of the health of deployments: whoever was ill is taken to be well."""
+        self._lives.clear()
+        self._credentials.clear()
+        self._ready.clear()
+
     def snapshot(self, now: float) -> dict[str, Standing]:
         """How every deployment stands that was asked, for health pages and metrics."""
         return {id: live.standing(now) for id, live in self._lives.items()}

@@ -145,6 +145,11 @@ class Rig:
         with self.changed:
             self.changed.notify_all()
 
+    def calm(self) -> None:
+        """Take every provider to be well again."""
+        assert self.parts is not None
+        self.loop.call_soon_threadsafe(self.parts.router.reset)
+
     def run(self, work: Coroutine[None, None, T]) -> T:
         """Run `work` on the gateway's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)

@@ -18,6 +18,7 @@ def module_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture
 def rig(module_rig: Rig) -> Iterator[Rig]:
+    module_rig.calm()
     yield module_rig
     module_rig.sim.set_faults(())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 
 from headgate.dialects.base import Note
 from headgate.errors import ConfigError, Unsupported
-from headgate.gateway.app import ANTHROPIC, OPENAI
 from headgate.gateway.asking import Job, read_ask
 from headgate.gateway.passthrough import outgoing
 from headgate.gateway.stamps import LONGEST, fidelity
+from headgate.gateway.surfaces import ANTHROPIC, OPENAI
 from headgate.gateway.upstream import returned_headers
 from headgate.serving.envelopes import Refused, Surface
 from headgate.serving.metering import Call, Tab
@@ -33,7 +34,8 @@ def job(body: bytes, surface: Surface = OPENAI, headers: Headers = (), query: st
     call = Call(id="r1", at=0.0, clock=0.0, face="gateway", target=target)
     request = Request(method="POST", path="/v1/x", headers=headers, query=query)
     assert surface.dialect is not None
-    return Job(None, None, surface, surface.dialect, request, ask, target, Tab(call))
+    visit = SimpleNamespace(target=target, errand=SimpleNamespace(id="r1"))
+    return Job(None, surface, surface.dialect, request, ask, visit, Tab(call))
 
 
 VALUES = st.recursive(
@@ -127,7 +129,8 @@ def test_choices_of_a_model_that_gives_one() -> None:
     assert card is not None
     single = msgspec.structs.replace(card, capabilities=msgspec.structs.replace(card.capabilities, choices=False))
     with pytest.raises(Unsupported) as caught:
-        outgoing(msgspec.structs.replace(asked, target=msgspec.structs.replace(asked.target, card=single)))
+        asked.visit.target = msgspec.structs.replace(asked.target, card=single)
+        outgoing(asked)
     assert caught.value.param == "n"
 
 
