@@ -70,7 +70,8 @@ def test_serve_prints_its_key_once_and_keeps_others_out(headgate_environment: Pa
 
 def test_serve_knows_the_keys_that_were_made_meanwhile(headgate_environment: Path) -> None:
     with started("serve", "--port", "0", cwd=headgate_environment) as (_, port):
-        made = subprocess.run([*HEADGATE, "keys", "create", "--quiet"], capture_output=True, text=True, check=True, cwd=headgate_environment)
+        command = [*HEADGATE, "keys", "create", "--quiet"]
+        made = subprocess.run(command, capture_output=True, text=True, check=True, cwd=headgate_environment)
         key = made.stdout.strip()
         status, answer = call(port, "GET", "/v1/key", authorization=f"Bearer {key}")
         assert (status, answer["id"]) == (200, key.split("-")[1])
