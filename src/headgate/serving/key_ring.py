@@ -82,9 +82,9 @@ class Verdict(msgspec.Struct, frozen=True):
 CHALLENGE = (("www-authenticate", 'Bearer realm="headgate"'),)
 WRONG = Verdict("wrong key: it fits none that was made here; `headgate keys ls` lists those, `headgate serve` prints its own", guess=True)
 _GONE = {
-    "revoked": Verdict("this key was revoked: ask whoever gave it to you for another", "revoked_api_key"),
-    "expired": Verdict("this key has expired: ask whoever gave it to you for another", "expired_api_key"),
-    "disabled": Verdict("this key is disabled for now: ask whoever gave it to you", "disabled_api_key"),
+    "revoked": Verdict("this key was revoked: ask whoever gave it to you for another", code="revoked_api_key"),
+    "expired": Verdict("this key has expired: ask whoever gave it to you for another", code="expired_api_key"),
+    "disabled": Verdict("this key is disabled for now: ask whoever gave it to you", code="disabled_api_key"),
 }
 
 
