@@ -18,9 +18,9 @@ from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.endpoints.count import Count
 from headgate.gateway.endpoints.embed import Embed
 from headgate.gateway.endpoints.gemini import Gemini
-from headgate.gateway.endpoints.health import healthz
 from headgate.gateway.endpoints.models import Models
 from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
+from headgate.gateway.operations import Operations, operations_routes, plain_operations
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.app import App
 from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
@@ -47,11 +47,18 @@ UNSERVED = (
 """What the official clients could ask for besides."""
 
 
-def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
+def build_app(
+    parts: GatewayParts,
+    *,
+    key: Secret | None,
+    hosts: frozenset[str] | None,
+    body_limit: int = BODY_LIMIT,
+    operations: Operations | None = None,
+) -> App:
     """The gateway as an `App`.
 
     `key` None serves everybody (see `serving.auth.check_binding`); `hosts` are the Host names answered to (`serving.auth.allowed_hosts`;
-    None: any); `body_limit` is in bytes. Raises `ConfigError` for a key that cannot serve.
+    None: any); `body_limit` is in bytes; `operations` None is `plain_operations`. Raises `ConfigError` for a key that cannot serve.
     """
     meter = Meter(parts.ledger, parts.clock, parts.new_id)
     models = Models(parts)
@@ -73,7 +80,7 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             Route(method="GET", path="/v1/models", endpoint=models.list, surface=OPENAI),
             Route(method="GET", path="/v1/models/*", endpoint=models.get, surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),
-            Route(method="GET", path="/healthz", endpoint=healthz, auth=False, any_host=True),
+            *operations_routes(operations or plain_operations()),
             *(route for row in UNSERVED for route in unserved(*row)),
         )
     )

@@ -41,7 +41,7 @@ EVENTS: dict[str, Events] = {
     "cache": Events("headgate_cache_lookups_total", "Lookups in the response cache.", "result", ("hit", "miss", "bypass")),
     "cache_saved_nanos": Events("headgate_cache_saved_usd_total", "Dollars that cached answers would have cost.", "", ()),
     "idempotency": Events(
-        "headgate_idempotency_total", "Requests with an Idempotency-Key.", "outcome", ("new", "replay", "conflict", "in_progress", "full")
+        "headgate_idempotency_total", "Requests with an Idempotency-Key.", "outcome", ("new", "replay", "conflict", "in_progress", "gone")
     ),
     "recording": Events("headgate_recordings_total", "Requests recorded or answered from a recording.", "outcome", ("kept", "hit", "miss")),
     "refused": Events("headgate_refused_total", "Requests that Headgate itself turned down.", "code"),

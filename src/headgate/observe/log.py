@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
@@ -63,16 +64,24 @@ def failure_of(kind: type[BaseException], trace: TracebackType | None) -> str:
     return f"{kind.__name__} at {' < '.join(frames[:12])}"
 
 
-def write_json_lines(stream: TextIO, redact: Callable[[str], str], *, level: int = logging.INFO, access: bool = False) -> logging.Handler:
-    """Send what is logged to `stream` as JSON lines, with a line for each request only when `access`. Returns the handler, to take away."""
+@contextmanager
+def json_lines(stream: TextIO, redact: Callable[[str], str], *, level: int = logging.INFO, access: bool = False) -> Iterator[None]:
+    """While the block runs, send what is logged to `stream` as JSON lines; a line for each request only when `access`."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines(redact))
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), logging.getLogger(OURS)
+    before = root.level, ours.level, ACCESS.disabled
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger(OURS).setLevel(level)
+    ours.setLevel(level)
     ACCESS.disabled = not access
-    return handler
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        ours.setLevel(before[1])
+        ACCESS.disabled = before[2]
 
 
 def log_access(facts: RequestFacts) -> None:

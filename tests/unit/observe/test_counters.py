@@ -135,7 +135,7 @@ def test_gauges_of_processes_that_are_gone_do_not_count() -> None:
     new = Snapshot(99.0, gauges=(("in_flight", (), 2), ("breaker", ("a",), 1)), events=(("cache", "hit", 4),))
     newer = Snapshot(100.0, gauges=(("in_flight", (), 3), ("breaker", ("a",), 2)))
     merged = merge([old, new, newer], 100.0, 10.0)
-    assert dict(((family, labels), value) for family, labels, value in merged.gauges) == {("in_flight", ()): 5, ("breaker", ("a",)): 2}
+    assert {(family, labels): value for family, labels, value in merged.gauges} == {("in_flight", ()): 5, ("breaker", ("a",)): 2}
     assert merged.events == (("cache", "hit", 7),)
 
 

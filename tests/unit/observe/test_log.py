@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headgate.config import redact
 from headgate.observe.facts import RequestFacts
-from headgate.observe.log import ACCESS, FIELDS, JsonLines, log_access, write_json_lines
+from headgate.observe.log import FIELDS, JsonLines, json_lines, log_access
 
 PROMPT = "canary-prompt-7f3a"
 KEY = "sk-canary0123456789abcdef"
@@ -23,16 +23,9 @@ KEY = "sk-canary0123456789abcdef"
 @contextmanager
 def lines(*, access: bool = False) -> Iterator[io.StringIO]:
     """What is logged while the block runs."""
-    stream, root, ours = io.StringIO(), logging.getLogger(), logging.getLogger("headgate")
-    before = root.level, ours.level, ACCESS.disabled
-    handler = write_json_lines(stream, redact, access=access)
-    try:
+    stream = io.StringIO()
+    with json_lines(stream, redact, access=access):
         yield stream
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(before[0])
-        ours.setLevel(before[1])
-        ACCESS.disabled = before[2]
 
 
 def record(message: object, name: str = "headgate.x", **extra: object) -> logging.LogRecord:
