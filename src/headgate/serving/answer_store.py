@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from headgate.serving.stored import Stored, pack, unpack
-from headgate.store import Database, Statements
-from headgate.store.connection import Connection
+from headgate.store import Statements, Store
+from headgate.store.connection import Connection, Value
 
 MOST_BYTES = 1 << 30
 
@@ -22,7 +22,7 @@ class Row(msgspec.Struct, frozen=True):
 class AnswerStore:
     """Answers by key, on disk: only for those who agreed to that. `most_bytes` bounds them when `purge` is called."""
 
-    def __init__(self, database: Database, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, database: Store, most_bytes: int = MOST_BYTES) -> None:
         self._database = database
         self._most_bytes = most_bytes
         self._sql = Statements.load("answers")
@@ -43,7 +43,7 @@ class AnswerStore:
     async def keep(self, key: bytes, stored: Stored, at: float, expires: float) -> None:
         """Keep an answer, in place of an older one. Raises `StoreError`."""
         answer = pack(stored)
-        row = {"key": key, "at": float(at), "expires": float(expires), "size": len(answer), "answer": answer}
+        row: dict[str, Value] = {"key": key, "at": float(at), "expires": float(expires), "size": len(answer), "answer": answer}
         await self._database.write(lambda connection: connection.execute(self._sql["keep_answer"], row).rowcount)
 
     async def clear(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headgate.serving.stored import Stored, pack, unpack
-from headgate.store import Database, Statements
+from headgate.store import Statements, Store
 from headgate.store.connection import Connection, Value
 
 
@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True):
 class IdempotencyStore:
     """Keys by hash. Answers are written only where `keep_answers` allows them on disk; elsewhere it is known that there was one."""
 
-    def __init__(self, database: Database, *, keep_answers: bool = False) -> None:
+    def __init__(self, database: Store, *, keep_answers: bool = False) -> None:
         self._database = database
         self._keep_answers = keep_answers
         self._sql = Statements.load("answers")
@@ -45,12 +45,12 @@ class IdempotencyStore:
     async def finish(self, key: bytes, holder: str, stored: Stored | None, expires: float) -> None:
         """Note that the request was answered, unless the key has been taken by another since. Raises `StoreError`."""
         answer = pack(stored) if stored is not None and self._keep_answers else None
-        row = {"key": key, "holder": holder, "expires": float(expires), "answer": answer}
+        row: dict[str, Value] = {"key": key, "holder": holder, "expires": float(expires), "answer": answer}
         await self._database.write(lambda connection: connection.execute(self._sql["finish_key"], row).rowcount)
 
     async def abandon(self, key: bytes, holder: str) -> None:
         """Let the key go, unless it was answered or taken by another. Raises `StoreError`."""
-        row = {"key": key, "holder": holder}
+        row: dict[str, Value] = {"key": key, "holder": holder}
         await self._database.write(lambda connection: connection.execute(self._sql["abandon_key"], row).rowcount)
 
     async def purge(self, now: float) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,7 +18,7 @@ from headgate.serving.cache_key import cache_key, canonical, uncacheable
 from headgate.serving.request import Request
 from headgate.serving.response import Response, Stream
 from headgate.serving.stored import Collected, Stored, kept_headers, pack, replay, unpack
-from headgate.store import Database
+from headgate.store import Store
 
 A, B = Principal(key_id="a", team="red"), Principal(key_id="b", team="blue")
 ANSWER = Stored(status=200, headers=(("content-type", "application/json"),), body=b'{"ok":true}', receipt="01R", cost_nanos=1_200, at=10.0)
@@ -229,42 +228,39 @@ def test_bytes_are_collected_up_to_a_limit(pieces: list[bytes], limit: int) -> N
 # In a store
 
 
-def test_processes_share_what_may_lie_on_disk(tmp_path: Path) -> None:
+def test_processes_share_what_may_lie_on_disk(database: Store) -> None:
     async def main() -> None:
-        with Database.open(tmp_path / "ledger.db", migrations="ledger") as database:
-            one, other = (LayeredCache(ResponseCache(), AnswerStore(database)) for _ in range(2))
-            assert await one.keep(b"k", ANSWER, 100.0, 50.0)
-            assert await other.find(b"k", 120.0, 10.0) is None
-            assert await other.find(b"k", 120.0, 30.0) == ANSWER
-            assert other.memory.find(b"k", 149.0, 60.0) == ANSWER
-            assert other.memory.find(b"k", 150.0, 60.0) is None
-            await one.clear()
-            assert await LayeredCache(ResponseCache(), AnswerStore(database)).find(b"k", 120.0, 30.0) is None
+        one, other = (LayeredCache(ResponseCache(), AnswerStore(database)) for _ in range(2))
+        assert await one.keep(b"k", ANSWER, 100.0, 50.0)
+        assert await other.find(b"k", 120.0, 10.0) is None
+        assert await other.find(b"k", 120.0, 30.0) == ANSWER
+        assert other.memory.find(b"k", 149.0, 60.0) == ANSWER
+        assert other.memory.find(b"k", 150.0, 60.0) is None
+        await one.clear()
+        assert await LayeredCache(ResponseCache(), AnswerStore(database)).find(b"k", 120.0, 30.0) is None
 
     asyncio.run(main())
 
 
-def test_the_store_is_bounded(tmp_path: Path) -> None:
+def test_the_store_is_bounded(database: Store) -> None:
     async def main() -> list[bool]:
-        with Database.open(tmp_path / "ledger.db", migrations="ledger") as database:
-            store = AnswerStore(database, most_bytes=3 * len(pack(ANSWER)))
-            for n in range(6):
-                await store.keep(bytes([n]), ANSWER, float(n), 50.0 if n else 1.0)
-            assert await store.purge(2.0) == 3
-            return [await store.find(bytes([n]), 2.0) is not None for n in range(6)]
+        store = AnswerStore(database, most_bytes=3 * len(pack(ANSWER)))
+        for n in range(6):
+            await store.keep(bytes([n]), ANSWER, float(n), 50.0 if n else 1.0)
+        assert await store.purge(2.0) == 3
+        return [await store.find(bytes([n]), 2.0) is not None for n in range(6)]
 
     assert asyncio.run(main()) == [False, False, False, True, True, True]
 
 
-def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
+def test_an_older_answer_does_not_replace_a_newer_one(database: Store) -> None:
     async def main() -> None:
-        with Database.open(tmp_path / "ledger.db", migrations="ledger") as database:
-            store = AnswerStore(database)
-            await store.keep(b"k", ANSWER, 20.0, 60.0)
-            await store.keep(b"k", msgspec.structs.replace(ANSWER, body=b"old"), 10.0, 60.0)
-            row = await store.find(b"k", 30.0)
-            assert row is not None
-            assert row.stored == ANSWER
+        store = AnswerStore(database)
+        await store.keep(b"k", ANSWER, 20.0, 60.0)
+        await store.keep(b"k", msgspec.structs.replace(ANSWER, body=b"old"), 10.0, 60.0)
+        row = await store.find(b"k", 30.0)
+        assert row is not None
+        assert row.stored == ANSWER
 
     asyncio.run(main())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,7 @@ from headgate.serving.idempotency import (
 )
 from headgate.serving.idempotency_store import IdempotencyStore
 from headgate.serving.stored import Stored
-from headgate.store import Database
+from headgate.store import Store
 
 ANSWER = Stored(status=200, headers=(), body=b"answer")
 ONE, OTHER = request_hash("/p", b"1"), request_hash("/p", b"2")
@@ -118,52 +119,50 @@ def test_refusals(begun: InProgress | Conflict | Gone, status: int) -> None:
     assert refusal(begun).status == status
 
 
-def shared(database: Database, *, keep_answers: bool, count: int = 2) -> list[Idempotency]:
+def shared(database: Store, *, keep_answers: bool, count: int = 2) -> list[Idempotency]:
     """The keys of several processes."""
     return [Idempotency(IdempotencyStore(database, keep_answers=keep_answers)) for _ in range(count)]
 
 
-def test_processes_agree(tmp_path: Path) -> None:
+def test_processes_agree(database: Store) -> None:
     async def main() -> None:
-        with Database.open(tmp_path / "ledger.db", migrations="ledger") as database:
-            here, there = shared(database, keep_answers=True)
-            begun = await asyncio.gather(*(begin((here, there)[n % 2], holder=f"h{n}") for n in range(40)))
-            (first,) = [one for one in begun if isinstance(one, New)]
-            assert [one for one in begun if one != first] == [InProgress()] * 39
-            owner, other = (here, there) if int(first.holder[1:]) % 2 == 0 else (there, here)
-            assert await begin(other, OTHER) == Conflict()
-            await owner.finish(first, ANSWER, 1.0)
-            assert await begin(owner) == await begin(other) == Replay(ANSWER)
-            assert await IdempotencyStore(database).purge(2.0 + TTL) == 1
+        here, there = shared(database, keep_answers=True)
+        begun = await asyncio.gather(*(begin((here, there)[n % 2], holder=f"h{n}") for n in range(40)))
+        (first,) = [one for one in begun if isinstance(one, New)]
+        assert [one for one in begun if one != first] == [InProgress()] * 39
+        owner, other = (here, there) if int(first.holder[1:]) % 2 == 0 else (there, here)
+        assert await begin(other, OTHER) == Conflict()
+        await owner.finish(first, ANSWER, 1.0)
+        assert await begin(owner) == await begin(other) == Replay(ANSWER)
+        assert await IdempotencyStore(database).purge(2.0 + TTL) == 1
 
     asyncio.run(main())
 
 
-def test_where_answers_may_not_lie_on_disk_another_process_knows_only_that_there_was_one(tmp_path: Path) -> None:
+def test_where_answers_may_not_lie_on_disk_another_process_knows_only_that_there_was_one(database: Store, tmp_path: Path) -> None:
     async def main() -> None:
-        with Database.open(tmp_path / "ledger.db", migrations="ledger") as database:
-            here, there = shared(database, keep_answers=False)
-            first = await begin(here)
-            assert isinstance(first, New)
-            await here.finish(first, msgspec.structs.replace(ANSWER, body=b"canary-answer"), 1.0)
-            assert isinstance(await begin(here), Replay)
-            assert await begin(there) == Gone()
+        here, there = shared(database, keep_answers=False)
+        first = await begin(here)
+        assert isinstance(first, New)
+        await here.finish(first, msgspec.structs.replace(ANSWER, body=b"canary-answer"), 1.0)
+        assert isinstance(await begin(here), Replay)
+        assert await begin(there) == Gone()
 
     asyncio.run(main())
     assert all(b"canary-answer" not in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_a_process_that_died_leaves_the_key_after_its_lease(tmp_path: Path) -> None:
+def test_a_process_that_died_leaves_the_key_after_its_lease(database: Store) -> None:
     async def main() -> None:
-        with Database.open(tmp_path / "ledger.db", migrations="ledger") as database:
-            dead, alive = shared(database, keep_answers=True)
-            assert isinstance(await begin(dead, holder="dead"), New)
-            assert await begin(alive, now=LEASE - 1) == InProgress()
-            assert isinstance(await begin(alive, now=LEASE), New)
+        dead, alive = shared(database, keep_answers=True)
+        assert isinstance(await begin(dead, holder="dead"), New)
+        assert await begin(alive, now=LEASE - 1) == InProgress()
+        assert isinstance(await begin(alive, now=LEASE), New)
 
     asyncio.run(main())
 
 
+fresh = itertools.count()
 steps = st.lists(
     st.tuples(st.sampled_from(["begin", "finish", "abandon", "wait"]), st.integers(0, 1), st.sampled_from([ONE, OTHER])), max_size=30
 )
@@ -171,28 +170,29 @@ steps = st.lists(
 
 @given(steps)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-def test_in_every_order_one_holder_at_a_time(tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, int, bytes]]) -> None:
+def test_in_every_order_one_holder_at_a_time(database: Store, script: list[tuple[str, int, bytes]]) -> None:
     """Two processes, one key, any order: never two at once, and what was answered is never made again within its time."""
 
+    key = f"k{next(fresh)}"
+
     async def main() -> None:
-        with Database.open(tmp_path_factory.mktemp("keys") / "ledger.db", migrations="ledger") as database:
-            processes = shared(database, keep_answers=True)
-            now, holding, answered = 0.0, None, None
-            for n, (word, slot, request) in enumerate(script):
-                if word == "wait":
-                    now += LEASE / 4
-                elif word == "begin":
-                    begun = await begin(processes[slot], request, now, holder=f"h{n}")
-                    if isinstance(begun, New):
-                        assert answered is None
-                        assert holding is None or now >= holding[2] + LEASE
-                        holding = (slot, begun, now, request)
-                    elif isinstance(begun, Replay):
-                        assert answered == request
-                elif holding is not None and now < holding[2] + LEASE:
-                    owner, begun, _, asked = holding
-                    await (processes[owner].finish(begun, ANSWER, now) if word == "finish" else processes[owner].abandon(begun))
-                    answered = asked if word == "finish" else None
-                    holding = None
+        processes = shared(database, keep_answers=True)
+        now, holding, answered = 0.0, None, None
+        for n, (word, slot, request) in enumerate(script):
+            if word == "wait":
+                now += LEASE / 4
+            elif word == "begin":
+                begun = await begin(processes[slot], request, now, key=key, holder=f"h{n}")
+                if isinstance(begun, New):
+                    assert answered is None
+                    assert holding is None or now >= holding[2] + LEASE
+                    holding = (slot, begun, now, request)
+                elif isinstance(begun, Replay):
+                    assert answered == request
+            elif holding is not None and now < holding[2] + LEASE:
+                owner, begun, _, asked = holding
+                await (processes[owner].finish(begun, ANSWER, now) if word == "finish" else processes[owner].abandon(begun))
+                answered = asked if word == "finish" else None
+                holding = None
 
     asyncio.run(main())

@@ -32,7 +32,7 @@ from headgate.serving.inheritance import Lifeline
 from headgate.serving.limits import ServerLimits
 from headgate.serving.response import Stream, json_response
 from headgate.serving.routes import Route, Routes
-from headgate.serving.socket_server import serve_on
+from headgate.serving.server import serve
 
 lifeline = Lifeline()
 told = lifeline.read()
@@ -82,7 +82,8 @@ async def main():
             asyncio.get_running_loop().call_soon_threadsafe(stopping.set)
             before(number, frame)
         signal.signal(signal.SIGTERM, stop)
-    await serve_on(App(routes, key=None, hosts=None), told.listening(), limits=ServerLimits(drain=told.options["drain"]), ready=ready)
+    app, limits = App(routes, key=None, hosts=None), ServerLimits(drain=told.options["drain"])
+    await serve(app, "127.0.0.1", 0, sock=told.listening(), limits=limits, ready=ready)
 
 asyncio.run(main())
 """

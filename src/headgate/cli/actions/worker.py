@@ -18,7 +18,7 @@ from headgate.config import Secret
 from headgate.errors import HeadgateError
 from headgate.observe.scrape import SnapshotFolder
 from headgate.serving.inheritance import Inherited, Lifeline
-from headgate.serving.socket_server import serve_on
+from headgate.serving.server import serve
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -58,7 +58,8 @@ async def _serve(parts: Parts, inherited: Inherited, options: WorkerOptions, lif
                 app = gateway_app(parts, http, ledger, options.host, key, operations)
                 publishing = asyncio.create_task(operations.scraper.keep_publishing())
                 try:
-                    await serve_on(app, inherited.listening(), ready=lambda server: lifeline.ready())
+                    sock = inherited.listening()
+                    await serve(app, options.host, options.port, sock=sock, ready=lambda server: lifeline.ready())
                 finally:
                     publishing.cancel()
     finally:
