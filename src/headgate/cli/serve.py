@@ -10,6 +10,8 @@ from headgate.cli.lazy import call
 @click.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port (0: any free one).  [default: 6120]")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
+@click.option("--access-log", is_flag=True, help="Log a line for each request, without content.")
 @click.option("--no-auth", is_flag=True, help="Serve without a key; loopback only.")
 def serve(**options: object) -> int:
     """Start the gateway: OpenAI and Anthropic clients work against it with only their base URL changed.

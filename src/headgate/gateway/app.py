@@ -10,11 +10,11 @@ from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.endpoints.count import Count
 from headgate.gateway.endpoints.embed import Embed
 from headgate.gateway.endpoints.gemini import Gemini
-from headgate.gateway.endpoints.health import healthz
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.endpoints.models import Models
 from headgate.gateway.endpoints.route import RouteExplain
 from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
+from headgate.gateway.operations import Operations, operations_routes, plain_operations
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.surfaces import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES
 from headgate.serving.app import App
@@ -36,11 +36,21 @@ UNSERVED = (
 """What the official clients could ask for besides."""
 
 
-def build_app(parts: GatewayParts, *, door: Authenticator, keys: Keys, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
+def build_app(
+    parts: GatewayParts,
+    *,
+    door: Authenticator,
+    keys: Keys,
+    hosts: frozenset[str] | None,
+    body_limit: int = BODY_LIMIT,
+    operations: Operations | None = None,
+    further: tuple[Route, ...] = (),
+) -> App:
     """The gateway as an `App`.
 
     `door` lets clients in (an `OpenDoor` everybody: see `serving.auth.check_binding`), `keys` are the endpoints that administer theirs;
-    `hosts` are the Host names answered to (`serving.auth.allowed_hosts`; None: any); `body_limit` is in bytes.
+    `hosts` are the Host names answered to (`serving.auth.allowed_hosts`; None: any); `body_limit` is in bytes; `operations` None is
+    `plain_operations`; `further` are routes for what lies beside the calls.
     """
     models = Models(parts)
 
@@ -61,9 +71,10 @@ def build_app(parts: GatewayParts, *, door: Authenticator, keys: Keys, hosts: fr
             Route(method="GET", path="/v1/models", endpoint=models.list, scope="models:read", surface=OPENAI),
             Route(method="GET", path="/v1/models/*", endpoint=models.get, scope="models:read", surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),
-            Route(method="GET", path="/healthz", endpoint=healthz, scope=None, any_host=True),
             *keys.routes,
             asked("/v1/route/explain", RouteExplain(parts.router, time.monotonic), OPENAI),
+            *operations_routes(operations or plain_operations()),
+            *further,
             *(route for row in UNSERVED for route in unserved(*row)),
         )
     )

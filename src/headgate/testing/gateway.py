@@ -40,6 +40,7 @@ from headgate.serving.app import App
 from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
 from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import ServerLimits
+from headgate.serving.routes import BODY_LIMIT
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
@@ -205,9 +206,10 @@ def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None,
         new_id=fresh_id,
         settled=rig.settled,
     )
-    bounds = {} if body_limit is None else {"body_limit": body_limit}
+    limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
-    return build_app(parts, door=KeyDoor(ring) if auth else OpenDoor(hosts), keys=Keys(rig.keys, ring, time.time), hosts=hosts, **bounds)
+    door = KeyDoor(ring) if auth else OpenDoor(hosts)
+    return build_app(parts, door=door, keys=Keys(rig.keys, ring, time.time), hosts=hosts, body_limit=limit)
 
 
 @contextmanager

@@ -4,52 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 
 import click
 import uvloop
 
-from headgate.assembly.gateway import callable_models, gateway
-from headgate.assembly.keys import key_ring, key_store
+from headgate.assembly.gateway import callable_models, gateway_app
+from headgate.assembly.listeners import listeners
+from headgate.assembly.operations import clear_metrics, gateway_operations, metrics_folder, process_counters
 from headgate.assembly.parts import Parts, load_parts
 from headgate.config import Secret
-from headgate.ledger.limiter import Limiter
-from headgate.ledger.spending import Spending
-from headgate.serving.auth import generate_key
-from headgate.serving.server import Server
+from headgate.serving.auth import check_binding, generate_key
+from headgate.serving.limits import ServerLimits
+from headgate.serving.listening import listen_together
 from headgate.serving.server import serve as run_server
+from headgate.serving.supervisor import Supervisor
+from headgate.transport.settings import bracketed
+
+WORKER = (sys.executable, "-P", "-m", "headgate.cli.actions.worker")
+"""One serving process; -P keeps modules out that lie in the working folder."""
 
 
-def serve(host: str | None, port: int | None, no_auth: bool) -> None:
+def serve(host: str | None, port: int | None, workers: int, access_log: bool, no_auth: bool) -> int:
     """See `headgate serve --help`."""
     parts = load_parts({"gateway_host": host})
     number = parts.settings.gateway_port if port is None else port
     made = None if no_auth or parts.settings.key is not None else generate_key(secrets.token_bytes(24))
     key = None if no_auth else parts.settings.key or made
+    if workers > 1:
+        return _supervise(parts, number, workers, key, made, access_log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(parts, number, key, made))
+        runner.run(_serve(parts, number, key, made, access_log))
+    return 0
 
 
-async def _serve(parts: Parts, port: int, key: Secret | None, made: Secret | None) -> None:
-    host = parts.settings.gateway_host
+async def _serve(parts: Parts, port: int, key: Secret | None, made: Secret | None, access_log: bool) -> None:
+    host, counters = parts.settings.gateway_host, process_counters()
     ledger = parts.ledger()
     try:
-        store = key_store(parts, ledger)
-        async with parts.http() as http, key_ring(parts, store, key) as ring:
-            spending = Spending(ledger.database, parts.settings.data_dir / "journal")
-            await spending.start()
-            try:
-                made_of = gateway(parts, http, spending, Limiter(), host, store, ring, auth=key is not None)
-                await run_server(made_of.app, host, port, ready=lambda server: _ready(parts, server, key, made), fast=made_of.fast)
-            finally:
-                await spending.stop()
+        with listeners(parts.environment.real, counters, access=access_log) as told:
+            operations = gateway_operations(parts, ledger, counters, *told)
+            async with parts.http() as http:
+                app = gateway_app(parts, http, ledger, host, key, operations)
+                await run_server(app, host, port, ready=lambda server: _ready(parts, server.url, key, made))
     finally:
         ledger.close()
 
 
-def _ready(parts: Parts, server: Server, key: Secret | None, made: Secret | None) -> None:
-    click.echo(f"gateway on {server.url}")
-    click.echo(f"  OpenAI clients     base_url={server.url}/v1")
-    click.echo(f"  Anthropic clients  base_url={server.url}")
+def _supervise(parts: Parts, port: int, workers: int, key: Secret | None, made: Secret | None, access_log: bool) -> int:
+    """Have `workers` processes serve; the supervisor itself opens no ledger."""
+    host, limits = parts.settings.gateway_host, ServerLimits()
+    check_binding(host, authenticated=key is not None)
+    sockets = listen_together(host, port, limits.backlog, workers)
+    number = sockets[0].getsockname()[1]
+    clear_metrics(metrics_folder(parts.settings.data_dir, number))
+    supervisor = Supervisor(
+        WORKER,
+        sockets,
+        {"host": host, "port": number, "key": None if key is None else key.reveal(), "access_log": access_log},
+        say=lambda line: click.echo(line, err=True),
+        ready=lambda: _ready(parts, f"http://{bracketed(host)}:{number}", key, made, workers),
+        drain=limits.drain,
+        backlog=limits.backlog,
+    )
+    return supervisor.run()
+
+
+def _ready(parts: Parts, url: str, key: Secret | None, made: Secret | None, workers: int = 1) -> None:
+    click.echo(f"gateway on {url}" + (f", {workers} processes" if workers > 1 else ""))
+    click.echo(f"  OpenAI clients     base_url={url}/v1")
+    click.echo(f"  Anthropic clients  base_url={url}")
     if made is not None:
         click.echo(f"  key                {made.reveal()}   (made for this start, shown once; set HEADGATE_KEY to keep one)")
     elif key is not None:
