@@ -1,4 +1,7 @@
-"""What the settings say of money, limits, alerts, the cache and the server. Values alone; money is whole nano-dollars, times are seconds."""
+"""What the settings say of money, limits, alerts, the cache and the server. Values alone.
+
+Money is whole nano-dollars, times are seconds, sizes are bytes.
+"""
 
 from __future__ import annotations
 

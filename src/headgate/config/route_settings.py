@@ -1,16 +1,29 @@
-"""What the settings say of routing: the names clients may ask for, what stands behind each, and how one is chosen. Values alone."""
+"""What ``headgate.yaml`` says of routing: names that clients may ask for, the deployments behind them, and how one is chosen. Values only.
+
+::
+
+    routes:
+      chat:
+        strategy: weighted
+        sticky: session
+        hedge: 2.5
+        deployments:
+          - openai/gpt-4o-mini
+          - {model: azure_openai/gpt-4o-mini, account: eu, weight: 2, rpm: 500, timeout: 60, region: eu}
+        fallback: [groq/llama-3.3-70b-versatile]
+    routing: {strategy: cost_optimized, fallback: [ollama, openai, anthropic], attempts: 3}
+"""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+Strategy: TypeAlias = Literal["local_first", "cost_optimized", "quality", "speed", "round_robin", "weighted", "least_busy", "balanced"]
 Sticky: TypeAlias = Literal["session", "prefix"]
-
-STRATEGIES = ("local_first", "cost_optimized", "quality", "speed", "round_robin", "weighted", "least_busy")
-"""How a deployment is chosen (SPN-07)."""
-STRATEGY_ALIASES = {
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+STRATEGY_ALIASES: dict[str, Strategy] = {
     "simple-shuffle": "weighted",
     "least-busy": "least_busy",
     "latency-based-routing": "speed",
@@ -18,14 +31,25 @@ STRATEGY_ALIASES = {
     "usage-based-routing-v2": "least_busy",
     "cost-based-routing": "cost_optimized",
 }
-"""LiteLLM's names of them."""
+"""LiteLLM's names of what comes nearest here."""
+DEFAULT_CHAIN = ("ollama", "openai", "anthropic")
 
 
-class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A model at a provider and account. Bounds are the account's own at the provider; None: not known.
+def read_strategy(text: str) -> Strategy:
+    """A strategy from its name, or one of LiteLLM's; case and dashes do not matter. Raises ValueError listing what there is."""
+    name = text.strip().lower()
+    found = STRATEGY_ALIASES.get(name) or next((known for known in get_args(Strategy) if known == name.replace("-", "_")), None)
+    if found is None:
+        raise ValueError(f"must be one of {', '.join(STRATEGIES)}")
+    strategy: Strategy = found
+    return strategy
 
-    `model` is ``provider/model``, `weight` its share under the strategy "weighted", `timeout` seconds for a whole call; `private` says that
-    what is sent there stays in the house (None: as the provider's traits say).
+
+class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One place that serves a model. `model` is ``provider/model``; `account` None is the provider's usual key.
+
+    `rpm`, `tpm`, `input_tpm`, `output_tpm` are what the provider allows in a minute, `concurrency` at once; `timeout` is seconds for a
+    whole call. `private` None: as the provider's traits say.
     """
 
     model: str
@@ -41,28 +65,36 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     private: bool | None = None
 
 
-class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A name clients may ask for. `strategy` None: that of `RoutingSettings`; `hedge` seconds without a first byte start a second call."""
+class RouteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A name clients may ask for. `strategy` orders the `deployments` (None: the general one); `fallback` follows in its own order.
 
-    name: str
-    strategy: str | None = None
-    sticky: Sticky | None = None
-    hedge: float | None = None
-    deployments: tuple[DeploymentSettings, ...] = ()
-    fallback: tuple[str, ...] = ()
-    """What is tried next, in order: ``provider/model``, another route, or a provider (its default model)."""
-
-
-class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request that names no route of its own is served, and what holds for all of them.
-
-    `retry_budget` is the share of live requests that may be second attempts, `deadline` seconds for a request with all its attempts,
-    `quality` ranks models (``provider/model``: rank, the higher the better) over the catalog's ranks.
+    `hedge` is how many seconds without a first byte make a second deployment be asked as well.
     """
 
-    strategy: str = "local_first"
-    fallback: tuple[str, ...] = ("ollama", "openai", "anthropic")
+    name: str
+    deployments: tuple[DeploymentSettings, ...]
+    strategy: Strategy | None = None
+    sticky: Sticky | None = None
+    hedge: float | None = None
+    fallback: tuple[str, ...] = ()
+
+
+class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one is chosen where a route does not say, and how often it is tried.
+
+    `fallback` is the chain behind "auto" and requests without a model: providers, meaning their default models, or models. `attempts`
+    counts the first try; `retry_budget` is the share of live requests that may be retries; `deadline` is seconds for a whole request.
+    `quality` puts ranks over those of the catalog, by ``provider/model`` or model. `on_context_length` "larger" lets a prompt that is too
+    long for one model go on to a larger one of the same route; `on_content_filter` "fallback" lets another provider answer what one
+    refused.
+    """
+
+    strategy: Strategy = "local_first"
+    fallback: tuple[str, ...] = DEFAULT_CHAIN
     attempts: int = 3
     retry_budget: float = 0.2
     deadline: float = 600.0
     quality: dict[str, int] = {}
+    sticky: Sticky | None = None
+    on_context_length: Literal["fail", "larger"] = "fail"
+    on_content_filter: Literal["fail", "fallback"] = "fail"

@@ -12,12 +12,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headgate.config.environment import Environment
-from headgate.config.provider_settings import ProviderSettings, read_providers
+from headgate.config.gate_settings import AlertSettings, BudgetSettings, CacheSettings, GatewaySettings, LimitSettings
+from headgate.config.provider_settings import ProviderSettings
+from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.config.secret import Secret
-from headgate.config.yaml_file import Placed, read_settings_file
+from headgate.config.sections import SECTIONS, check_names, json_node, read_section
+from headgate.config.shapes import Reading, unknown_key
+from headgate.config.spine import VARIABLES
+from headgate.config.tree import Branch, Leaf, Node, read_tree, substituted
 from headgate.errors import ConfigError
 
-Value: TypeAlias = str | int | float | Path | Secret | dict[str, ProviderSettings] | None
+Value: TypeAlias = str | int | float | Path | Secret | None
 FILE = "headgate.yaml"
 
 
@@ -58,6 +63,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grok_default_model: str | None
     providers: dict[str, ProviderSettings]
     """Further accounts, other addresses, and providers of one's own."""
+    aliases: dict[str, str]
+    """Names of one's own for models and routes."""
+    routes: dict[str, RouteSettings]
+    """Names that several deployments answer to."""
+    routing: RoutingSettings
+    budgets: tuple[BudgetSettings, ...]
+    limits: tuple[LimitSettings, ...]
+    alerts: AlertSettings
+    cache: CacheSettings | None
+    """None: no answer is kept."""
+    gateway: GatewaySettings
     origins: dict[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -80,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def explain(self) -> tuple[tuple[str, str, str], ...]:
         """Rows of (name, value as it may be shown, origin), in the order of the settings."""
-        return tuple((name, _shown(getattr(self, name)), self.origins[name]) for name in SPECS)
+        return tuple((name, _shown(getattr(self, name)), self.origins[name]) for name in NAMES)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value}' for name, value, origin in self.explain() if origin != 'default')})"
@@ -89,8 +105,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 _LOGIN = re.compile(r"//[^/@]*@")
 
 
-def _shown(value: Value) -> str:
-    """A value for people: secrets and the logins in URLs masked, nothing as nothing, of mappings the names."""
+def _shown(value: object) -> str:
+    """A value for people: secrets and the logins in URLs masked, nothing as nothing, of mappings the names, of lists how many."""
+    if isinstance(value, tuple):
+        return f"{len(value)} entries" if value else ""
+    if isinstance(value, msgspec.Struct):
+        return ", ".join(name for name in value.__struct_fields__ if getattr(value, name) not in (None, {}))
     text = ", ".join(value) if isinstance(value, dict) else "" if value is None else str(value)
     return _LOGIN.sub("//***@", text)
 
@@ -193,11 +213,11 @@ SPECS: dict[str, Spec] = {
     "ollama_default_model": Spec(_text, _is(None), ("GENAI_OLLAMA_DEFAULT_MODEL",)),
     "bedrock_default_model": Spec(_text, _is(None), ("GENAI_BEDROCK_DEFAULT_MODEL",)),
     "grok_default_model": Spec(_text, _is(None), ("GROK_MODEL_NAME",)),
-    "providers": Spec(read_providers, lambda context: {}),
 }
-"""All settings, in the order in which they are explained. The names are those of `Settings` and of ``headgate.yaml``."""
-MAPPINGS = frozenset({"providers"})
-"""Those that are mappings: in an environment variable as JSON."""
+"""The settings that are single values, in the order in which they are explained. The names are those of `Settings` and of
+``headgate.yaml``."""
+NAMES = (*SPECS, *SECTIONS)
+"""All settings. Sections can be given in an environment variable too, as JSON."""
 
 
 def load_settings(
@@ -210,15 +230,45 @@ def load_settings(
     place of the value that is wrong.
     """
     path = _config_path(environment, folder, config_file)
-    file = read_settings_file(path, SPECS, MAPPINGS) if path is not None else {}
+    file = {} if path is None else _file_settings(path)
     context = Context(environment, {})
     origins: dict[str, str] = {}
     for name, spec in SPECS.items():
         value, origin = _one(name, spec, context, folder, (flags or {}).get(name), file.get(name), path)
         context.values[name] = folder / value if isinstance(value, Path) else value
         origins[name] = origin
+    sections = _sections(environment, folder, file, path, origins)
     warnings = (*environment.dotenv.warnings, *_misspelt(environment))
-    return msgspec.convert({**context.values, "origins": origins, "warnings": warnings}, Settings)
+    settings = msgspec.convert({**context.values, **sections, "origins": origins, "warnings": warnings}, Settings)
+    check_names(settings.aliases, settings.routes, origins)
+    return settings
+
+
+def _file_settings(path: Path) -> dict[str, Node]:
+    """The nodes of a settings file by name, nulls left out. Raises `ConfigError` for a name that is none."""
+    root = read_tree(path)
+    if root is None:
+        return {}
+    if not isinstance(root, Branch):
+        raise ConfigError("must be a mapping of settings, such as `gateway_port: 6120`", where=root.where)
+    for name, (where, _) in root.entries.items():
+        if name not in NAMES:
+            raise unknown_key(name, dict.fromkeys(NAMES), "", where)
+    return {name: node for name, (_, node) in root.entries.items() if not (isinstance(node, Leaf) and node.kind == "null")}
+
+
+def _sections(
+    environment: Environment, folder: Path, file: Mapping[str, Node], path: Path | None, origins: dict[str, str]
+) -> dict[str, object]:
+    """The sections, each from its variable, else the file; `origins` learns where every value in them came from."""
+    values: dict[str, object] = {}
+    for name in SECTIONS:
+        found = environment.get(f"HEADGATE_{name.upper()}")
+        node = file.get(name) if found is None else json_node(found.value, found.origin)
+        start = path.parent if path is not None and found is None else folder
+        values[name] = read_section(name, node, Reading(start, environment, origins))
+        origins.setdefault(name, "default")
+    return values
 
 
 def _config_path(environment: Environment, folder: Path, config_file: Path | None) -> Path | None:
@@ -230,7 +280,7 @@ def _config_path(environment: Environment, folder: Path, config_file: Path | Non
 
 
 def _one(
-    name: str, spec: Spec, context: Context, folder: Path, flag: str | None, placed: Placed | None, file: Path | None
+    name: str, spec: Spec, context: Context, folder: Path, flag: str | None, node: Node | None, file: Path | None
 ) -> tuple[Value, str]:
     """The value of one setting and its origin, from the first place that has it."""
     if flag is not None:
@@ -239,22 +289,36 @@ def _one(
         found = context.environment.get(variable)
         if found is not None:
             return _read(name, spec, found.value, folder, found.origin)
-    if placed is not None and file is not None:
-        return _read(name, spec, placed.text, file.parent, placed.where)
+    if node is not None and file is not None:
+        return _read(name, spec, _single(name, node, context.environment), file.parent, node.where)
     return spec.default(context), "default"
+
+
+def _single(name: str, node: Node, environment: Environment) -> str:
+    """The text of a single value of the file, with variables put in."""
+    if not isinstance(node, Leaf) or node.kind == "bool":
+        raise ConfigError(f"{name} must be a text or a number", where=node.where)
+
+    def value_of(variable: str) -> str | None:
+        found = environment.get(variable)
+        return None if found is None else found.value
+
+    filled = substituted(node, value_of)
+    assert isinstance(filled, Leaf)
+    return filled.text
 
 
 def _read(name: str, spec: Spec, text: str, folder: Path, origin: str) -> tuple[Value, str]:
     try:
         return spec.read(text, folder), origin
     except ValueError as error:
-        shown = "" if spec.read in (_secret, read_providers) else f", not {text!r}"
+        shown = "" if spec.read is _secret else f", not {text!r}"
         raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate doctor") from error
 
 
 def _misspelt(environment: Environment) -> list[str]:
     """Variables that look like a setting's but are none."""
-    known = [f"HEADGATE_{name.upper()}" for name in SPECS]
+    known = [*(f"HEADGATE_{name.upper()}" for name in NAMES), *(name for name in VARIABLES if name.startswith("HEADGATE_"))]
     names = sorted({*environment.real, *environment.dotenv.values})
     found = []
     for name in names:

@@ -8,7 +8,7 @@ import pytest
 
 from headgate.config.dotenv import parse_dotenv
 from headgate.config.environment import Environment
-from headgate.config.settings import SPECS, Settings, load_settings
+from headgate.config.settings import NAMES, SPECS, Settings, load_settings
 from headgate.errors import ConfigError
 
 
@@ -95,14 +95,14 @@ def test_secrets_and_logins_are_masked(tmp_path: Path) -> None:
     assert ("proxy", "http://***@proxy:3128", "environment HEADGATE_PROXY") in settings.explain()
     assert settings.key is not None
     assert settings.key.reveal() == "hg-0123456789abcdefgh"
-    assert [name for name, _, _ in settings.explain()] == list(SPECS)
+    assert [name for name, _, _ in settings.explain()] == list(NAMES)
 
 
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [
         ("gateway_prt: 1", 'headgate.yaml:1:1: unknown key "gateway_prt" (did you mean "gateway_port"?)'),
-        ("\n  zzz: 1", 'headgate.yaml:2:3: unknown key "zzz"; known are anthropic_adapter_port'),
+        ("\n  zzz: 1", 'headgate.yaml:2:3: unknown key "zzz"; known are alerts, aliases'),
         ("proxy: http://a:1\nproxy: http://b:1", 'headgate.yaml:2:1: the key "proxy" stands here twice'),
         ("gateway_port: [1]", "headgate.yaml:1:15: gateway_port must be a text or a number"),
         ("gateway_port: true", "headgate.yaml:1:15: gateway_port must be a text or a number"),
@@ -111,7 +111,7 @@ def test_secrets_and_logins_are_masked(tmp_path: Path) -> None:
         ("- a", "headgate.yaml:1:1: must be a mapping"),
         ("a: [", "headgate.yaml:1:5: not valid YAML"),
         ("\x00", "headgate.yaml: not valid YAML"),
-        ("[a]: 1", 'headgate.yaml:1:1: unknown key ""'),
+        ("[a]: 1", "headgate.yaml:1:1: a key must be a single text"),
     ],
 )
 def test_mistakes_in_the_file_have_a_place(tmp_path: Path, yaml: str, said: str) -> None:
