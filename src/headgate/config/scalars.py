@@ -131,9 +131,12 @@ def secret_url() -> One:
     """An address whose path or query may hold a token: kept as a secret."""
 
     def parse(value: str) -> Secret:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in {"http", "https"} or not parts.hostname or not value.isascii() or not value.isprintable() or " " in value:
             raise ValueError("a URL that begins with https:// or http://")
         return Secret(value)
 
-    return One(words="URL", parse=parse, kinds=_WORDS, json={"type": "string", "pattern": "^https?://[^ ]+$"}, secret=True)
+    return One(words="URL", parse=parse, kinds=_WORDS, json={"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://[^ ]+$"}, secret=True)

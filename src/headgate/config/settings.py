@@ -21,6 +21,7 @@ from headgate.config.shapes import Reading, unknown_key
 from headgate.config.spine import VARIABLES
 from headgate.config.tree import Branch, Leaf, Node, read_tree, substituted
 from headgate.errors import ConfigError
+from headgate.wire.json import JsonObject
 
 Value: TypeAlias = str | int | float | Path | Secret | None
 FILE = "headgate.yaml"
@@ -96,16 +97,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def explain(self) -> tuple[tuple[str, str, str], ...]:
         """Rows of (name, value as it may be shown, origin), in the order of the settings."""
-        return tuple((name, _shown(getattr(self, name)), self.origins[name]) for name in NAMES)
+        return tuple((name, shown(getattr(self, name)), self.origins[name]) for name in NAMES)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value}' for name, value, origin in self.explain() if origin != 'default')})"
 
 
+_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{0,9})?")
 _LOGIN = re.compile(r"//[^/@]*@")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value for people: secrets and the logins in URLs masked, nothing as nothing, of mappings the names, of lists how many."""
     if isinstance(value, tuple):
         return f"{len(value)} entries" if value else ""
@@ -148,17 +150,17 @@ def _port(text: str, folder: Path) -> int:
 
 
 def _seconds(text: str, folder: Path) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
+    seconds = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < seconds <= 86400:
         raise ValueError("must be a number of seconds, more than 0 and at most 86400")
     return seconds
 
 
 def _url(text: str, folder: Path) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be a URL such as http://127.0.0.1:6199")
     return text.rstrip("/")
@@ -186,6 +188,20 @@ def _is(value: Value) -> Callable[[Context], Value]:
     return lambda context: value
 
 
+_ANY_TEXT: JsonObject = {"type": ["string", "number"]}
+_DIGITS: JsonObject = {"type": "string", "pattern": r"^[0-9]+$"}
+READERS: dict[Callable[[str, Path], Value], JsonObject] = {
+    _text: _ANY_TEXT,
+    _path: _ANY_TEXT,
+    _lowered: _ANY_TEXT,
+    _secret: {"type": ["string", "number"], "pattern": "^[!-~]*$"},
+    _port: {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, _DIGITS]},
+    _seconds: {
+        "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 86400}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]
+    },
+    _url: {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"},
+}
+"""What each reader takes, as JSON Schema."""
 SPECS: dict[str, Spec] = {
     "data_dir": Spec(_path, _data_dir),
     "run_dir": Spec(_path, _is(Path("runs"))),
@@ -229,7 +245,7 @@ def load_settings(
     HEADGATE_CONFIG, else ``headgate.yaml`` in `folder` where there is one) must exist when it is named. Raises `ConfigError` with the
     place of the value that is wrong.
     """
-    path = _config_path(environment, folder, config_file)
+    path = settings_file(environment, folder, config_file)
     file = {} if path is None else _file_settings(path)
     context = Context(environment, {})
     origins: dict[str, str] = {}
@@ -271,7 +287,8 @@ def _sections(
     return values
 
 
-def _config_path(environment: Environment, folder: Path, config_file: Path | None) -> Path | None:
+def settings_file(environment: Environment, folder: Path, config_file: Path | None = None) -> Path | None:
+    """The settings file: the one that is named, else ``headgate.yaml`` in `folder` where there is one."""
     named = environment.get("HEADGATE_CONFIG")
     if config_file is not None or named is not None:
         return folder / (config_file if config_file is not None else Path(named.value if named else FILE).expanduser())

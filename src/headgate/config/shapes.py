@@ -196,7 +196,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     def _values(self, node: Node, at: str, reading: Reading) -> dict[str, object]:
         if self.short is not None and isinstance(node, Leaf):
-            return {self._to(self.short): self.fields[self.short].shape.read(node, at, reading)}
+            return {self._to(self.short): self.fields[self.short].shape.read(node, f"{at}.{self.short}", reading)}
         if not isinstance(node, Branch):
             raise wrong(node, at, f"must be a mapping with keys of {', '.join(self.fields)}")
         for name, (where, _) in node.entries.items():
