@@ -73,8 +73,8 @@ class Change(msgspec.Struct, frozen=True):
 
 def plan_reload(old: Settings, new: Settings) -> tuple[Change, ...]:
     """What differs between two generations, in the order of the settings."""
-    before = {row.label: row for row in rows(old)}
-    after = {row.label: row for row in rows(new)}
+    before = {row.label: row for row in rows(old) if row.text}
+    after = {row.label: row for row in rows(new) if row.text}
     labels = dict.fromkeys((*before, *after))
     return tuple(
         Change(label, _shown(before.get(label)), _shown(after.get(label)), is_live(label))
@@ -93,7 +93,7 @@ def _same(one: Row | None, other: Row | None) -> bool:
 
 
 def _shown(row: Row | None) -> str | None:
-    return None if row is None or row.text == "" else row.text
+    return None if row is None else row.text
 
 
 class ReloadState(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from headgate.config.secret import Secret
-from headgate.config.shapes import One
+from headgate.config.shapes import One, articled
 from headgate.config.tree import Kind
 from headgate.domain.cost import NANO
 
@@ -28,7 +28,7 @@ def text(words: str = "text", pattern: str = r"[^\x00-\x1f\x7f]{1,1000}") -> One
 
     def parse(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(words)
+            raise ValueError(articled(words))
         return value
 
     return One(words=words, parse=parse, kinds=_TEXT, json={"type": ["string", "number"], "pattern": f"^(?:{pattern})$"})

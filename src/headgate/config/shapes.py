@@ -65,7 +65,7 @@ class One(msgspec.Struct, frozen=True, kw_only=True):
     def read(self, node: Node, at: str, reading: Reading) -> object:
         """See `Shape`."""
         if not isinstance(node, Leaf):
-            raise wrong(node, at, f"must be {self.words}, not a {'list' if isinstance(node, Series) else 'mapping'}")
+            raise wrong(node, at, f"must be {articled(self.words)}, not a {'list' if isinstance(node, Series) else 'mapping'}")
         if node.variable is None and node.kind not in self.kinds:
             raise wrong(node, at, _unwritten(node, self.words))
         try:
@@ -83,12 +83,17 @@ class One(msgspec.Struct, frozen=True, kw_only=True):
         return {"anyOf": [self.json, {"type": "string", "pattern": VARIABLE_PATTERN}]}
 
 
+def articled(words: str) -> str:
+    """`words` as they follow "must be"."""
+    return f"a {words}" if words.partition(" ")[0].rstrip(":") in {"whole", "number", "text", "name", "URL"} else words
+
+
 def _unwritten(leaf: Leaf, words: str) -> str:
     if leaf.kind == "null":
         return f"has no value: give one ({words}), or leave the key out"
-    quotes = ", and in quotes" if leaf.kind in {"bool", "int", "float"} and words.startswith("text") else ""
-    written = "in quotes" if leaf.kind == "str" else leaf.text
-    return f"must be {words}{quotes}, not {written}" if leaf.kind != "str" else f"must be {words}, not the text {leaf.text!r}"
+    words = articled(words)
+    quotes = ", and in quotes" if leaf.kind in {"bool", "int", "float"} and words.startswith("a text") else ""
+    return f"must be {words}{quotes}, not {leaf.text}" if leaf.kind != "str" else f"must be {words}, not the text {leaf.text!r}"
 
 
 class Items(msgspec.Struct, frozen=True, kw_only=True):
