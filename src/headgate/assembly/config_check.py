@@ -36,7 +36,7 @@ def examine_names(parts: Parts) -> tuple[Finding, ...]:
 
 
 def _declared(parts: Parts) -> Iterator[Finding]:
-    """Providers that the settings change or declare, and that cannot be made."""
+    """Providers of other packages that the settings change, and that cannot be loaded."""
     for name in parts.settings.providers:
         try:
             parts.providers[name]

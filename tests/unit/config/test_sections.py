@@ -60,7 +60,12 @@ def test_every_section(tmp_path: Path) -> None:
     )
     assert found.routes == {"chat": chat}
     assert found.routing == RoutingSettings(
-        strategy="cost_optimized", fallback=("ollama", "openai"), attempts=4, retry_budget=0.1, deadline=300.0, quality={"openai/gpt-5": 900}
+        strategy="cost_optimized",
+        fallback=("ollama", "openai"),
+        attempts=4,
+        retry_budget=0.1,
+        deadline=300.0,
+        quality={"openai/gpt-5": 900},
     )
     assert found.budgets == (
         BudgetSettings(scope="global", limit_nanos=50 * NANO, window="day"),
@@ -129,7 +134,10 @@ MISTAKES = [
     ("budgets: [{scope: global, limit_usd: 5, window: 'rolling:0'}]", "budgets[0].window must be a text: day, week"),
     ("budgets: [{scope: global, limit_usd: 5, action: deny}]", "budgets[0].action must be one of warn, block"),
     ("budgets: [{scope: global, limit_usd: 5, alerts: [90, 75]}]", "budgets[0].alerts must rise"),
-    ("budgets: [{scope: global, limit_usd: 5}, {scope: global, limit_usd: 6, window: month}]", "two budgets for global and the window month"),
+    (
+        "budgets: [{scope: global, limit_usd: 5}, {scope: global, limit_usd: 6, window: month}]",
+        "two budgets for global and the window month",
+    ),
     ("limits: [{subject: 'key:*'}]", "1:10: limits[0] needs one of rpm, tpm"),
     ("limits: [{subject: 'key:*', rpm: 1}, {subject: 'key:*', rpm: 2}]", "limits has the subject key:* twice"),
     ("limits: [{subject: 'run:x', rpm: 1}]", "limits[0].subject must be a text: global, or key:"),
@@ -146,7 +154,7 @@ MISTAKES = [
     ("gateway: {store_prompts: 'yes'}", "gateway.store_prompts must be true or false, not the text 'yes'"),
     ("gateway: {store_prompts: yes}", "gateway.store_prompts must be true or false, not the text 'yes'"),
     ("gateway: {workers: [2]}", "gateway.workers must be a whole number from 1 to 256, not a list"),
-    ("gateway: {workers: \"${SHORT}\"}", "gateway.workers must be a whole number from 1 to 256, not '${SHORT}'"),
+    ('gateway: {workers: "${SHORT}"}', "gateway.workers must be a whole number from 1 to 256, not '${SHORT}'"),
     ("gatway: {}", 'unknown key "gatway" (did you mean "gateway"?)'),
 ]
 

@@ -47,14 +47,14 @@ def convert(root: Node, catalog: Catalog, catalog_file: str) -> Imported:
     settings: JsonObject = {}
     if entries.places.providers:
         settings["providers"] = entries.places.providers
-    aliases, routes = _names(entries, sections)
+    aliases, routes = _names(entries, sections, fates)
     settings |= {name: found for name, found in (("aliases", aliases), ("routes", routes)) if found}
     if entries.cards:
         settings["catalog_file"] = catalog_file
     return Imported({**settings, **sections.settings}, _documents(entries), fates.all(root, RULES))
 
 
-def _names(entries: Entries, sections: Sections) -> tuple[dict[str, str], dict[str, JsonObject]]:
+def _names(entries: Entries, sections: Sections, fates: Fates) -> tuple[dict[str, str], dict[str, JsonObject]]:
     """Aliases and routes: a name with one plain deployment is an alias."""
     chains = {name: sections.fallbacks.get(name, sections.defaults) for name in entries.groups}
     plain = {name: group[0].target for name, group in entries.groups.items() if not chains[name] and _is_plain(group)}
@@ -64,6 +64,13 @@ def _names(entries: Entries, sections: Sections) -> tuple[dict[str, str], dict[s
         other = sections.same.get(name, name)
         return plain.get(other) or (other if other in routes else None)
 
+    lost: dict[str, list[str]] = {}
+    for path, name in sections.named:
+        if meant(name) is None and name not in lost.setdefault(path, []):
+            lost[path].append(name)
+    for path, names in lost.items():
+        if names:
+            fates.approximated(path, "fallbacks and aliases", f"without {', '.join(names)}: no entry that can be called has the name")
     found: dict[str, JsonObject] = {}
     for name, group in routes.items():
         found[name] = {"deployments": [_written(deployment) for deployment in group]}

@@ -53,6 +53,8 @@ class Places:
 
     def _built_in(self, provider: str, model: str, params: Mapping[str, Node], at: str) -> Spot | str:
         base, key = _base(params)
+        if base is not None and not is_url(base):
+            return f"{base!r} is no address"
         if base is not None and not self._is_usual(provider, base):
             if provider not in MOVABLE or self.providers.setdefault(provider, {}).setdefault("base_url", _address(base)) != _address(base):
                 return self._moved(provider, base, model, params, at)
@@ -93,6 +95,8 @@ class Places:
         base = moved or given or elsewhere.base_url
         if base is None:
             return f"the address of {prefix} is not said (api_base)"
+        if not is_url(base):
+            return f"{base!r} is no address"
         name = self._name(prefix, base, given is not None)
         own = self.providers.setdefault(name, {"base_url": _address(base), **(more or {})})
         if is_private(base):
@@ -238,21 +242,29 @@ def _base(params: Mapping[str, Node]) -> tuple[str | None, str]:
 
 def _address(base: str) -> str:
     """An address as the settings write it; of a variable that is not set it is one that nothing answers at."""
-    reference, rest = re.match(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)", base), ""
-    if reference is None:
-        return base
-    rest = base[reference.end() :]
-    return f"${{{reference[1]}:-https://{_slug(reference[1])}.invalid}}{rest}"
+    reference = _REFERENCE.match(base)
+    return base if reference is None else f"${{{reference[1]}:-https://{_slug(reference[1])}.invalid}}{base[reference.end() :]}"
 
 
 def _host(base: str) -> str:
-    reference = re.match(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)", base)
+    reference = _REFERENCE.match(base)
     return reference[1] if reference is not None else urlsplit(base).netloc or base
 
 
 def _slug(name: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return slug if slug[:1].isalpha() else f"at-{slug}"
+
+
+def is_url(base: str) -> bool:
+    """Whether a text is an address, or a variable that holds one."""
+    if _REFERENCE.match(base):
+        return True
+    try:
+        parts = urlsplit(base)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def is_private(base: str) -> bool:

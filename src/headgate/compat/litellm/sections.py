@@ -27,6 +27,8 @@ class Sections:
         self.fallbacks: dict[str, list[str]] = {}
         self.defaults: list[str] = []
         self.same: dict[str, str] = {}
+        self.named: list[tuple[str, str]] = []
+        """Path of a key and each name in it that must be one of the model list."""
         self._budgets: list[JsonObject] = []
         self._limits: dict[str, JsonObject] = {}
         self._routing: JsonObject = {}
@@ -95,6 +97,7 @@ class Sections:
             for name, names in keys_of(item).items():
                 chain = self.fallbacks.setdefault(name, [])
                 chain += [other for other in _names(names) if other not in chain]
+                self.named += [(at, other) for other in (name, *_names(names))]
         key = at.rpartition(".")[2]
         if key == "context_window_fallbacks":
             self._routing["on_context_length"] = "larger"
@@ -108,6 +111,7 @@ class Sections:
     def default_chain(self, at: str, node: Node, keys: Mapping[str, Node]) -> None:
         """Fallbacks of every name that has none of its own."""
         self.defaults += [name for name in _names(node) if name not in self.defaults]
+        self.named += [(at, name) for name in _names(node)]
         self._fates.mapped(at, "routes.fallback of every route without one")
 
     def group_names(self, at: str, node: Node, keys: Mapping[str, Node]) -> None:
@@ -116,6 +120,7 @@ class Sections:
             other = text_of(value) or text_of(keys_of(value).get("model"))
             if other is not None:
                 self.same[name] = other
+                self.named.append((at, other))
         self._fates.mapped(at, "aliases")
 
     # money and limits
