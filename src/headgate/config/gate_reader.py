@@ -18,7 +18,7 @@ SUBJECT = text(
     rf"global|(?:key|team|user|tag|provider|model|deployment):{_NAME}",
 )
 WINDOW = text("text: day, week, month, total, or rolling: with seconds", r"day|week|month|total|rolling:[1-9][0-9]{1,8}")
-_BOUNDS = ("rpm", "tpm", "input_tpm", "output_tpm", "rpd", "concurrency")
+_BOUNDS = ("rpm", "tpm", "input_tpm", "output_tpm", "concurrency")
 
 
 def _rising(items: tuple[object, ...]) -> None:
@@ -70,7 +70,6 @@ LIMIT = Record(
         "tpm": Field(shape=whole(), meaning="tokens a minute, in and out together"),
         "input_tpm": Field(shape=whole(), meaning="tokens in, a minute"),
         "output_tpm": Field(shape=whole(), meaning="tokens out, a minute"),
-        "rpd": Field(shape=whole(), meaning="requests a day"),
         "concurrency": Field(shape=whole(1, 1_000_000), meaning="requests at once"),
         "queue": Field(shape=seconds(600.0, zero=True), meaning="how long a request may wait for its turn; 0 refuses at once"),
     },

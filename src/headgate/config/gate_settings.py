@@ -32,7 +32,7 @@ class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `subject` (a scope as in a budget, or ``deployment:…``) may do in a minute, a day, and at once; None: unlimited.
+    """What `subject` (a scope as in a budget, or ``deployment:…``) may do in a minute, and at once; None: unlimited.
 
     `queue` is how many seconds a request may wait for its turn; 0 refuses at once.
     """
@@ -42,7 +42,6 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     tpm: int | None = None
     input_tpm: int | None = None
     output_tpm: int | None = None
-    rpd: int | None = None
     concurrency: int | None = None
     queue: float = 0.0
 
