@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import provider_report
+import settings_table
 import wire_table
 
 from headgate import errors
@@ -171,6 +172,7 @@ def yes(flag: bool) -> str:
 
 PARTS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     "reference/cli.md": {"commands": commands},
+    "reference/configuration.md": {name: settings_table.table(name) for name in settings_table.VALUES},
     "reference/errors.md": {"tree": error_tree, "kinds": error_kinds, "upstream": upstream_errors, "ours": own_errors},
     "reference/wire-support.md": {"providers": providers, "chat": wire_table.rows},
     "reference/capabilities.md": {"matrix": capabilities},

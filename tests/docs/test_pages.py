@@ -24,7 +24,8 @@ from headgate.cli import cli
 from headgate.config import Environment, load_settings
 from headgate.config.grade_models import GRADES, PREFIXES, grade_variable
 from headgate.config.provider_settings import AccountSettings, ProviderSettings
-from headgate.config.settings import SPECS
+from headgate.config.settings import NAMES, SPECS
+from headgate.config.spine import VARIABLES
 from headgate.domain.capabilities import Capabilities
 from headgate.providers import PROVIDERS, Provider
 from headgate.providers.openai_compatible import BATCHES, DIALECTS, EMBEDDINGS
@@ -70,7 +71,8 @@ def sources() -> str:
 
 def variables() -> set[str]:
     """Every environment variable the product reads: those of settings and providers, and the one that names the settings file."""
-    names = {f"HEADGATE_{name.upper()}" for name in SPECS} | {alias for spec in SPECS.values() for alias in spec.aliases}
+    aliases = {alias for spec in SPECS.values() for alias in spec.aliases}
+    names = {f"HEADGATE_{name.upper()}" for name in NAMES} | aliases | set(VARIABLES)
     keys = {name for provider in PROVIDERS.values() for name in (*provider.auth.env, *required(provider), *optional(provider))}
     places = {name for provider in PROVIDERS.values() for name in provider.url_env}
     parts = {name for provider in PROVIDERS.values() for variable in provider.variables for name in variable.env}

@@ -76,6 +76,7 @@ EXITS: dict[int, tuple[HeadgateError, ...]] = {
     2: (UsageError(""), Unsupported(""), RunError("", exit_code=2)),
     3: (ConfigError(""), MissingKey("")),
     4: (ProviderError(ErrorKind.AUTH, ""), ProviderError(ErrorKind.PERMISSION, "")),
+    7: (),
     5: (ProviderError(ErrorKind.CONNECTION, ""), ProviderError(ErrorKind.RATE_LIMIT, ""), Truncated(""), WireError("")),
 }
 

@@ -21,12 +21,13 @@ from headgate.catalog.cards import day_of
 from headgate.client.provider_table import ProviderTable
 from headgate.errors import ConfigError, HeadgateError
 from headgate.ledger.book import MIGRATIONS
-from headgate.providers import Provider
+from headgate.providers import PROVIDERS, Provider
 from headgate.store import describe
 
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK = 1 << 30
 OLD_PRICES_DAYS = 120
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -66,6 +67,20 @@ def _settings(parts: Parts) -> Iterator[Check]:
     for name, value, origin in parts.settings.explain():
         if origin != "default":
             yield Check("settings", "ok", f"{name} = {value} ({origin})")
+
+
+def _dangers(parts: Parts) -> Iterator[Check]:
+    """Settings that open more than their defaults do (faults L11)."""
+    settings = parts.settings
+    if settings.gateway_host not in LOOPBACK:
+        yield Check("danger", "warn", f"the gateway listens on {settings.gateway_host}, for other machines too", "put TLS before it")
+        if settings.gateway.metrics == "open":
+            yield Check("danger", "warn", "whoever can connect reads /metrics", "set gateway.metrics: key")
+    if settings.gateway.store_prompts:
+        yield Check("danger", "warn", "prompts and answers may be kept on disk", "set gateway.store_prompts: false")
+    for name, own in settings.providers.items():
+        if own.allow_private and name not in PROVIDERS:
+            yield Check("danger", "ok", f"{name} may be at a private address: {own.base_url}")
 
 
 def _keys(parts: Parts) -> Iterator[Check]:
@@ -183,6 +198,7 @@ EXAMINERS: tuple[Callable[[Parts], Iterator[Check]], ...] = (
     _python,
     _sqlite,
     _settings,
+    _dangers,
     _keys,
     _third_parties,
     _folders,

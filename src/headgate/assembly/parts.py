@@ -126,15 +126,29 @@ def _simulated(provider: Provider, root: str, variables: dict[str, str], ca_file
 
 
 def load_parts(
-    flags: Mapping[str, str | None] | None = None, folder: Path | None = None, key: str | None = None, account: str | None = None
+    flags: Mapping[str, str | None] | None = None,
+    folder: Path | None = None,
+    key: str | None = None,
+    account: str | None = None,
+    config_file: Path | None = None,
 ) -> Parts:
-    """Read environment, ``.env``, ``headgate.yaml`` and the catalog. Raises `ConfigError`."""
+    """Read environment, ``.env``, ``headgate.yaml`` (or `config_file`) and the catalog. Raises `ConfigError`."""
     here = folder or Path.cwd()
     environment = read_environment(os.environ, here)
-    settings = load_settings(environment, here, flags)
+    settings = load_settings(environment, here, flags, config_file)
     catalog = full_catalog(settings)
     secret = None if key is None else Secret(key)
-    return Parts(settings, environment, catalog, secret, ProviderTable(settings.providers), account)
+    return Parts(settings, environment, catalog, secret, _provider_table(settings), account)
+
+
+def _provider_table(settings: Settings) -> ProviderTable:
+    """The providers of the settings. Raises `ConfigError` with the place of the first that cannot be made."""
+    for name, entry in settings.providers.items():
+        try:
+            ProviderTable({name: entry})
+        except ConfigError as error:
+            raise ConfigError(error.message, where=settings.origins.get(f"providers.{name}"), hint=error.hint) from error
+    return ProviderTable(settings.providers)
 
 
 def new_run_id(pipeline: str, now: float, taken: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -13,7 +13,6 @@ from headgate.catalog.cards import day_of
 from headgate.catalog.resolve import Target as Resolved
 from headgate.client import Target
 from headgate.config.grade_models import grade_models
-from headgate.config.route_settings import RouteSettings, RoutingSettings, read_strategy
 from headgate.providers import Provider
 from headgate.router import Deployment, ProviderFacts, Router, RoutingTable, Surroundings
 
@@ -21,25 +20,19 @@ OWN_MACHINES = frozenset({"local", "private"})
 """Traits of a provider of one's own that may lie at private addresses."""
 
 
-def routing_table(
-    parts: Parts,
-    *,
-    routes: Sequence[RouteSettings] = (),
-    aliases: Mapping[str, str] | None = None,
-    routing: RoutingSettings | None = None,
-    now: float | None = None,
-) -> RoutingTable:
+def routing_table(parts: Parts, now: float | None = None) -> RoutingTable:
     """The table for the settings of `parts`, with the prices of the day of `now` (seconds since the epoch). Raises `ConfigError`."""
     day = day_of(time.time() if now is None else now)
+    settings = parts.settings
     return RoutingTable(
         Surroundings(
             catalog=parts.catalog,
             providers=provider_facts(parts),
             day=day,
-            routing=routing_settings(parts, routing),
-            routes=routes,
-            aliases=aliases or {},
-            default_provider=parts.settings.default_provider,
+            routing=settings.routing,
+            routes=tuple(settings.routes.values()),
+            aliases=settings.aliases,
+            default_provider=settings.default_provider,
         )
     )
 
@@ -61,15 +54,6 @@ class Draws:
 def router_of(table: RoutingTable) -> Router:
     """A router over a table."""
     return Router(table, Draws(random.SystemRandom()))
-
-
-def routing_settings(parts: Parts, routing: RoutingSettings | None = None) -> RoutingSettings:
-    """The settings of `routing`, with those of variables over them."""
-    found = RoutingSettings() if routing is None else routing
-    strategy, chain = parts.settings.routing_strategy, parts.settings.fallback_chain
-    if strategy is not None:
-        found = msgspec.structs.replace(found, strategy=read_strategy(strategy))
-    return found if chain is None else msgspec.structs.replace(found, fallback=tuple(chain.split(",")))
 
 
 def provider_facts(parts: Parts) -> dict[str, ProviderFacts]:

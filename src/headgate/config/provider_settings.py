@@ -25,20 +25,22 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.config.records import record_of
+from headgate.config.shapes import Named, Reading
 from headgate.domain.capabilities import Capabilities
 
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AccountSettings(msgspec.Struct, frozen=True):
     """Where the key of one account lies: in the variable `key_env`, or in `key_file`, which is read again when it changes."""
 
     key_env: str | None = None
     key_file: str | None = None
 
 
-class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One provider. `dialect` and `base_url` together declare one that is not built in; for a built-in one, what is given replaces its own.
 
     `account` is the account used when none is asked for. `embeddings` and `batch` name further wires of a declared provider.
@@ -61,22 +63,10 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     batch: str | None = None
 
 
-_decoder = msgspec.json.Decoder(dict[str, ProviderSettings])
-
-
-def read_providers(text: str, folder: Path) -> dict[str, ProviderSettings]:
-    """The providers of a JSON text. Raises ValueError saying where in it something is wrong. Files are meant relative to `folder`."""
-    try:
-        found = _decoder.decode(text)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"cannot be read: {error}") from error
-    return {name: _checked(name, settings, folder) for name, settings in found.items()}
-
-
-def _checked(name: str, settings: ProviderSettings, folder: Path) -> ProviderSettings:
-    if not NAME.fullmatch(name):
-        raise ValueError(f"has the name {name!r}: lower-case letters, digits and dashes are allowed")
-    accounts = {account: _account(f"{name}.accounts.{account}", entry, folder) for account, entry in settings.accounts.items()}
+def _checked(name: str, settings: object, reading: Reading) -> ProviderSettings:
+    """A provider's settings with its key files placed relative to the settings file. Raises ValueError."""
+    assert isinstance(settings, ProviderSettings)
+    accounts = {account: _account(f"{name}.accounts.{account}", entry, reading.folder) for account, entry in settings.accounts.items()}
     if settings.account is not None and settings.account not in accounts:
         raise ValueError(f"names the account {settings.account!r} for {name}, which has {', '.join(accounts) or 'none'}")
     if settings.key_env is not None:
@@ -100,3 +90,12 @@ def _variable(where: str, name: str) -> str:
     if not _VARIABLE.fullmatch(name):
         raise ValueError(f"needs the NAME of a variable in {where}; a key itself does not belong into this file")
     return name
+
+
+PROVIDERS_SHAPE = Named(
+    item=record_of(ProviderSettings),
+    pattern=NAME.pattern,
+    name_words="lower-case letters, digits and dashes",
+    check=_checked,
+)
+"""The section as it may be written."""

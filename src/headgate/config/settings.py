@@ -12,13 +12,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headgate.config.environment import Environment
-from headgate.config.provider_settings import ProviderSettings, read_providers
-from headgate.config.route_settings import read_strategy
+from headgate.config.gate_settings import AlertSettings, BudgetSettings, CacheSettings, GatewaySettings, LimitSettings
+from headgate.config.provider_settings import ProviderSettings
+from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.config.secret import Secret
-from headgate.config.yaml_file import Placed, read_settings_file
+from headgate.config.sections import SECTIONS, check_names, json_node, read_section
+from headgate.config.shapes import Reading, unknown_key
+from headgate.config.spine import VARIABLES
+from headgate.config.tree import Branch, Leaf, Node, read_tree, substituted
 from headgate.errors import ConfigError
+from headgate.wire.json import JsonObject
 
-Value: TypeAlias = str | int | float | Path | Secret | dict[str, ProviderSettings] | None
+Value: TypeAlias = str | int | float | Path | Secret | None
 FILE = "headgate.yaml"
 DATABASES = frozenset({"postgresql", "postgres"})
 """Schemes of a database's URL."""
@@ -65,14 +70,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ollama_default_model: str | None
     bedrock_default_model: str | None
     grok_default_model: str | None
-    routing_strategy: str | None
-    """How a deployment is chosen where neither route nor request says."""
-    fallback_chain: str | None
-    """Providers or models, separated by commas, for requests that name no model."""
     routing_log: Path | None
     """Where routing decisions are noted down, for `headgate route simulate`."""
     providers: dict[str, ProviderSettings]
     """Further accounts, other addresses, and providers of one's own."""
+    aliases: dict[str, str]
+    """Names of one's own for models and routes."""
+    routes: dict[str, RouteSettings]
+    """Names that several deployments answer to."""
+    routing: RoutingSettings
+    budgets: tuple[BudgetSettings, ...]
+    limits: tuple[LimitSettings, ...]
+    alerts: AlertSettings
+    cache: CacheSettings | None
+    """None: no answer is kept."""
+    gateway: GatewaySettings
     origins: dict[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -100,17 +112,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def explain(self) -> tuple[tuple[str, str, str], ...]:
         """Rows of (name, value as it may be shown, origin), in the order of the settings."""
-        return tuple((name, _shown(getattr(self, name)), self.origins[name]) for name in SPECS)
+        return tuple((name, shown(getattr(self, name)), self.origins[name]) for name in NAMES)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value}' for name, value, origin in self.explain() if origin != 'default')})"
 
 
+_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{0,9})?")
 _LOGIN = re.compile(r"//[^/@]*@")
 
 
-def _shown(value: Value) -> str:
-    """A value for people: secrets and the logins in URLs masked, nothing as nothing, of mappings the names."""
+def shown(value: object) -> str:
+    """A value for people: secrets and the logins in URLs masked, nothing as nothing, of mappings the names, of lists how many."""
+    if isinstance(value, tuple):
+        return f"{len(value)} entries" if value else ""
+    if isinstance(value, msgspec.Struct):
+        return ", ".join(name for name in value.__struct_fields__ if getattr(value, name) not in (None, {}))
     text = ", ".join(value) if isinstance(value, dict) else "" if value is None else str(value)
     return _LOGIN.sub("//***@", text)
 
@@ -149,17 +166,17 @@ def _port(text: str, folder: Path) -> int:
 
 
 def _seconds(text: str, folder: Path) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
+    seconds = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < seconds <= 86400:
         raise ValueError("must be a number of seconds, more than 0 and at most 86400")
     return seconds
 
 
 def _url(text: str, folder: Path) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be a URL such as http://127.0.0.1:6199")
     return text.rstrip("/")
@@ -186,17 +203,6 @@ def _lowered(text: str, folder: Path) -> str:
     return text.lower()
 
 
-def _strategy(text: str, folder: Path) -> str:
-    return read_strategy(text)
-
-
-def _chain(text: str, folder: Path) -> str:
-    links = [link.strip() for link in text.split(",")]
-    if not all(links):
-        raise ValueError("must be providers or models separated by commas, such as ollama,openai")
-    return ",".join(links)
-
-
 def _data_dir(context: Context) -> Path:
     home = context.environment.real.get("HOME")
     base = Path(context.environment.real.get("XDG_DATA_HOME", ""))
@@ -209,6 +215,21 @@ def _is(value: Value) -> Callable[[Context], Value]:
     return lambda context: value
 
 
+_ANY_TEXT: JsonObject = {"type": ["string", "number"]}
+_DIGITS: JsonObject = {"type": "string", "pattern": r"^[0-9]+$"}
+READERS: dict[Callable[[str, Path], Value], JsonObject] = {
+    _text: _ANY_TEXT,
+    _path: _ANY_TEXT,
+    _lowered: _ANY_TEXT,
+    _secret: {"type": ["string", "number"], "pattern": "^[!-~]*$"},
+    _port: {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, _DIGITS]},
+    _seconds: {
+        "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 86400}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]
+    },
+    _database: {"type": "string", "pattern": "^[a-zA-Z]+://"},
+    _url: {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"},
+}
+"""What each reader takes, as JSON Schema."""
 SPECS: dict[str, Spec] = {
     "data_dir": Spec(_path, _data_dir),
     "run_dir": Spec(_path, _is(Path("runs"))),
@@ -239,14 +260,12 @@ SPECS: dict[str, Spec] = {
     "ollama_default_model": Spec(_text, _is(None), ("GENAI_OLLAMA_DEFAULT_MODEL",)),
     "bedrock_default_model": Spec(_text, _is(None), ("GENAI_BEDROCK_DEFAULT_MODEL",)),
     "grok_default_model": Spec(_text, _is(None), ("GROK_MODEL_NAME",)),
-    "routing_strategy": Spec(_strategy, _is(None), ("GENAI_ROUTING_STRATEGY",)),
-    "fallback_chain": Spec(_chain, _is(None), ("GENAI_FALLBACK_CHAIN",)),
     "routing_log": Spec(_path, _is(None)),
-    "providers": Spec(read_providers, lambda context: {}),
 }
-"""All settings, in the order in which they are explained. The names are those of `Settings` and of ``headgate.yaml``."""
-MAPPINGS = frozenset({"providers"})
-"""Those that are mappings: in an environment variable as JSON."""
+"""The settings that are single values, in the order in which they are explained. The names are those of `Settings` and of
+``headgate.yaml``."""
+NAMES = (*SPECS, *SECTIONS)
+"""All settings. Sections can be given in an environment variable too, as JSON."""
 
 
 def load_settings(
@@ -258,19 +277,50 @@ def load_settings(
     HEADGATE_CONFIG, else ``headgate.yaml`` in `folder` where there is one) must exist when it is named. Raises `ConfigError` with the
     place of the value that is wrong.
     """
-    path = _config_path(environment, folder, config_file)
-    file = read_settings_file(path, SPECS, MAPPINGS) if path is not None else {}
+    path = settings_file(environment, folder, config_file)
+    file = {} if path is None else _file_settings(path)
     context = Context(environment, {})
     origins: dict[str, str] = {}
     for name, spec in SPECS.items():
         value, origin = _one(name, spec, context, folder, (flags or {}).get(name), file.get(name), path)
         context.values[name] = folder / value if isinstance(value, Path) else value
         origins[name] = origin
+    sections = _sections(environment, folder, file, path, origins)
     warnings = (*environment.dotenv.warnings, *_misspelt(environment))
-    return msgspec.convert({**context.values, "origins": origins, "warnings": warnings}, Settings)
+    settings = msgspec.convert({**context.values, **sections, "origins": origins, "warnings": warnings}, Settings)
+    check_names(settings.aliases, settings.routes, origins)
+    return settings
 
 
-def _config_path(environment: Environment, folder: Path, config_file: Path | None) -> Path | None:
+def _file_settings(path: Path) -> dict[str, Node]:
+    """The nodes of a settings file by name, nulls left out. Raises `ConfigError` for a name that is none."""
+    root = read_tree(path)
+    if root is None:
+        return {}
+    if not isinstance(root, Branch):
+        raise ConfigError("must be a mapping of settings, such as `gateway_port: 6120`", where=root.where)
+    for name, (where, _) in root.entries.items():
+        if name not in NAMES:
+            raise unknown_key(name, dict.fromkeys(NAMES), "", where)
+    return {name: node for name, (_, node) in root.entries.items() if not (isinstance(node, Leaf) and node.kind == "null")}
+
+
+def _sections(
+    environment: Environment, folder: Path, file: Mapping[str, Node], path: Path | None, origins: dict[str, str]
+) -> dict[str, object]:
+    """The sections, each from its variable, else the file; `origins` learns where every value in them came from."""
+    values: dict[str, object] = {}
+    for name in SECTIONS:
+        found = environment.get(f"HEADGATE_{name.upper()}")
+        node = file.get(name) if found is None else json_node(found.value, found.origin)
+        start = path.parent if path is not None and found is None else folder
+        values[name] = read_section(name, node, Reading(start, environment, origins))
+        origins.setdefault(name, "default")
+    return values
+
+
+def settings_file(environment: Environment, folder: Path, config_file: Path | None = None) -> Path | None:
+    """The settings file: the one that is named, else ``headgate.yaml`` in `folder` where there is one."""
     named = environment.get("HEADGATE_CONFIG")
     if config_file is not None or named is not None:
         return folder / (config_file if config_file is not None else Path(named.value if named else FILE).expanduser())
@@ -279,7 +329,7 @@ def _config_path(environment: Environment, folder: Path, config_file: Path | Non
 
 
 def _one(
-    name: str, spec: Spec, context: Context, folder: Path, flag: str | None, placed: Placed | None, file: Path | None
+    name: str, spec: Spec, context: Context, folder: Path, flag: str | None, node: Node | None, file: Path | None
 ) -> tuple[Value, str]:
     """The value of one setting and its origin, from the first place that has it."""
     if flag is not None:
@@ -288,22 +338,36 @@ def _one(
         found = context.environment.get(variable)
         if found is not None and (variable not in spec.aliases or spec.meant(found.value)):
             return _read(name, spec, found.value, folder, found.origin)
-    if placed is not None and file is not None:
-        return _read(name, spec, placed.text, file.parent, placed.where)
+    if node is not None and file is not None:
+        return _read(name, spec, _single(name, node, context.environment), file.parent, node.where)
     return spec.default(context), "default"
+
+
+def _single(name: str, node: Node, environment: Environment) -> str:
+    """The text of a single value of the file, with variables put in."""
+    if not isinstance(node, Leaf) or node.kind == "bool":
+        raise ConfigError(f"{name} must be a text or a number", where=node.where)
+
+    def value_of(variable: str) -> str | None:
+        found = environment.get(variable)
+        return None if found is None else found.value
+
+    filled = substituted(node, value_of)
+    assert isinstance(filled, Leaf)
+    return filled.text
 
 
 def _read(name: str, spec: Spec, text: str, folder: Path, origin: str) -> tuple[Value, str]:
     try:
         return spec.read(text, folder), origin
     except ValueError as error:
-        shown = "" if spec.read in (_secret, _database, read_providers) else f", not {text!r}"
+        shown = "" if spec.read in (_secret, _database) else f", not {text!r}"
         raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate doctor") from error
 
 
 def _misspelt(environment: Environment) -> list[str]:
     """Variables that look like a setting's but are none."""
-    known = [f"HEADGATE_{name.upper()}" for name in SPECS]
+    known = [*(f"HEADGATE_{name.upper()}" for name in NAMES), *(name for name in VARIABLES if name.startswith("HEADGATE_"))]
     names = sorted({*environment.real, *environment.dotenv.values})
     found = []
     for name in names:

@@ -219,3 +219,13 @@ def test_a_database_that_answers(monkeypatch: pytest.MonkeyPatch, postgres_url: 
     with closing(load_parts().ledger()) as ledger:
         assert ledger.database.dialect == "postgresql"
         assert ledger.totals() == ()
+
+
+def test_what_opens_more_than_the_defaults_do_is_pointed_at(tmp_path: Path) -> None:
+    assert found("danger") == []
+    (tmp_path / "headgate.yaml").write_text("gateway_host: 0.0.0.0\ngateway: {metrics: open, store_prompts: true}\n")
+    assert [(check.level, check.fix) for check in found("danger")] == [
+        ("warn", "put TLS before it"),
+        ("warn", "set gateway.metrics: key"),
+        ("warn", "set gateway.store_prompts: false"),
+    ]

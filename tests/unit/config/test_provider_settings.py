@@ -41,14 +41,17 @@ def test_key_files_lie_relative_to_the_settings(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("providers: [openai]", "headgate.yaml:1:12: providers must be a mapping"),
-        ("providers: {openai: {acounts: {}}}", "unknown field `acounts`"),
+        ("providers: {openai: {acounts: {}}}", 'headgate.yaml:1:22: unknown key "acounts" of providers.openai (did you mean "accounts"?)'),
         ("providers: {Open AI: {}}", "the name 'Open AI'"),
         ("providers: {openai: {accounts: {a: {}}}}", "either key_env or key_file in openai.accounts.a"),
         ("providers: {openai: {accounts: {a: {key_env: A, key_file: b}}}}", "either key_env or key_file"),
         ("providers: {openai: {accounts: {a: {key_env: sk-very-secret}}}}", "a key itself does not belong into this file"),
         ("providers: {openai: {key_env: sk-very-secret}}", "a key itself does not belong into this file"),
         ("providers: {openai: {account: b, accounts: {a: {key_env: A}}}}", "names the account 'b' for openai, which has a"),
-        ("providers: {x: {base_url: http://x, capabilities: {contxt: 1}}}", "unknown field `contxt`"),
+        (
+            "providers: {x: {base_url: http://x, capabilities: {contxt: 1}}}",
+            'unknown key "contxt" of providers.x.capabilities (did you mean "context"?)',
+        ),
         ("providers: {x: {headers: {a: 2026-01-01}}}", ""),
     ],
 )
