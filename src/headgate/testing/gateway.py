@@ -31,10 +31,12 @@ from headgate.providers import PROVIDERS
 from headgate.serving.app import App
 from headgate.serving.auth import allowed_hosts
 from headgate.serving.limits import ServerLimits
+from headgate.serving.routes import BODY_LIMIT
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 from headgate.testing.raw_http import KEY
+from headgate.testing.routes import sim_router
 from headgate.testing.simulators import target_at
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import TransportSettings
@@ -159,8 +161,8 @@ def _app(rig: Rig, key: str | None, host: str, body_limit: int | None, change: C
         clock=time.time,
         new_id=fresh_id,
     )
-    bounds = {} if body_limit is None else {"body_limit": body_limit}
-    return build_app(parts, key=None if key is None else Secret(key), hosts=allowed_hosts(host), **bounds)
+    secret, limit = None if key is None else Secret(key), BODY_LIMIT if body_limit is None else body_limit
+    return build_app(parts, key=secret, hosts=allowed_hosts(host), body_limit=limit, router=sim_router(catalog))
 
 
 @contextmanager

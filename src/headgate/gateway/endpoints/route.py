@@ -28,8 +28,10 @@ class RouteExplain:
         self._clock = clock
 
     async def __call__(self, request: Request) -> Response:
-        """Answer with the plan. Raises `Refused` for a malformed request, `Unsupported` for a routing block that cannot be, `ConfigError`
-        for an unknown model."""
+        """Answer with the plan.
+
+        Raises `Refused` for a malformed request, `Unsupported` for a routing block that cannot be, `ConfigError` for an unknown model.
+        """
         body = await request.body()
         fields = open_body(body)
         query = parse_qs(request.query, max_num_fields=64)
