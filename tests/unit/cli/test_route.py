@@ -19,7 +19,7 @@ Command = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def chain(monkeypatch: pytest.MonkeyPatch) -> None:
+def chain(headgate_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulated providers behind "auto"."""
     monkeypatch.setenv("GENAI_FALLBACK_CHAIN", "sim-openai, sim-ollama,sim-groq/sim-large")
 
@@ -53,6 +53,15 @@ def test_who_has_no_key_is_shown_with_what_is_missing(headgate: Command) -> None
 def test_errors(headgate: Command) -> None:
     assert "unknown model" in headgate("route", "explain", "-m", "nothing-like-it", code=3).err
     assert "must be one of" in headgate("route", "explain", "--strategy", "fastest", code=2).err
+
+
+def test_nobody_is_named(headgate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENAI_FALLBACK_CHAIN")
+    assert "none of ollama, openai, anthropic can be called; keys were found for: sim-openai" in headgate("route", "explain", code=3).err
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    monkeypatch.setenv("ANTHROPIC_MODEL_NAME_HIGH", "claude-opus-4-5")
+    assert headgate("route", "explain", "--json", code=0).json()["chosen"] == "anthropic/claude-sonnet-4-5"
+    assert headgate("route", "explain", "-m", "high", "--json", code=0).json()["chosen"] == "anthropic/claude-opus-4-5"
 
 
 def test_another_policy_on_a_log(headgate: Command, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_the_routing_block_decides(rig: Rig) -> None:
     [
         ({"model": "nothing-like-it"}, "", 404, "model_not_found"),
         ({"model": "chat", "provider_hint": "fast"}, "", 400, "unsupported_parameter"),
-        ({"model": "x" * 600}, "", 400, "invalid_model"),
-        ({"model": "chat"}, "?operation=dance", 400, "invalid_operation"),
+        ({"model": "x" * 600}, "", 404, "model_not_found"),
+        ({"model": "chat"}, "?operation=dance", 400, "invalid_type"),
         (b"[]", "", 400, "invalid_json"),
     ],
 )
