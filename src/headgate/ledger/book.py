@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from headgate.ledger.receipt import Filter, Receipt, Settlement, Total
-from headgate.ledger.rows import Value, filter_row, named_rows, receipt_of, receipt_row, settlement_row, total_of
-from headgate.store.database import Database
+from headgate.ledger.rows import filter_row, named_rows, receipt_of, receipt_row, settlement_row, total_of
+from headgate.store.base import Store
+from headgate.store.connection import Connection, Value
+from headgate.store.open import Place, open_store
 from headgate.store.statements import Statements
 
 MIGRATIONS = "ledger"
@@ -18,16 +18,16 @@ ANY = Filter()
 
 
 class Ledger:
-    """Receipts over a `Database` opened with ``migrations="ledger"``. The caller closes it."""
+    """Receipts over a `Store` opened with ``migrations="ledger"``. The caller closes it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self.database = database
         self._sql = Statements.load(MIGRATIONS)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, read_only: bool = False) -> Ledger:
-        """The ledger in the file `path`, made when absent. Raises `StoreError`."""
-        return cls(Database.open(path, migrations=MIGRATIONS, read_only=read_only))
+    def open(cls, place: Place, *, read_only: bool = False) -> Ledger:
+        """The ledger in a file, or at the URL of a server's database, made when absent. Raises `StoreError`, `ConfigError` for the URL."""
+        return cls(open_store(place, migrations=MIGRATIONS, read_only=read_only))
 
     async def record(self, receipt: Receipt) -> bool:
         """Write a receipt and wait for the commit, shared with others. False when its id was there before: nothing is changed then."""
@@ -75,18 +75,22 @@ class Ledger:
     def _rows(self, statement: str, values: dict[str, Value]) -> Sequence[dict[str, Value]]:
         return self.database.read(lambda connection: named_rows(connection.execute(self._sql[statement], values)))
 
-    def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[sqlite3.Connection], int]:
+    def insertion(self, receipt: Receipt) -> Callable[[Connection], int]:
+        """A write function that records `receipt`, for whoever puts it into a transaction with something else. Gives 0 or 1, its rows."""
+        return self._insertion((receipt,))
+
+    def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[Connection], int]:
         rows = [receipt_row(receipt) for receipt in receipts]
         sql = self._sql["insert_receipt"]
         return lambda connection: connection.executemany(sql, rows).rowcount
 
-    def _settlement(self, key: str, totals: Settlement, receipts: Sequence[Receipt]) -> Callable[[sqlite3.Connection], bool]:
+    def _settlement(self, key: str, totals: Settlement, receipts: Sequence[Receipt]) -> Callable[[Connection], bool]:
         parts = [msgspec.structs.replace(receipt, submission=key) for receipt in receipts]
         _check_sum(key, totals, parts)
         insert = self._insertion(parts)
         row = settlement_row(key, totals)
 
-        def settle(connection: sqlite3.Connection) -> bool:
+        def settle(connection: Connection) -> bool:
             if connection.execute(self._sql["insert_settlement"], row).rowcount == 0:
                 return False
             insert(connection)

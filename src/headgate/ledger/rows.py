@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import TypeAlias
-
 import msgspec
 
 from headgate.dialects.base import Note
 from headgate.domain.usage import BUCKETS, Usage
 from headgate.ledger.receipt import Attempt, Filter, Operation, Receipt, Settlement, Total
+from headgate.store.connection import Cursor, Value
 from headgate.wire.json import JsonObject
-
-Value: TypeAlias = str | int | float | None
 
 
 class _Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,9 +30,9 @@ _SETTLED = tuple(name for name in Settlement.__struct_fields__ if name != "usage
 _FILTERED = tuple(name for name in Filter.__struct_fields__ if name != "before")
 
 
-def named_rows(cursor: sqlite3.Cursor) -> list[dict[str, Value]]:
+def named_rows(cursor: Cursor) -> list[dict[str, Value]]:
     """All rows of a query, by column name."""
-    names = [column[0] for column in cursor.description]
+    names = [str(column[0]) for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 

@@ -42,16 +42,16 @@ SELECT
     cost_nanos, price_rule, price_digest, run, step, unit, attempt, submission, request_id, duration, first_byte, detail
 FROM receipt
 WHERE
-    (:since IS NULL OR at >= :since)
-    AND (:until IS NULL OR at < :until)
-    AND (:provider IS NULL OR provider = :provider)
-    AND (:model IS NULL OR model = :model)
-    AND (:face IS NULL OR face = :face)
-    AND (:lane IS NULL OR lane = :lane)
-    AND (:status IS NULL OR status = :status)
-    AND (:run IS NULL OR run = :run)
-    AND (:submission IS NULL OR submission = :submission)
-    AND (:before_at IS NULL OR (at, id) < (:before_at, :before_id))
+    (CAST(:since AS DOUBLE PRECISION) IS NULL OR at >= :since)
+    AND (CAST(:until AS DOUBLE PRECISION) IS NULL OR at < :until)
+    AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+    AND (CAST(:model AS TEXT) IS NULL OR model = :model)
+    AND (CAST(:face AS TEXT) IS NULL OR face = :face)
+    AND (CAST(:lane AS TEXT) IS NULL OR lane = :lane)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:run AS TEXT) IS NULL OR run = :run)
+    AND (CAST(:submission AS TEXT) IS NULL OR submission = :submission)
+    AND (CAST(:before_at AS DOUBLE PRECISION) IS NULL OR (at, id) < (:before_at, :before_id))
 ORDER BY at DESC, id DESC
 LIMIT :limit;
 
@@ -68,13 +68,13 @@ SELECT
     sum(unpriced) AS unpriced
 FROM spent
 WHERE
-    (:since IS NULL OR at >= :since)
-    AND (:until IS NULL OR at < :until)
-    AND (:provider IS NULL OR provider = :provider)
-    AND (:model IS NULL OR model = :model)
-    AND (:face IS NULL OR face = :face)
-    AND (:lane IS NULL OR lane = :lane)
-    AND (:run IS NULL OR run = :run)
+    (CAST(:since AS DOUBLE PRECISION) IS NULL OR at >= :since)
+    AND (CAST(:until AS DOUBLE PRECISION) IS NULL OR at < :until)
+    AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+    AND (CAST(:model AS TEXT) IS NULL OR model = :model)
+    AND (CAST(:face AS TEXT) IS NULL OR face = :face)
+    AND (CAST(:lane AS TEXT) IS NULL OR lane = :lane)
+    AND (CAST(:run AS TEXT) IS NULL OR run = :run)
 GROUP BY provider, account, model, lane
 ORDER BY provider, account, model, lane;
 
