@@ -138,7 +138,11 @@ def test_nobody_to_ask_lists_who_has_a_key() -> None:
     [
         ((RouteSettings(name="r", deployments=()),), {}, "the route r has no deployment"),
         ((RouteSettings(name="r", deployments=(D("openai/gpt-4o"), D("openai/gpt-4o"))),), {}, "names openai/gpt-4o twice"),
-        ((RouteSettings(name="r", deployments=(D("openai/gpt-4o", weight=0),)),), {}, "weight of openai/gpt-4o must be more than 0"),
+        (
+            (RouteSettings(name="r", deployments=(D("openai/gpt-4o", weight=0),)),),
+            {},
+            "the route r needs a deployment with a weight above 0",
+        ),
         ((RouteSettings(name="r", deployments=(D("opnai/gpt-4o"),)),), {}, "the route r: unknown provider 'opnai'"),
         ((RouteSettings(name="r", deployments=(D("openai/gpt-4o", account="eu"),)),), {}, "openai has no account 'eu'"),
         ((RouteSettings(name="r", deployments=(D("openai/gpt-4o"),), fallback=("r",)),), {}, "the route r leads back to r"),
@@ -157,6 +161,15 @@ def test_nobody_to_ask_lists_who_has_a_key() -> None:
 def test_what_cannot_be_is_found_when_the_table_is_made(routes: tuple[RouteSettings, ...], aliases: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         table(*routes, aliases=aliases)
+
+
+def test_a_weight_of_nothing_is_for_when_the_others_fail() -> None:
+    route = RouteSettings(name="r", deployments=(D("openai/gpt-4o", weight=0), D("openai/gpt-4o-mini")), fallback=("anthropic", "low"))
+    found = ids(table(route).find("r"))
+    assert found[:3] == [("openai/gpt-4o", 1), ("openai/gpt-4o-mini", 0), ("anthropic/claude-sonnet-4-5", 2)]
+    assert {group for _, group in found[3:]} == {3}
+    with pytest.raises(ConfigError, match="must be a number from 0 on"):
+        table(RouteSettings(name="r", deployments=(D("openai/gpt-4o", weight=-1), D("openai/gpt-4o-mini"))))
 
 
 @pytest.mark.parametrize(
