@@ -10,6 +10,7 @@ SHORTEST = 0.001
 RATIO = 1.2
 BUCKETS = 78
 """Bucket n holds figures around ``SHORTEST · RATIO^n`` seconds: from a millisecond to more than twenty minutes, within 10 %."""
+LONGEST = SHORTEST * RATIO**BUCKETS
 REMEMBERED = 256
 """Above so many measurements all counts are halved: old ones fade."""
 _LOG_RATIO = math.log(RATIO)
@@ -31,7 +32,7 @@ class Sketch:
 
     def add(self, seconds: float) -> None:
         """Count a duration; those out of range count at its ends."""
-        place = int(math.log(max(seconds, SHORTEST) / SHORTEST) / _LOG_RATIO) if seconds < math.inf else BUCKETS
+        place = int(math.log(min(max(seconds, SHORTEST), LONGEST) / SHORTEST) / _LOG_RATIO)
         self._counts[min(place, BUCKETS - 1)] += 1.0
         self._total += 1.0
         if self._total > REMEMBERED:

@@ -85,7 +85,9 @@ def read_wish(
 def read_wants(fields: Fields) -> Wants | None:
     """The hint and the routing block; None where there is neither. Raises `Unsupported`."""
     hint, raw = _text(fields, "provider_hint"), fields.get("routing")
-    if hint is None and (raw is None or raw == b"null"):
+    if raw is not None and bytes(raw) == b"null":
+        raw = None
+    if hint is None and raw is None:
         return None
     block = RoutingBlock() if raw is None else _field(raw, "routing", RoutingBlock)
     found: Hint | None = None

@@ -6,6 +6,7 @@ an error of the settings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -145,7 +146,7 @@ class RoutingTable:
         of = self._of
         first = (of.default_provider,) if of.default_provider else ()
         links = tuple(dict.fromkeys((*first, *of.routing.fallback)))
-        found = [candidate for link in links for candidate in self._link(link)]
+        found = [candidate for link in links for candidate in self._candidates(link, (), 0)]
         named = of.routing.fallback != DEFAULT_CHAIN
         usable = [one for one in found if one.deployment.missing is None and (named or of.providers[one.deployment.provider].ready)]
         if usable:
@@ -155,12 +156,6 @@ class RoutingTable:
             f"no model is named, and none of {', '.join(links)} can be called; keys were found for: {ready}",
             hint="name a model, or set HEADGATE_FALLBACK_CHAIN to providers that have a key",
         )
-
-    def _link(self, link: str) -> tuple[Candidate, ...]:
-        if link.lower() in self._of.providers:
-            facts = self._of.providers[link.lower()]
-            return self._at(facts.name, "").candidates if facts.default_model else ()
-        return self._candidates(link, (), 0)
 
     def _grade(self, grade: str) -> tuple[Candidate, ...]:
         """The model of that grade of every provider that can be called (PAS-04)."""
@@ -193,8 +188,10 @@ class RoutingTable:
         twice = next((id for id in ids if ids.count(id) > 1), None)
         if twice is not None:
             raise ConfigError(f"the route {route.name} names {twice} twice: give it a weight instead")
-        found = list(own)
-        for group, link in enumerate(route.fallback, start=1):
+        if not any(settings.weight > 0 for settings in route.deployments):
+            raise ConfigError(f"the route {route.name} needs a deployment with a weight above 0")
+        found = [Candidate(one.deployment, int(not settings.weight)) for one, settings in zip(own, route.deployments, strict=True)]
+        for group, link in enumerate(route.fallback, start=1 + max(one.group for one in found)):
             found += self._candidates(link, (route.name,), group)
         return Entry(name=route.name, candidates=_distinct(found), strategy=route.strategy, sticky=route.sticky, hedge=route.hedge)
 
@@ -207,10 +204,16 @@ class RoutingTable:
             return self._candidates(self._of.aliases[name], inside, group)
         route = self._routes.get(name)
         if route is None:
-            entry = self._named(name) if name.lower() not in (AUTO, *GRADES) else self._entry(name, None)
-            return tuple(Candidate(one.deployment, group) for one in entry.candidates)
+            return tuple(Candidate(one.deployment, group) for one in self._linked(name))
         own = [Candidate(self._configured(name, settings), group) for settings in route.deployments]
         return (*own, *(one for link in route.fallback for one in self._candidates(link, inside, group)))
+
+    def _linked(self, name: str) -> tuple[Candidate, ...]:
+        """What a link stands for that is neither route nor alias: a provider's default model (none, if it has none), or a model."""
+        facts = self._of.providers.get(name.lower())
+        if facts is not None:
+            return self._at(facts.name, "").candidates if facts.default_model else ()
+        return (self._entry(name, None) if name.lower() in GRADES else self._named(name)).candidates
 
     def _configured(self, route: str, settings: DeploymentSettings) -> Deployment:
         """The deployment of a route's settings."""
@@ -218,8 +221,8 @@ class RoutingTable:
             found = resolve(settings.model, None, self._of.catalog, self._of.providers)
         except ConfigError as error:
             raise ConfigError(f"the route {route}: {error.message}", hint=error.hint) from error
-        if not settings.weight > 0:
-            raise ConfigError(f"the route {route}: the weight of {settings.model} must be more than 0")
+        if not 0 <= settings.weight < math.inf:
+            raise ConfigError(f"the route {route}: the weight of {settings.model} must be a number from 0 on")
         base = self.deployment(found, settings.account)
         limits = Limits(
             rpm=settings.rpm,
@@ -230,7 +233,7 @@ class RoutingTable:
         )
         return msgspec.structs.replace(
             base,
-            weight=settings.weight,
+            weight=settings.weight or 1.0,
             region=settings.region,
             private=base.private if settings.private is None else settings.private,
             timeout=settings.timeout,

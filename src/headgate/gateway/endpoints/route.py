@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
-from headgate.gateway.asking import LONGEST_MODEL, open_body, read_field
+from headgate.gateway.asking import check_model, open_body, read_field
 from headgate.router import Router
 from headgate.router.explain import explain_plan
 from headgate.router.reading import read_wish
@@ -28,17 +28,19 @@ class RouteExplain:
         self._clock = clock
 
     async def __call__(self, request: Request) -> Response:
-        """Answer with the plan. Raises `Refused` for a malformed request, `Unsupported` for a routing block that cannot be, `ConfigError`
-        for an unknown model."""
+        """Answer with the plan.
+
+        Raises `Refused` for a malformed request, `Unsupported` for a routing block that cannot be, `ConfigError` for an unknown model.
+        """
         body = await request.body()
         fields = open_body(body)
         query = parse_qs(request.query, max_num_fields=64)
         model = read_field(fields, "model", str) or query.get("model", [""])[0]
-        if len(model) > LONGEST_MODEL:
-            raise Refused(400, f"no model has a name longer than {LONGEST_MODEL} characters", code="invalid_model", param="model")
+        if model:
+            check_model(model)
         operation = query.get("operation", ["chat"])[0]
         if operation not in ("chat", "embed"):
-            raise Refused(400, "operation must be chat or embed", code="invalid_operation", param="operation")
+            raise Refused(400, "operation must be chat or embed", code="invalid_type", param="operation")
         wish = read_wish(
             body,
             fields,

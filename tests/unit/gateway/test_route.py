@@ -1,0 +1,61 @@
+"""``POST /v1/route/explain``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from headgate.testing.gateway import Rig
+from headgate.testing.raw_http import RawWire, Reply, request_bytes
+
+
+def explain(rig: Rig, body: object, query: str = "", **headers: str) -> Reply:
+    with RawWire(int(rig.url.rpartition(":")[2])) as wire:
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        wire.send(request_bytes("POST", f"/v1/route/explain{query}", text, key=rig.key, **headers))
+        return wire.reply()
+
+
+BODIES = [
+    ({"model": "chat", "messages": [{"role": "user", "content": "hi"}]}, ""),
+    ({"model": "chat", "max_tokens": 50, "system": "s", "messages": [{"role": "user", "content": "hi"}]}, ""),
+    ({"model": "chat", "input": "hi"}, ""),
+    ({"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 50}}, "?model=chat"),
+]
+
+
+@pytest.mark.parametrize(("body", "query"), BODIES)
+def test_a_body_of_any_surface(rig: Rig, body: object, query: str) -> None:
+    reply = explain(rig, body, query)
+    found = json.loads(reply.body)
+    assert reply.status == 200
+    assert (found["name"], found["strategy"], found["chosen"]) == ("chat", "local_first", "sim-openai/sim-small")
+    assert found["fallbacks"] == ["sim-anthropic/sim-small", "sim-groq/sim-large"]
+    assert all(one["estimated_cost"] for one in found["candidates"])
+
+
+def test_no_call_is_made(rig: Rig) -> None:
+    before = len(rig.all_receipts())
+    explain(rig, BODIES[0][0])
+    assert len(rig.all_receipts()) == before
+
+
+def test_the_routing_block_decides(rig: Rig) -> None:
+    found = json.loads(explain(rig, {"model": "chat", "routing": {"strategy": "quality", "preferred_providers": ["sim-anthropic"]}}).body)
+    assert (found["strategy"], found["because"], found["chosen"]) == ("quality", "the request's routing block", "sim-anthropic/sim-small")
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "status", "code"),
+    [
+        ({"model": "nothing-like-it"}, "", 404, "model_not_found"),
+        ({"model": "chat", "provider_hint": "fast"}, "", 400, "unsupported_parameter"),
+        ({"model": "x" * 600}, "", 404, "model_not_found"),
+        ({"model": "chat"}, "?operation=dance", 400, "invalid_type"),
+        (b"[]", "", 400, "invalid_json"),
+    ],
+)
+def test_errors(rig: Rig, body: object, query: str, status: int, code: str) -> None:
+    reply = explain(rig, body, query)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (status, code)
