@@ -107,9 +107,9 @@ VALUES (:at, :budget, :subject, :starts, :threshold, :scope, :period, :action, :
 ON CONFLICT (budget, subject, starts, threshold) DO NOTHING;
 
 -- name: claim_alert
--- The oldest alert that is to be delivered, unless somebody is at it.
+-- The oldest alert since `since` that is to be delivered, unless somebody is at it.
 UPDATE alert SET claimed = :until, tries = tries + 1
-WHERE n = (SELECT min(n) FROM alert WHERE delivered IS NULL) AND claimed < :now
+WHERE n = (SELECT min(waiting.n) FROM alert AS waiting WHERE waiting.delivered IS NULL AND waiting.at > :since) AND claimed < :now
 RETURNING n, at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos, tries;
 
 -- name: alert_delivered
