@@ -115,12 +115,6 @@ RETURNING n, at, budget, subject, starts, threshold, scope, period, action, limi
 -- name: alert_delivered
 UPDATE alert SET delivered = :now WHERE n = :n;
 
--- name: standings
-SELECT budget.id, balance.subject, budget.scope, budget.period, budget.action, budget.limit_nanos, budget.thresholds,
-    balance.spent, balance.held, balance.starts, balance.ends
-FROM budget JOIN balance ON balance.budget = budget.id
-WHERE budget.active = 1 AND budget.id = :budget AND balance.subject = :subject AND balance.starts >= :counts_from AND balance.starts <= :starts;
-
--- name: prune_balances
--- Buckets of rolling budgets that count nowhere any more.
-DELETE FROM balance WHERE budget = :budget AND ends < :before AND held = 0;
+-- name: subjects
+-- Who has a balance that counts.
+SELECT DISTINCT subject FROM balance WHERE budget = :budget AND starts >= :counts_from AND starts <= :starts ORDER BY subject;
