@@ -7,8 +7,8 @@
 Microseconds of `time.process_time` per request, all threads of the process together, journal, encoding, hashing and SQLite included. The
 receipts are made beforehand, because every face makes them anyway. Columns: no budget; two hard budgets (one key's, one for all); the same
 with SQLite's synchronous=FULL. "one core" is how many requests a second that leaves room for if a process did nothing else. 64 attempts
-are open at any time, and the loop is given to others after every 16, as in a server. As a yardstick: one receipt of the same size inserted by a bare
-`executemany` in transactions of 100.
+are open at any time, and the loop is given to others after every 16, as in a server. As a yardstick: one receipt of the same size inserted by
+a bare `executemany` in transactions of 100.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ TURN = 16
 
 def receipt(at: float) -> Receipt:
     """A receipt as the gateway makes them."""
-    attempt = Attempt(provider="openai", model="gpt-5-mini", status=200, started=at, duration=0.512, request_id="req_9a1b", cost_nanos=71_000)
+    tried = {"provider": "openai", "model": "gpt-5-mini", "status": 200, "request_id": "req_9a1b", "cost_nanos": 71_000}
+    attempt = Attempt(**tried, started=at, duration=0.512)
     return Receipt(
         id=new_id(at, os.urandom(10)),
         at=at,

@@ -14,6 +14,7 @@ from headgate.errors import ConfigError, HeadgateError, ProviderError, RunError,
 
 COMMANDS: dict[str, str] = {
     "ask": "headgate.cli.ask:ask",
+    "budgets": "headgate.cli.budgets:budgets",
     "capabilities": "headgate.cli.capabilities:capabilities",
     "config": "headgate.cli.config:config",
     "demo": "headgate.cli.demo:demo",
@@ -34,6 +35,7 @@ COMMANDS: dict[str, str] = {
 
 SUMMARIES: dict[str, str] = {
     "ask": "Ask a model one question.",
+    "budgets": "Show and change what may be spent.",
     "capabilities": "Show what each provider gets of a request.",
     "config": "Show, check and begin the settings file.",
     "demo": "Run the demo pipeline offline, realtime and as a batch.",

@@ -89,6 +89,18 @@ class BudgetBook:
 
         return await self._store.read_async(read)
 
+    async def balances(self, at: float) -> tuple[BudgetStanding, ...]:
+        """How far every budget is used at `at`, by everybody who has a balance in its window."""
+
+        def read(connection: Connection) -> tuple[BudgetStanding, ...]:
+            return tuple(
+                standing(connection, budget, str(row[0]), at)
+                for budget in read_budgets(connection)[1]
+                for row in connection.execute(SQL["subjects"], _since(budget, at)).fetchall()
+            )
+
+        return await self._store.read_async(read)
+
     async def set_budget(self, budget: Budget) -> None:
         """Make or change a budget; every process knows it within about a second. Raises `ConfigError`, `StoreError`."""
         check_budget(budget)
@@ -97,6 +109,11 @@ class BudgetBook:
     async def end_budget(self, id: str) -> bool:
         """Take a budget out of force. False when there is none. One of the settings comes back with the next start."""
         return await self._store.write(lambda connection: end_budget(connection, id))
+
+
+def _since(budget: Budget, at: float) -> dict[str, Value]:
+    window = window_at(budget.window, at)
+    return {"budget": budget.id, "counts_from": window.counts_from, "starts": window.starts}
 
 
 def standing(connection: Connection, budget: Budget, subject: str, at: float) -> BudgetStanding:

@@ -167,8 +167,8 @@ def _make(folder: Path, path: Path, slots: int, head: bytes) -> int:
             stream.write(head.ljust(SLOT, b"\0") + bytes(SLOT * slots))
         new.rename(path)
     except OSError as error:
-        new.unlink(missing_ok=True)
         if file is not None:
+            new.unlink(missing_ok=True)
             os.close(file)
         raise StoreError(f"{path} cannot be made: {error.strerror}", hint=f"df -h {folder}") from error
     return file

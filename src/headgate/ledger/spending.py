@@ -12,12 +12,13 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Refusal, Slab, headroom_of
+from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back
 from headgate.ledger.budget_book import sync_budgets
 from headgate.ledger.budgets import Budget, Denied, check_budget
@@ -32,7 +33,7 @@ from headgate.ledger.rows import charged, encoded, receipt_row
 from headgate.ledger.settling import true_up
 from headgate.ledger.spending_settings import SpendingSettings
 from headgate.ledger.taking import Parts, Short, merged, put_back, slabs_for, take, unbounded_by
-from headgate.ledger.tending import Tender
+from headgate.ledger.tending import Tender, Tending
 from headgate.store.base import Store
 from headgate.store.connection import Connection, clock
 
@@ -62,7 +63,8 @@ class Spending:
     """The money of one process. Belongs to one event loop; `start` it first, `stop` it last.
 
     `folder` is for journals and local to the machine; `store` has the ledger's schema. `budgets` are those of the settings. `on_alert` is
-    called, in the loop, for every threshold this process found reached.
+    called, in the loop, for every threshold this process found reached; `deliver` (`Webhook.deliver`) gets every alert of the ledger
+    in order, from one process at a time, until it says that it was taken.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Spending:
         settings: SpendingSettings | None = None,
         now: Callable[[], float] = time.time,
         on_alert: Callable[[Alert], None] | None = None,
+        deliver: Callable[[Alert], Awaitable[bool]] | None = None,
     ) -> None:
         self.store = store
         self.folder = folder
@@ -83,6 +86,7 @@ class Spending:
         self.overshoots = 0
         self._now = now
         self._on_alert = on_alert
+        self._deliverer = None if deliver is None else Deliverer(store, deliver)
         self._configured = tuple(map(check_budget, budgets))
         self._drawing = asyncio.Lock()
         self._journal: Journal | None = None
@@ -98,9 +102,8 @@ class Spending:
         """Begin. When the ledger cannot be reached, go on trying in the background; until then `ready` is False (faults E23)."""
         journal = self._journal = Journal(self.folder, self.process, slots=self.settings.slots)
         flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told)
-        self._tender = Tender(
-            self.store, self.process, self.folder, self.accounts, flusher, self.settings, self._now, self._register, self._told
-        )
+        tending = Tending(self.store, self.process, self.folder, self.settings, self._now, self._register, self._told, self._deliverer)
+        self._tender = Tender(tending, self.accounts, flusher)
         await self._tender.start()
 
     async def _register(self) -> int:

@@ -8,8 +8,11 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Slab
+from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import SQL, Alert, mark_lost, number
 from headgate.ledger.budget_book import read_budgets, version_of
 from headgate.ledger.flushing import Flusher
@@ -25,35 +28,39 @@ LOOK = 1.0
 """Seconds between two looks for changed budgets."""
 
 
+class Tending(msgspec.Struct, frozen=True):
+    """Who tends what: the process, where its journal is, how it makes itself known, and who is told of thresholds."""
+
+    store: Store
+    process: str
+    folder: Path
+    settings: SpendingSettings
+    now: Callable[[], float]
+    register: Callable[[], Awaitable[int]]
+    told: Callable[[Alert], None]
+    deliverer: Deliverer | None = None
+
+
 class Tender:
     """Looks after one process's slabs, budgets and lease. `trouble` is why the last round failed, None while all is well."""
 
-    def __init__(
-        self,
-        store: Store,
-        process: str,
-        folder: Path,
-        accounts: Accounts,
-        flusher: Flusher,
-        settings: SpendingSettings,
-        now: Callable[[], float],
-        register: Callable[[], Awaitable[int]],
-        told: Callable[[Alert], None],
-    ) -> None:
-        self._store = store
-        self._process = process
-        self._folder = folder
+    def __init__(self, tending: Tending, accounts: Accounts, flusher: Flusher) -> None:
+        self._store = tending.store
+        self._process = tending.process
+        self._folder = tending.folder
+        self._settings = tending.settings
+        self._now = tending.now
+        self._register = tending.register
+        self._told = tending.told
+        self._deliverer = tending.deliverer
         self._accounts = accounts
         self._flusher = flusher
-        self._settings = settings
-        self._now = now
-        self._register = register
-        self._told = told
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._version: int | None = None
         self._wanted = 0.0
-        self._looked = self._reaped = -1e9
+        self._looked = self._reaped = self._delivered = -1e9
+        self._delivery: asyncio.Task[int] | None = None
         self._foreign: set[str] = set()
         self.trouble: StoreError | None = None
 
@@ -64,9 +71,11 @@ class Tender:
 
     async def stop(self) -> None:
         """End the background work."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks: list[asyncio.Task[None] | asyncio.Task[int]] = [task for task in (self._task, self._delivery) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _run(self) -> None:
         while True:
@@ -95,8 +104,18 @@ class Tender:
             self._looked = time
             await self._look()
         await self._give_back()
+        if self._deliverer is not None:
+            self._deliver(self._deliverer, time)
         if time - self._flusher.committed > self._settings.lease / 3:
             self._flusher.touch()
+
+    def _deliver(self, deliverer: Deliverer, time: float) -> None:
+        """Deliver alerts beside everything else, which does not wait for a webhook."""
+        if time - self._delivered >= LOOK and (self._delivery is None or self._delivery.done()):
+            if self._delivery is not None and not self._delivery.cancelled() and (error := self._delivery.exception()) is not None:
+                _LOG.error("alerts could not be delivered: %s", error)
+            self._delivered = time
+            self._delivery = self._loop.create_task(deliverer.run())
 
     async def _look(self) -> None:
         """Take over budgets that were changed."""

@@ -107,20 +107,14 @@ VALUES (:at, :budget, :subject, :starts, :threshold, :scope, :period, :action, :
 ON CONFLICT (budget, subject, starts, threshold) DO NOTHING;
 
 -- name: claim_alert
--- The oldest alert that is to be delivered, unless somebody is at it.
+-- The oldest alert since `since` that is to be delivered, unless somebody is at it.
 UPDATE alert SET claimed = :until, tries = tries + 1
-WHERE n = (SELECT min(n) FROM alert WHERE delivered IS NULL) AND claimed < :now
+WHERE n = (SELECT min(waiting.n) FROM alert AS waiting WHERE waiting.delivered IS NULL AND waiting.at > :since) AND claimed < :now
 RETURNING n, at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos, tries;
 
 -- name: alert_delivered
 UPDATE alert SET delivered = :now WHERE n = :n;
 
--- name: standings
-SELECT budget.id, balance.subject, budget.scope, budget.period, budget.action, budget.limit_nanos, budget.thresholds,
-    balance.spent, balance.held, balance.starts, balance.ends
-FROM budget JOIN balance ON balance.budget = budget.id
-WHERE budget.active = 1 AND budget.id = :budget AND balance.subject = :subject AND balance.starts >= :counts_from AND balance.starts <= :starts;
-
--- name: prune_balances
--- Buckets of rolling budgets that count nowhere any more.
-DELETE FROM balance WHERE budget = :budget AND ends < :before AND held = 0;
+-- name: subjects
+-- Who has a balance that counts.
+SELECT DISTINCT subject FROM balance WHERE budget = :budget AND starts >= :counts_from AND starts <= :starts ORDER BY subject;
