@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from headgate.ledger.chain import append_new
 from headgate.ledger.receipt import Filter, Receipt, Settlement, Total
-from headgate.ledger.rows import Value, filter_row, named_rows, receipt_of, receipt_row, settlement_row, total_of
+from headgate.ledger.rows import filter_row, named_rows, receipt_of, settlement_row, stored_row, total_of
+from headgate.store.connection import Connection, Row, Value
 from headgate.store.database import Database
 from headgate.store.statements import Statements
 
@@ -51,42 +52,42 @@ class Ledger:
 
     def settled(self, key: str) -> bool:
         """Whether the submission has been settled."""
-        return bool(self._rows("settled", {"key": key}))
+        return bool(self._found("settled", {"key": key}))
 
     def get(self, id: str) -> Receipt | None:
         """The receipt `id`."""
-        return next(map(receipt_of, self._rows("receipt_by_id", {"id": id})), None)
+        return next(map(receipt_of, self._found("receipt_by_id", {"id": id})), None)
 
     def list(self, wanted: Filter = ANY) -> tuple[Receipt, ...]:
         """Receipts, newest first, at most `wanted.limit` of them."""
-        return tuple(map(receipt_of, self._rows("receipts", filter_row(wanted))))
+        return tuple(map(receipt_of, self._found("receipts", filter_row(wanted))))
 
     def totals(self, wanted: Filter = ANY) -> tuple[Total, ...]:
         """What was spent, by provider, account, model and lane. `status`, `submission`, `before` and `limit` of the filter do not apply.
 
         A submission counts by its totals, the calls inside it are not counted again.
         """
-        return tuple(map(total_of, self._rows("totals", filter_row(wanted))))
+        values = filter_row(wanted)
+        return tuple(map(total_of, self.database.read(lambda connection: named_rows(connection.execute(self._sql["totals"], values)))))
 
     def close(self) -> None:
         """Wait for what is queued and close the database."""
         self.database.close()
 
-    def _rows(self, statement: str, values: dict[str, Value]) -> Sequence[dict[str, Value]]:
-        return self.database.read(lambda connection: named_rows(connection.execute(self._sql[statement], values)))
+    def _found(self, statement: str, values: dict[str, Value]) -> Sequence[Row]:
+        return self.database.read(lambda connection: connection.execute(self._sql[statement], values).fetchall())
 
-    def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[sqlite3.Connection], int]:
-        rows = [receipt_row(receipt) for receipt in receipts]
-        sql = self._sql["insert_receipt"]
-        return lambda connection: connection.executemany(sql, rows).rowcount
+    def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[Connection], int]:
+        rows = [stored_row(receipt) for receipt in receipts]
+        return lambda connection: len(append_new(connection, rows))
 
-    def _settlement(self, key: str, totals: Settlement, receipts: Sequence[Receipt]) -> Callable[[sqlite3.Connection], bool]:
+    def _settlement(self, key: str, totals: Settlement, receipts: Sequence[Receipt]) -> Callable[[Connection], bool]:
         parts = [msgspec.structs.replace(receipt, submission=key) for receipt in receipts]
         _check_sum(key, totals, parts)
         insert = self._insertion(parts)
         row = settlement_row(key, totals)
 
-        def settle(connection: sqlite3.Connection) -> bool:
+        def settle(connection: Connection) -> bool:
             if connection.execute(self._sql["insert_settlement"], row).rowcount == 0:
                 return False
             insert(connection)

@@ -15,6 +15,8 @@ from headgate.wire.json import JsonObject, decode, encode
 Face: TypeAlias = Literal["library", "cli", "gateway", "run"]
 Status: TypeAlias = Literal["ok", "error", "cancelled"]
 Operation: TypeAlias = Literal["chat", "embed"]
+Charge: TypeAlias = tuple[int, int]
+"""The number of a balance, and the nano-dollars it was charged."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 RANDOM_BYTES = 10
@@ -28,25 +30,34 @@ def new_id(now: float, random: bytes) -> str:
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one provider. `kind` is an `ErrorKind` when it failed; `started` seconds since the epoch, `duration` seconds."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try at one provider. `kind` is an `ErrorKind` when it failed; `started` seconds since the epoch, `duration` seconds.
+
+    `deployment` names the entry of the route that was tried, `first_byte` is seconds after `started`.
+    """
 
     provider: str
     model: str
+    account: str = "default"
+    deployment: str | None = None
     status: int | None = None
     kind: str | None = None
     started: float = 0.0
     duration: float | None = None
+    first_byte: float | None = None
     request_id: str | None = None
     cost_nanos: int | None = None
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One logical request, with every attempt it took.
 
     `at` is when it began (seconds since the epoch), `duration` and `first_byte` are seconds. `cost_nanos` None means unpriced. `model` is
     what was asked for, `model_answered` what the provider says answered. `unit_prices` are dollars per million tokens by bucket.
-    `submission` names the settlement this receipt is a part of, `unit` and `attempt` the unit of a run.
+    `submission` names the settlement this receipt is a part of, `unit` and `attempt` the unit of a run. `key`, `team`, `user`, `tags` say
+    who asked and `tenant` whose receipt it is (see `Principal`); `session` is the caller's own name for a conversation. `explanation` says
+    briefly why it went where it went. `bound_nanos` is the most it could have cost, as reserved; `charges` are what budgets were charged,
+    written by the ledger.
     """
 
     id: str
@@ -80,6 +91,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     duration: float | None = None
     first_byte: float | None = None
+    key: str | None = None
+    team: str | None = None
+    user: str | None = None
+    tags: tuple[str, ...] = ()
+    tenant: str | None = None
+    session: str | None = None
+    explanation: str = ""
+    bound_nanos: int | None = None
+    charges: tuple[Charge, ...] = ()
 
     @property
     def cost(self) -> Cost:
@@ -152,7 +172,7 @@ def sum_totals(totals: tuple[Total, ...]) -> Total:
 
 def receipt_json(receipt: Receipt) -> JsonObject:
     """The receipt as JSON: amounts as decimal strings of dollars (null: unpriced), times as ISO 8601 in UTC, tokens by bucket."""
-    document: JsonObject = decode(encode(receipt))
+    document: JsonObject = decode(encode(_whole(receipt)))
     usage = receipt.usage
     document["at"] = _iso(receipt.at)
     document["usage"] = {
@@ -165,6 +185,9 @@ def receipt_json(receipt: Receipt) -> JsonObject:
         **({"native": usage.native} if usage.native is not None else {}),
     }
     document["usd"] = _usd(document.pop("cost_nanos"))
+    document["bound_usd"] = _usd(document.pop("bound_nanos"))
+    document["charges"] = [{"balance": balance, "usd": usd_text(nanos)} for balance, nanos in receipt.charges]
+    document["attempts"] = [decode(encode(_whole(attempt))) for attempt in receipt.attempts]
     for attempt in document["attempts"]:
         attempt["started"] = _iso(attempt["started"])
         attempt["usd"] = _usd(attempt.pop("cost_nanos"))
@@ -176,6 +199,11 @@ def total_json(total: Total) -> JsonObject:
     document: JsonObject = msgspec.to_builtins(total)
     document["usd"] = _usd(document.pop("cost_nanos"))
     return document
+
+
+def _whole(value: Receipt | Attempt) -> JsonObject:
+    """Every field, those that have their default too, which the stored form leaves out."""
+    return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
 def _usd(nanos: int | None) -> str | None:

@@ -2,73 +2,98 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import TypeAlias
+from collections.abc import Iterable
 
 import msgspec
 
-from headgate.dialects.base import Note
 from headgate.domain.usage import BUCKETS, Usage
-from headgate.ledger.receipt import Attempt, Filter, Operation, Receipt, Settlement, Total
-from headgate.wire.json import JsonObject
-
-Value: TypeAlias = str | int | float | None
-
-
-class _Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept but never searched for."""
-
-    attempts: tuple[Attempt, ...] = ()
-    notes: tuple[Note, ...] = ()
-    fees: dict[str, int] = {}
-    unit_prices: dict[str, str] = {}
-    native: JsonObject | None = None
-    operation: Operation = "chat"
-
+from headgate.ledger.receipt import Charge, Filter, Receipt, Settlement, Total
+from headgate.store.connection import Cursor, Row, Value
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Detail).decode
+_decode = msgspec.json.Decoder(Receipt).decode
 
-_PLAIN = tuple(name for name in Receipt.__struct_fields__ if name not in {"attempts", "usage", "notes", "unit_prices", "operation"})
 _SETTLED = tuple(name for name in Settlement.__struct_fields__ if name != "usage")
 _FILTERED = tuple(name for name in Filter.__struct_fields__ if name != "before")
 
 
-def named_rows(cursor: sqlite3.Cursor) -> list[dict[str, Value]]:
+def named_rows(cursor: Cursor) -> list[dict[str, Value]]:
     """All rows of a query, by column name."""
-    names = [column[0] for column in cursor.description]
+    names = [str(column[0]) for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def receipt_row(receipt: Receipt) -> dict[str, Value]:
-    """The parameters of `insert_receipt`."""
-    usage = receipt.usage
-    detail = _Detail(
-        attempts=receipt.attempts,
-        notes=receipt.notes,
-        fees=usage.fees,
-        unit_prices=receipt.unit_prices,
-        native=usage.native,
-        operation=receipt.operation,
+def encoded(receipt: Receipt) -> bytes:
+    """The receipt as it is stored, hashed and journalled: JSON without what has its default. Halves of surrogate pairs become "?"."""
+    try:
+        return _encode(receipt)
+    except (UnicodeEncodeError, RecursionError):
+        return _encode(_spoken(receipt))
+
+
+def _spoken(receipt: Receipt) -> Receipt:
+    """`receipt` with texts that UTF-8 can hold; what a provider said verbatim is left out."""
+    usage = msgspec.structs.replace(receipt.usage, native=None)
+    changed = {name: _clean(getattr(receipt, name)) for name in receipt.__struct_fields__ if isinstance(getattr(receipt, name), str)}
+    attempts = tuple(
+        msgspec.structs.replace(attempt, **{name: _clean(getattr(attempt, name)) for name in ("model", "request_id", "kind")})
+        for attempt in receipt.attempts
     )
-    row: dict[str, Value] = {name: getattr(receipt, name) for name in _PLAIN}
-    row.update(_buckets(usage), usage_source=usage.source, detail=_encode(detail).decode())
-    return row
+    tags = tuple(map(str, map(_clean, receipt.tags)))
+    return msgspec.structs.replace(receipt, usage=usage, attempts=attempts, tags=tags, notes=(), **changed)
 
 
-def receipt_of(row: dict[str, Value]) -> Receipt:
+def _clean(text: str | None) -> str | None:
+    return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def charged(stored: bytes, charges: Iterable[Charge]) -> bytes:
+    """`stored` (of a receipt without charges) with `charges` in it."""
+    listed = ",".join(f"[{balance},{nanos}]" for balance, nanos in charges)
+    return b'%b,"charges":[%b]}' % (stored[:-1], listed.encode()) if listed else stored
+
+
+def receipt_row(receipt: Receipt, stored: bytes) -> Row:
+    """The parameters of `append_receipt` after number and hash; `stored` is the receipt `encoded`."""
+    usage = receipt.usage
+    read, thought = usage.cache_read, usage.output_reasoning
+    return (
+        receipt.id,
+        receipt.at,
+        receipt.face,
+        receipt.provider,
+        receipt.account,
+        receipt.model,
+        receipt.lane,
+        receipt.status,
+        usage.input_uncached + read + usage.cache_write_5m + usage.cache_write_1h + usage.input_audio + usage.input_image,
+        read,
+        usage.output_text + thought + usage.output_audio + usage.output_image,
+        thought,
+        receipt.cost_nanos,
+        receipt.key,
+        receipt.team,
+        receipt.user,
+        receipt.tenant,
+        receipt.run,
+        receipt.submission,
+        stored.decode(),
+    )
+
+
+def stored_row(receipt: Receipt) -> Row:
+    """As `receipt_row`, encoding the receipt."""
+    return receipt_row(receipt, encoded(receipt))
+
+
+def receipt_of(row: Row) -> Receipt:
     """The receipt of a row of `receipt_by_id` or `receipts`."""
-    detail = _decode(str(row["detail"]))
-    document = {
-        **{name: row[name] for name in _PLAIN},
-        "stream": bool(row["stream"]),
-        "usage": {**{name: row[name] for name in BUCKETS}, "source": row["usage_source"], "fees": detail.fees, "native": detail.native},
-        "attempts": detail.attempts,
-        "notes": detail.notes,
-        "unit_prices": detail.unit_prices,
-        "operation": detail.operation,
-    }
-    return msgspec.convert(document, Receipt)
+    return _decode(str(row[1]))
+
+
+def decoded(stored: bytes) -> Receipt:
+    """The receipt that was `encoded`. Raises `msgspec.DecodeError`."""
+    return _decode(stored)
 
 
 def settlement_row(key: str, settlement: Settlement) -> dict[str, Value]:

@@ -32,12 +32,15 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """A connection inside a transaction that its owner ends. Parameters are written ``:name`` and passed as a mapping."""
+    """A connection inside a transaction that its owner ends.
+
+    Parameters are written ``:name`` and passed as a mapping; where every microsecond counts, ``?`` and a tuple.
+    """
 
     def execute(self, sql: str, parameters: Mapping[str, Value] = ..., /) -> Cursor:
         """Run one statement."""
         ...
 
-    def executemany(self, sql: str, rows: Iterable[Mapping[str, Value]], /) -> Cursor:
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Value] | Row], /) -> Cursor:
         """Run one statement for each of `rows`."""
         ...

@@ -1,16 +1,18 @@
--- name: insert_receipt
--- One receipt; a second one with the same id changes nothing.
+-- name: append_receipt
+-- The next receipt of the chain; its parameters are those of `rows.receipt_row` after number and hash.
 INSERT INTO receipt (
-    id, at, face, provider, account, model, model_answered, dialect_in, dialect_out, lane, stream, status, finish, error,
-    input_uncached, cache_read, cache_write_5m, cache_write_1h, input_audio, input_image,
-    output_text, output_reasoning, output_audio, output_image, usage_source,
-    cost_nanos, price_rule, price_digest, run, step, unit, attempt, submission, request_id, duration, first_byte, detail
-) VALUES (
-    :id, :at, :face, :provider, :account, :model, :model_answered, :dialect_in, :dialect_out, :lane, :stream, :status, :finish, :error,
-    :input_uncached, :cache_read, :cache_write_5m, :cache_write_1h, :input_audio, :input_image,
-    :output_text, :output_reasoning, :output_audio, :output_image, :usage_source,
-    :cost_nanos, :price_rule, :price_digest, :run, :step, :unit, :attempt, :submission, :request_id, :duration, :first_byte, :detail
-) ON CONFLICT (id) DO NOTHING;
+    seq, hash, id, at, face, provider, account, model, lane, status, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
+    cost_nanos, key_id, team, user_name, tenant, run, submission, detail
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: receipt_exists
+SELECT 1 FROM receipt WHERE id = :id;
+
+-- name: chain_head
+SELECT seq, hash FROM chain WHERE name = 'receipt';
+
+-- name: move_head
+UPDATE chain SET seq = :seq, hash = :hash WHERE name = 'receipt';
 
 -- name: insert_settlement
 -- A submission settled; a second time changes nothing.
@@ -25,33 +27,23 @@ INSERT INTO settlement (
 ) ON CONFLICT (key) DO NOTHING;
 
 -- name: receipt_by_id
-SELECT
-    id, at, face, provider, account, model, model_answered, dialect_in, dialect_out, lane, stream, status, finish, error,
-    input_uncached, cache_read, cache_write_5m, cache_write_1h, input_audio, input_image,
-    output_text, output_reasoning, output_audio, output_image, usage_source,
-    cost_nanos, price_rule, price_digest, run, step, unit, attempt, submission, request_id, duration, first_byte, detail
-FROM receipt
-WHERE id = :id;
+SELECT at, detail FROM receipt WHERE id = :id;
 
 -- name: receipts
 -- The newest receipts first; `before_at` and `before_id` are those of the last one of the page before.
-SELECT
-    id, at, face, provider, account, model, model_answered, dialect_in, dialect_out, lane, stream, status, finish, error,
-    input_uncached, cache_read, cache_write_5m, cache_write_1h, input_audio, input_image,
-    output_text, output_reasoning, output_audio, output_image, usage_source,
-    cost_nanos, price_rule, price_digest, run, step, unit, attempt, submission, request_id, duration, first_byte, detail
+SELECT at, detail
 FROM receipt
 WHERE
-    (:since IS NULL OR at >= :since)
-    AND (:until IS NULL OR at < :until)
-    AND (:provider IS NULL OR provider = :provider)
-    AND (:model IS NULL OR model = :model)
-    AND (:face IS NULL OR face = :face)
-    AND (:lane IS NULL OR lane = :lane)
-    AND (:status IS NULL OR status = :status)
-    AND (:run IS NULL OR run = :run)
-    AND (:submission IS NULL OR submission = :submission)
-    AND (:before_at IS NULL OR (at, id) < (:before_at, :before_id))
+    (CAST(:since AS DOUBLE PRECISION) IS NULL OR at >= :since)
+    AND (CAST(:until AS DOUBLE PRECISION) IS NULL OR at < :until)
+    AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+    AND (CAST(:model AS TEXT) IS NULL OR model = :model)
+    AND (CAST(:face AS TEXT) IS NULL OR face = :face)
+    AND (CAST(:lane AS TEXT) IS NULL OR lane = :lane)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:run AS TEXT) IS NULL OR run = :run)
+    AND (CAST(:submission AS TEXT) IS NULL OR submission = :submission)
+    AND (CAST(:before_at AS DOUBLE PRECISION) IS NULL OR (at, id) < (:before_at, :before_id))
 ORDER BY at DESC, id DESC
 LIMIT :limit;
 
@@ -68,13 +60,13 @@ SELECT
     sum(unpriced) AS unpriced
 FROM spent
 WHERE
-    (:since IS NULL OR at >= :since)
-    AND (:until IS NULL OR at < :until)
-    AND (:provider IS NULL OR provider = :provider)
-    AND (:model IS NULL OR model = :model)
-    AND (:face IS NULL OR face = :face)
-    AND (:lane IS NULL OR lane = :lane)
-    AND (:run IS NULL OR run = :run)
+    (CAST(:since AS DOUBLE PRECISION) IS NULL OR at >= :since)
+    AND (CAST(:until AS DOUBLE PRECISION) IS NULL OR at < :until)
+    AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+    AND (CAST(:model AS TEXT) IS NULL OR model = :model)
+    AND (CAST(:face AS TEXT) IS NULL OR face = :face)
+    AND (CAST(:lane AS TEXT) IS NULL OR lane = :lane)
+    AND (CAST(:run AS TEXT) IS NULL OR run = :run)
 GROUP BY provider, account, model, lane
 ORDER BY provider, account, model, lane;
 
