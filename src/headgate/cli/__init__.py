@@ -20,11 +20,15 @@ COMMANDS: dict[str, str] = {
     "embed": "headgate.cli.embed:embed",
     "models": "headgate.cli.models:models",
     "provider": "headgate.cli.provider:provider",
+    "receipt": "headgate.cli.receipts:receipt",
+    "receipts": "headgate.cli.receipts:receipts",
     "run": "headgate.cli.runs:run",
     "serve": "headgate.cli.serve:serve",
     "sim": "headgate.cli.sim:sim",
     "status": "headgate.cli.runs:status",
     "tokens": "headgate.cli.tokens:tokens",
+    "usage": "headgate.cli.receipts:usage",
+    "why": "headgate.cli.receipts:why",
 }
 
 SUMMARIES: dict[str, str] = {
@@ -35,11 +39,15 @@ SUMMARIES: dict[str, str] = {
     "embed": "Turn texts into vectors.",
     "models": "List models and prices.",
     "provider": "List providers, try one, or begin a new one.",
+    "receipt": "Show what a request cost, line by line.",
+    "receipts": "List, export, prove and prune receipts.",
     "run": "Run a pipeline, or go on with a run.",
     "serve": "Start the gateway.",
     "sim": "Start the provider simulator.",
     "status": "Show how a run stands.",
     "tokens": "Count the tokens of a question.",
+    "usage": "Show what was used and what it cost.",
+    "why": "Tell what happened to a request.",
 }
 
 

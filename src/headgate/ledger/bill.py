@@ -63,7 +63,13 @@ def bill_json(bill: Bill) -> JsonObject:
     """The bill as JSON; every amount a decimal string of dollars."""
     return {
         "lines": [
-            {"name": line.name, "count": line.count, "price": line.price, "unit": line.unit, "usd": None if line.dollars is None else line.text}
+            {
+                "name": line.name,
+                "count": line.count,
+                "price": line.price,
+                "unit": line.unit,
+                "usd": None if line.dollars is None else line.text,
+            }
             for line in bill.lines
         ],
         "exact_usd": None if bill.exact is None else decimal_text(bill.exact),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 
@@ -27,14 +28,12 @@ def csv_lines(receipts: Iterable[Receipt], *, excel_safe: bool = False) -> Itera
     """The header and a line for each receipt. `excel_safe` puts ``'`` before texts that a spreadsheet might execute."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for receipt in receipts:
-        cells = _cells(receipt)
-        writer.writerow([safe_cell(cell) if excel_safe and isinstance(cell, str) else cell for cell in cells])
+    rows = itertools.chain((COLUMNS,), map(_cells, receipts))
+    for row in rows:
+        writer.writerow([safe_cell(cell) if excel_safe and isinstance(cell, str) else cell for cell in row])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
-    yield buffer.getvalue()
 
 
 def safe_cell(text: str) -> str:

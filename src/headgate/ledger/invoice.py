@@ -117,11 +117,23 @@ def custom_format(columns: Iterable[str], provider: str) -> InvoiceFormat:
         found[role] = column
     if "day" not in found or not found.keys() & {"input", "output", "cost", "requests"}:
         raise UsageError("a day and at least one of input, output, cost and requests must be mapped", hint=_HINT)
-    tokens = {role: tuple(found.pop(role, "").split("+")) if role in found else () for role in ("input", "output")}
-    return InvoiceFormat(name="custom", provider=provider, **found, **tokens)
+    return InvoiceFormat(
+        name="custom",
+        provider=provider,
+        day=found["day"],
+        model=found.get("model", ""),
+        input=_columns(found.get("input")),
+        output=_columns(found.get("output")),
+        cost=found.get("cost", ""),
+        requests=found.get("requests", ""),
+    )
 
 
 _HINT = "headgate receipts reconcile FILE -p openai --column day=Date --column model=Model --column cost=Amount"
+
+
+def _columns(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(text.split("+"))
 
 
 def _recognised(names: list[str]) -> InvoiceFormat:

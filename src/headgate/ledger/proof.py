@@ -8,17 +8,15 @@ database: against that, note the head elsewhere now and then, and let it be look
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from headgate.ledger import chain
 from headgate.ledger.receipt import Receipt
 from headgate.store.connection import Value
 
-START = bytes(32)
-"""The hash before the first one."""
-Kind: TypeAlias = Literal["altered", "missing", "unchained", "columns", "unreadable", "head", "noted_head"]
+Kind: TypeAlias = Literal["altered", "missing", "extra", "unchained", "columns", "unreadable", "head", "noted_head"]
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -53,12 +51,15 @@ def verify_chain(links: Iterable[Link], start: Head, head: Head | None, noted: H
     chained = False
     seen = noted is None or noted == start
     for link in links:
+        if link.seq <= seq:
+            yield Finding("extra", link.seq, "a receipt stands where none was written")
+            continue
         if link.seq != seq + 1:
             yield Finding("missing", link.seq, f"receipts {seq + 1} to {link.seq - 1} are gone, or the numbers were changed")
         if link.hash is None:
             if chained:
                 yield Finding("unchained", link.seq, "the hash was taken away")
-        elif link.hash != sha256(before + link.data).digest() and (chained or link.seq == seq + 1):
+        elif link.seq == seq + 1 and link.hash != chain.link(before, link.data):
             yield Finding("altered", link.seq, "the receipt, or the one before it, is not what was written")
         chained = chained or link.hash is not None
         seq, before = link.seq, before if link.hash is None else link.hash
@@ -107,6 +108,6 @@ def read_head(text: str) -> Head:
     """A head that was written down. Raises `ValueError`."""
     seq, _, digest = text.partition(":")
     found = Head(int(seq), bytes.fromhex(digest))
-    if len(found.hash) != len(START):
+    if len(found.hash) != len(chain.START):
         raise ValueError(f"{text!r} is no head of a chain")
     return found

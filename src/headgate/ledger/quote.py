@@ -9,7 +9,7 @@ import msgspec
 from headgate.catalog.cards import Lane, ModelCard, Price
 from headgate.catalog.prices import price, upper_bound
 from headgate.domain.cost import Cost
-from headgate.domain.estimate import BYTES_PER_TOKEN, estimate_tokens
+from headgate.domain.estimate import estimate_tokens
 from headgate.domain.usage import Usage
 
 USUAL_OUTPUT = 500

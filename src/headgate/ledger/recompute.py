@@ -15,6 +15,8 @@ from headgate.domain.usage import BUCKETS, Usage
 from headgate.ledger.receipt import Receipt
 
 Verdict: TypeAlias = Literal["exact", "bound", "unpriced", "unexplained", "differs", "other_prices"]
+LOST = "lost"
+"""The `error` of a receipt whose answer nobody saw: it is booked at its bound (faults E9)."""
 SOUND: frozenset[Verdict] = frozenset({"exact", "bound", "unpriced"})
 
 
@@ -71,16 +73,9 @@ def _verdict(receipt: Receipt, computed: int | None, record: Price | None) -> Ve
         return "unpriced" if computed is None or not receipt.unit_prices else "differs"
     if stored == computed:
         return "exact"
-    if stored == _booked_bound(receipt):
+    if receipt.error == LOST and stored == receipt.bound_nanos:
         return "bound"
     return "unexplained" if computed is None else "differs"
-
-
-def _booked_bound(receipt: Receipt) -> int | None:
-    """What a receipt is booked at when its answer was lost."""
-    lost = receipt.status != "ok" and receipt.usage.source == "estimated"
-    bound: int | None = getattr(receipt, "bound_nanos", None)
-    return bound if lost else None
 
 
 def usage_nanos(usage: Usage, prices: Mapping[str, str]) -> int | None:

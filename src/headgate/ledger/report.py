@@ -11,6 +11,7 @@ import msgspec
 from headgate.ledger.moments import day_text
 from headgate.ledger.receipt import Receipt
 from headgate.ledger.reconcile import Booked, Figures
+from headgate.ledger.rows import decoded
 from headgate.ledger.viewer import EVERYTHING, Viewer
 from headgate.store.connection import Connection, Row, Value
 from headgate.store.statements import Statements
@@ -22,8 +23,7 @@ Grouping: TypeAlias = Literal["total", "provider", "model", "account", "lane", "
 RECEIPT_FILTERS = ("provider", "account", "model", "face", "run", "submission", "key", "team", "user")
 USAGE_FILTERS = ("provider", "model", "key", "team", "run")
 PAGE = 1000
-_SQL = Statements.load("usage")
-_read_receipt = msgspec.json.Decoder(Receipt).decode
+SQL = Statements.load("usage")
 
 
 class ReceiptQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ def receipt_reading(id: str, viewer: Viewer = EVERYTHING) -> Reading[Receipt | N
     """The receipt `id`, if `viewer` may see it."""
 
     def read(connection: Connection) -> Receipt | None:
-        row = connection.execute(_SQL["receipt"], {"id": id, **viewer.row()}).fetchone()
+        row = connection.execute(SQL["receipt"], {"id": id, **viewer.row()}).fetchone()
         return None if row is None else parse_receipt(row[0])
 
     return read
@@ -90,7 +90,7 @@ def receipts_reading(wanted: ReceiptQuery, viewer: Viewer = EVERYTHING) -> Readi
     """A page of receipts, newest first."""
 
     def read(connection: Connection) -> tuple[Receipt, ...]:
-        rows = connection.execute(_SQL["receipts"], {**wanted.row(), **viewer.row()}).fetchall()
+        rows = connection.execute(SQL["receipts"], {**wanted.row(), **viewer.row()}).fetchall()
         return tuple(parse_receipt(row[0]) for row in rows)
 
     return read
@@ -100,13 +100,13 @@ def ids_reading(beginning: str) -> Reading[tuple[str, ...]]:
     """Up to three receipts whose ids begin with a text."""
     following = beginning[:-1] + chr(ord(beginning[-1]) + 1) if beginning else "\U0010ffff"
     values = {"id": beginning, "next_id": following}
-    return lambda connection: tuple(str(row[0]) for row in connection.execute(_SQL["ids_like"], values).fetchall())
+    return lambda connection: tuple(str(row[0]) for row in connection.execute(SQL["ids_like"], values).fetchall())
 
 
 def corrections_reading(id: str) -> Reading[tuple[Correction, ...]]:
     """What was posted about a receipt, in order."""
     return lambda connection: tuple(
-        msgspec.convert(row, Correction) for row in connection.execute(_SQL["corrections"], {"id": id}).fetchall()
+        msgspec.convert(row, Correction) for row in connection.execute(SQL["corrections"], {"id": id}).fetchall()
     )
 
 
@@ -138,7 +138,8 @@ def usage_reading(
 
 
 def _sums(connection: Connection, values: dict[str, Value], grouping: Grouping) -> tuple[UsageRow, ...]:
-    rows = tuple(map(_usage_row, connection.execute(_SQL["usage"], {**values, "dimension": grouping}).fetchall()))
+    found = connection.execute(SQL["usage"], {**values, "dimension": grouping}).fetchall()
+    rows = tuple(sorted(map(_usage_row, found), key=lambda row: row.label))
     return tuple(msgspec.structs.replace(row, label=day_text(int(row.label))) for row in rows) if grouping == "day" else rows
 
 
@@ -147,7 +148,7 @@ def recent_reading(viewer: Viewer, since: float, width: int) -> Reading[tuple[tu
     by_provider = usage_reading(("provider",), viewer, since=since)
 
     def read(connection: Connection) -> tuple[tuple[UsageRow, ...], tuple[UsageRow, ...]]:
-        rows = connection.execute(_SQL["usage_over_time"], {**viewer.row(), "since": since, "width": float(width)}).fetchall()
+        rows = connection.execute(SQL["usage_over_time"], {**viewer.row(), "since": since, "width": float(width)}).fetchall()
         return by_provider(connection)[0], tuple(map(_usage_row, rows))
 
     return read
@@ -157,7 +158,7 @@ def spent_reading(run: str, viewer: Viewer) -> Reading[int]:
     """What a run has cost so far, in nano-dollars."""
 
     def read(connection: Connection) -> int:
-        row = connection.execute(_SQL["run_spent"], {"run": run, **viewer.row()}).fetchone()
+        row = connection.execute(SQL["run_spent"], {"run": run, **viewer.row()}).fetchone()
         return whole(row[0]) if row is not None else 0
 
     return read
@@ -166,7 +167,7 @@ def spent_reading(run: str, viewer: Viewer) -> Reading[int]:
 def booked_reading(provider: str, account: str | None, since: float, until: float) -> Reading[tuple[Booked, ...]]:
     """What a provider should bill by day and model over [since, until)."""
     values: dict[str, Value] = {"provider": provider, "account": account, "since": since, "until": until}
-    return lambda connection: tuple(map(_booked, connection.execute(_SQL["booked"], values).fetchall()))
+    return lambda connection: tuple(map(_booked, connection.execute(SQL["booked"], values).fetchall()))
 
 
 def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:
@@ -177,7 +178,7 @@ def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:
 
 def parse_receipt(detail: Value) -> Receipt:
     """The receipt a row holds. Raises `msgspec.MsgspecError` when the row is no receipt of ours any more."""
-    return _read_receipt(detail if isinstance(detail, bytes) else str(detail))
+    return decoded(detail if isinstance(detail, bytes) else str(detail).encode())
 
 
 def whole(value: Value) -> int:

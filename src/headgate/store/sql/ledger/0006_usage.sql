@@ -37,7 +37,12 @@ SELECT
     0,
     0, 0, 0, 0,
     posting.nanos,
-    CASE WHEN receipt.cost_nanos IS NULL THEN -1 ELSE 0 END
+    CASE
+        WHEN receipt.cost_nanos IS NULL AND posting.n = (
+            SELECT min(first.n) FROM posting AS first WHERE first.receipt = posting.receipt AND first.balance IS NULL
+        ) THEN -1
+        ELSE 0
+    END
 FROM posting
 JOIN receipt ON receipt.id = posting.receipt
 WHERE posting.balance IS NULL AND posting.receipt IS NOT NULL;

@@ -151,7 +151,15 @@ SELECT seq, at, hash, detail FROM receipt ORDER BY seq LIMIT :limit;
 -- Those up to a place in the chain.
 DELETE FROM receipt WHERE seq <= :seq;
 
+-- name: pruned_hash
+-- The hash of the last receipt that was deleted.
+SELECT hash FROM chain WHERE name = 'pruned';
+
 -- name: note_pruned
 -- Where the chain begins from now on.
-INSERT INTO chain (name, seq, hash) VALUES ('pruned', :seq, :hash)
+INSERT INTO chain (name, seq, hash) VALUES (:name, :seq, :hash)
 ON CONFLICT (name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash;
+
+-- name: post_pruned
+-- What deleted receipts had charged to a balance.
+INSERT INTO posting (at, kind, balance, nanos) VALUES (:at, 'pruned', :balance, :nanos);
