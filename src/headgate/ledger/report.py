@@ -105,9 +105,7 @@ def ids_reading(beginning: str) -> Reading[tuple[str, ...]]:
 
 def corrections_reading(id: str) -> Reading[tuple[Correction, ...]]:
     """What was posted about a receipt, in order."""
-    return lambda connection: tuple(
-        msgspec.convert(row, Correction) for row in connection.execute(SQL["corrections"], {"id": id}).fetchall()
-    )
+    return lambda connection: tuple(map(_correction, connection.execute(SQL["corrections"], {"id": id}).fetchall()))
 
 
 def every_receipt(read: Callable[[Reading[tuple[Receipt, ...]]], tuple[Receipt, ...]], wanted: ReceiptQuery) -> Iterator[Receipt]:
@@ -185,6 +183,11 @@ def whole(value: Value) -> int:
     """An integer of a row."""
     assert isinstance(value, int)
     return value
+
+
+def _correction(row: Row) -> Correction:
+    at, kind, nanos = row
+    return Correction(float(at or 0), str(kind), whole(nanos))
 
 
 def _usage_row(row: Row) -> UsageRow:
