@@ -1,4 +1,4 @@
-"""Checks of a set-up, each a line with what to do. Nothing is sent anywhere."""
+"""Checks of a set-up, each a line with what to do. Nothing is sent anywhere but to one's own database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from headgate.assembly.parts import Parts
 from headgate.catalog.cards import day_of
 from headgate.client.provider_table import ProviderTable
 from headgate.errors import ConfigError, HeadgateError
+from headgate.ledger.book import MIGRATIONS
 from headgate.providers import Provider
+from headgate.store import describe
 
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK = 1 << 30
@@ -126,6 +128,13 @@ def _private(name: str, folder: Path) -> Iterator[Check]:
         yield Check(".env", "warn", f"{dotenv} can be read by others", f"chmod 600 {dotenv}")
 
 
+def _database(parts: Parts) -> Iterator[Check]:
+    try:
+        yield Check("database", "ok", describe(parts.settings.ledger_place, MIGRATIONS))
+    except HeadgateError as error:
+        yield Check("database", "fail", error.message, error.hint or "correct HEADGATE_DATABASE_URL")
+
+
 def _ports(parts: Parts) -> Iterator[Check]:
     for name, port in (("gateway", parts.settings.gateway_port), ("simulator", parts.settings.sim_port)):
         with socket.socket() as probe:
@@ -177,6 +186,7 @@ EXAMINERS: tuple[Callable[[Parts], Iterator[Check]], ...] = (
     _keys,
     _third_parties,
     _folders,
+    _database,
     _ports,
     _trust,
     _proxy,

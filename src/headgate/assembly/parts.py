@@ -114,9 +114,9 @@ class Parts(msgspec.Struct, frozen=True):
         return HttpClient(TransportSettings(connect_timeout=settings.connect_timeout, total_timeout=settings.request_timeout))
 
     def ledger(self) -> Ledger:
-        """The ledger of the data folder; the caller closes it."""
+        """The ledger of the settings; the caller closes it."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Ledger.open(self.settings.ledger_file)
+        return Ledger.open(self.settings.ledger_place)
 
 
 def _simulated(provider: Provider, root: str, variables: dict[str, str], ca_file: str | None) -> tuple[Origin, dict[str, Origin]]:

@@ -39,7 +39,7 @@ async def opened(workspace: Workspace, limit: float | None) -> AsyncIterator[tup
     """A client for calls of at most `limit` seconds, and a meter over the ledger of the data folder."""
     settings = workspace.settings
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ledger = Ledger.open(settings.ledger_file)
+    ledger = Ledger.open(settings.ledger_place)
     meter = Meter(ledger, time.time, lambda: new_id(time.time(), secrets.token_bytes(RANDOM_BYTES)))
     try:
         async with workspace.http(limit) as http:

@@ -19,6 +19,8 @@ from headgate.errors import ConfigError
 
 Value: TypeAlias = str | int | float | Path | Secret | dict[str, ProviderSettings] | None
 FILE = "headgate.yaml"
+DATABASES = frozenset({"postgresql", "postgres"})
+"""Schemes of a database's URL."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Certificates to trust in place of the system's."""
     key: Secret | None
     """The gateway's own key."""
+    database_url: Secret | None
+    """A PostgreSQL database for the ledger, in place of a file in the data folder."""
     catalog_file: Path | None
     """Model cards and prices of one's own, over those that are shipped."""
     default_provider: str | None
@@ -63,8 +67,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ledger_file(self) -> Path:
-        """The database of receipts."""
+        """The database of receipts, where it is a file."""
         return self.data_dir / "ledger.db"
+
+    @property
+    def ledger_place(self) -> Path | Secret:
+        """Where receipts and money are kept: the file, or the URL of a server's database."""
+        return self.database_url or self.ledger_file
 
     def default_models(self, provided: Mapping[str, str | None]) -> dict[str, str | None]:
         """`provided` (provider: default model) with the default models of these settings put over it."""
@@ -105,12 +114,13 @@ class Context(msgspec.Struct, frozen=True):
 class Spec(msgspec.Struct, frozen=True):
     """How one setting is read: `read` makes a value of text and the folder relative paths start from, or raises ValueError.
 
-    `aliases` are other environment variables, looked at after the setting's own.
+    `aliases` are other environment variables, looked at after the setting's own; of those, only values are taken that `meant` accepts.
     """
 
     read: Callable[[str, Path], Value]
     default: Callable[[Context], Value]
     aliases: tuple[str, ...] = ()
+    meant: Callable[[str], bool] = bool
 
 
 def _text(text: str, folder: Path) -> str:
@@ -150,6 +160,17 @@ def _secret(text: str, folder: Path) -> Secret:
     return Secret(text)
 
 
+def _is_database(text: str) -> bool:
+    """Whether a variable that many programs read names a database of ours. Another program's SQLite or MySQL does not."""
+    return text.partition("://")[0] in DATABASES
+
+
+def _database(text: str, folder: Path) -> Secret:
+    if not _is_database(text):
+        raise ValueError("must be a URL such as postgresql://USER@HOST:5432/DATABASE?schema=headgate; unset, a SQLite file is used")
+    return _secret(text, folder)
+
+
 def _lowered(text: str, folder: Path) -> str:
     return text.lower()
 
@@ -185,6 +206,7 @@ SPECS: dict[str, Spec] = {
     "proxy": Spec(_url, _is(None)),
     "ca_file": Spec(_path, _is(None), ("SSL_CERT_FILE",)),
     "key": Spec(_secret, _is(None)),
+    "database_url": Spec(_database, _is(None), ("DATABASE_URL",), _is_database),
     "catalog_file": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
     "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME")),
@@ -237,7 +259,7 @@ def _one(
         return _read(name, spec, flag, folder, f"flag --{name.replace('_', '-')}")
     for variable in (f"HEADGATE_{name.upper()}", *spec.aliases):
         found = context.environment.get(variable)
-        if found is not None:
+        if found is not None and (variable not in spec.aliases or spec.meant(found.value)):
             return _read(name, spec, found.value, folder, found.origin)
     if placed is not None and file is not None:
         return _read(name, spec, placed.text, file.parent, placed.where)
@@ -248,7 +270,7 @@ def _read(name: str, spec: Spec, text: str, folder: Path, origin: str) -> tuple[
     try:
         return spec.read(text, folder), origin
     except ValueError as error:
-        shown = "" if spec.read in (_secret, read_providers) else f", not {text!r}"
+        shown = "" if spec.read in (_secret, _database, read_providers) else f", not {text!r}"
         raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate doctor") from error
 
 

@@ -145,6 +145,11 @@ def no_review(request: Request, response: Response) -> tuple[Note, ...]:
     return ()
 
 
+def no_skim(body: bytes) -> Response | None:
+    """Nothing is known of a whole answer before it is read whole."""
+    return None
+
+
 class ChatDialect(msgspec.Struct, frozen=True):
     """One chat wire format.
 
@@ -157,6 +162,8 @@ class ChatDialect(msgspec.Struct, frozen=True):
     * `render_error(error)` / `parse_error(status, headers, body)`: `headers` keys are lower-case; never raises.
     * `reads`: the dialect whose requests this one carries without loss, in another frame ("anthropic_messages" for Claude on Bedrock).
     * `conversational`: False for a wire of bare prompts, which has no turns and no tools.
+    * `skim(body)`: the account of a usual whole answer (id, model, finish, usage, tier), without its words, where that is cheaper than
+      `parse_response`; None for any other. What it tells, `parse_response` tells as well. It may not notice text that is no UTF-8.
     * `review(request, response)`: what an answer shows to have been lost of its request (a prompt the server cut without a word).
     """
 
@@ -174,3 +181,4 @@ class ChatDialect(msgspec.Struct, frozen=True):
     reads: str = ""
     conversational: bool = True
     stream_tap: Callable[[StreamDecoder, str], StreamTap] = FoldTap
+    skim: Callable[[bytes], Response | None] = no_skim

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -10,8 +9,9 @@ import msgspec
 from headgate.ledger.chain import append_new
 from headgate.ledger.receipt import Filter, Receipt, Settlement, Total
 from headgate.ledger.rows import filter_row, named_rows, receipt_of, settlement_row, stored_row, total_of
+from headgate.store.base import Store
 from headgate.store.connection import Connection, Row, Value
-from headgate.store.database import Database
+from headgate.store.open import Place, open_store
 from headgate.store.statements import Statements
 
 MIGRATIONS = "ledger"
@@ -19,16 +19,16 @@ ANY = Filter()
 
 
 class Ledger:
-    """Receipts over a `Database` opened with ``migrations="ledger"``. The caller closes it."""
+    """Receipts over a `Store` opened with ``migrations="ledger"``. The caller closes it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self.database = database
         self._sql = Statements.load(MIGRATIONS)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, read_only: bool = False) -> Ledger:
-        """The ledger in the file `path`, made when absent. Raises `StoreError`."""
-        return cls(Database.open(path, migrations=MIGRATIONS, read_only=read_only))
+    def open(cls, place: Place, *, read_only: bool = False) -> Ledger:
+        """The ledger in a file, or at the URL of a server's database, made when absent. Raises `StoreError`, `ConfigError` for the URL."""
+        return cls(open_store(place, migrations=MIGRATIONS, read_only=read_only))
 
     async def record(self, receipt: Receipt) -> bool:
         """Write a receipt and wait for the commit, shared with others. False when its id was there before: nothing is changed then."""

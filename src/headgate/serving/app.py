@@ -10,7 +10,7 @@ from headgate.config import Secret
 from headgate.errors import HeadgateError
 from headgate.serving.auth import KeyCheck
 from headgate.serving.envelopes import PLAIN, Refused, error_response
-from headgate.serving.ingress import check_encoding, check_headers, check_origin, clean_headers
+from headgate.serving.ingress import check_encoding, check_headers, check_host, check_origin, clean_headers
 from headgate.serving.request import Request
 from headgate.serving.response import Answer
 from headgate.serving.routes import Route, Routes
@@ -48,6 +48,14 @@ class App:
             return await match.route.endpoint(inner)
         except HeadgateError as error:
             return error_response(error, surface)
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a Host header names this server."""
+        try:
+            check_host(host, self._hosts)
+        except Refused:
+            return False
+        return True
 
     async def stop(self) -> None:
         """Finish what requests left to be done."""

@@ -34,7 +34,12 @@ def check_headers(request: Request, hosts: frozenset[str] | None) -> None:
     for name in _SINGLE:
         if len(request.values(name)) > 1:
             raise Refused(400, f"the header {name} came more than once")
-    host = _host_name(request.header("host"))
+    check_host(request.header("host"), hosts)
+
+
+def check_host(header: str | None, hosts: frozenset[str] | None) -> None:
+    """Raises `Refused`: 400 for what is no Host header, 403 for a name that is not in `hosts`."""
+    host = _host_name(header)
     if hosts is not None and host not in hosts:
         raise Refused(403, f"this server does not answer to the name {host!r}", code="host_not_allowed", hint="use http://127.0.0.1")
 

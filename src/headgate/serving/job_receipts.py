@@ -64,7 +64,7 @@ async def settle_job(ledger: Ledger, target: Target, job: str, rows: Sequence[Jo
 async def book_job(settings: Settings, target: Target, job: str, rows: Sequence[JobRow], at: float) -> bool:
     """As `settle_job`, in the ledger of the settings' data folder, which is opened and closed here."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ledger = Ledger.open(settings.ledger_file)
+    ledger = Ledger.open(settings.ledger_place)
     try:
         return await settle_job(ledger, target, job, rows, at)
     finally:

@@ -1,4 +1,4 @@
-"""Running an `App`: uvicorn with our protocol, our bounds and our own idea of how to stop."""
+"""Running an `App` on a socket: our own protocol, our bounds and our own idea of how to stop."""
 
 from __future__ import annotations
 
@@ -8,37 +8,19 @@ import errno
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType, TracebackType
-
-import uvicorn
 
 from headgate.errors import ConfigError
 from headgate.serving.app import App
-from headgate.serving.asgi import AsgiApp
+from headgate.serving.house import FastEndpoint, House
 from headgate.serving.limits import ServerLimits
-from headgate.serving.protocol import bounded
+from headgate.serving.protocol import ClientConnection
 from headgate.transport.settings import bracketed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class _Uvicorn(uvicorn.Server):
-    """A uvicorn server that says when it listens, and leaves signals to its owner."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See `uvicorn.Server`."""
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
+LAST_WORDS = 2.0
+"""Seconds for clients to take the last words of a server that ends."""
 
 
 class Server:
@@ -47,13 +29,24 @@ class Server:
     `url` is valid inside. Raises `ConfigError` on entering when the address cannot be had.
     """
 
-    def __init__(self, app: App, host: str = "127.0.0.1", port: int = 0, limits: ServerLimits | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: ServerLimits | None = None,
+        *,
+        fast: Mapping[bytes, FastEndpoint] | None = None,
+        sock: socket.socket | None = None,
+    ) -> None:
         self._limits = limits or ServerLimits()
         self._host = host
         self._port = port
         self._app = app
-        self._uvicorn: _Uvicorn | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._fast = fast or {}
+        self._socket = sock
+        self._house: House | None = None
+        self._server: asyncio.Server | None = None
 
     @property
     def port(self) -> int:
@@ -66,11 +59,11 @@ class Server:
         return f"http://{bracketed(self._host)}:{self._port}"
 
     async def __aenter__(self) -> Server:
-        listening = listen(self._host, self._port, self._limits.backlog)
+        listening = self._socket or listen(self._host, self._port, self._limits.backlog)
         self._port = listening.getsockname()[1]
-        self._uvicorn = _Uvicorn(self._config())
-        self._task = asyncio.create_task(self._uvicorn.serve(sockets=[listening]))
-        await self._uvicorn.listening.wait()
+        self._house = house = House(self._app, self._limits, self._fast)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: ClientConnection(house), sock=listening, backlog=self._limits.backlog)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -78,33 +71,22 @@ class Server:
 
     async def stop(self) -> None:
         """Stop accepting, give requests under way their time, and close."""
-        assert self._uvicorn is not None and self._task is not None
-        self._uvicorn.should_exit = True
-        await self._task
+        assert self._house is not None and self._server is not None
+        if self._house.stopping:
+            return
+        self._server.close()
+        self._house.stop()
+        if not await self._house.empty(self._limits.drain):
+            self._house.hurry()
+            if not await self._house.empty(LAST_WORDS):
+                self._house.abort()
+        await self._house.settled()
+        await self._app.stop()
 
     def hurry(self) -> None:
         """Cut short what the drain still waits for; it is settled all the same."""
-        if self._uvicorn is not None:
-            for task in self._uvicorn.server_state.tasks:
-                task.cancel()
-
-    def _config(self) -> uvicorn.Config:
-        limits = self._limits
-        return uvicorn.Config(
-            AsgiApp(self._app, limits),
-            http=bounded(limits),
-            ws="none",
-            lifespan="on",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            backlog=limits.backlog,
-            timeout_keep_alive=limits.keep_alive,
-            timeout_graceful_shutdown=limits.drain,
-        )
+        if self._house is not None:
+            self._house.hurry()
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:
@@ -132,14 +114,21 @@ def _not_bound(host: str, port: int, error: OSError) -> ConfigError:
 
 
 async def serve(
-    app: App, host: str, port: int, *, limits: ServerLimits | None = None, ready: Callable[[Server], None] | None = None
+    app: App,
+    host: str,
+    port: int,
+    *,
+    limits: ServerLimits | None = None,
+    ready: Callable[[Server], None] | None = None,
+    fast: Mapping[bytes, FastEndpoint] | None = None,
+    sock: socket.socket | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain and return. A second signal ends the drain. `ready` is called once the socket listens.
 
     Raises `ConfigError` when the address cannot be had.
     """
     stopping = asyncio.Event()
-    async with Server(app, host, port, limits) as server:
+    async with Server(app, host, port, limits, fast=fast, sock=sock) as server:
         with _signals(stopping, server):
             if ready is not None:
                 ready(server)

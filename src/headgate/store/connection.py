@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
@@ -44,3 +45,26 @@ class Connection(Protocol):
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Value] | Row], /) -> Cursor:
         """Run one statement for each of `rows`."""
         ...
+
+
+class Url(Protocol):
+    """A database's URL, kept from being shown because it may hold a password: `headgate.config.Secret` is one."""
+
+    def reveal(self) -> str:
+        """The URL itself."""
+        ...
+
+
+class Timed:
+    """A connection that knows the time at its server: `began`, seconds since the epoch, read when its transaction could begin."""
+
+    began: float
+
+
+def clock(connection: Connection) -> float:
+    """The database's own time for this transaction, seconds since the epoch: what leases are made and judged by (faults F15).
+
+    PostgreSQL's is read once, after the transaction's turn has come, so that it never runs back from one write to the next unless the
+    server's clock does. A file's is that of this machine.
+    """
+    return connection.began if isinstance(connection, Timed) else time.time()

@@ -8,6 +8,7 @@ from pathlib import Path
 from headgate.errors import StoreError
 from headgate.store.statements import Migration
 
+NEWEST = "SELECT name, version FROM schema_version ORDER BY version DESC LIMIT 1"
 _TABLE = "CREATE TABLE IF NOT EXISTS schema_version (name TEXT NOT NULL, version INTEGER NOT NULL PRIMARY KEY, applied_at TEXT NOT NULL)"
 _INSERT = "INSERT INTO schema_version VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 
@@ -19,7 +20,7 @@ def current_version(connection: sqlite3.Connection, name: str, path: Path) -> in
         if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
             raise StoreError(f"{path} is a database of something else", hint=f"ls -l {path}")
         return 0
-    row = connection.execute("SELECT name, version FROM schema_version ORDER BY version DESC LIMIT 1").fetchone()
+    row = connection.execute(NEWEST).fetchone()
     if row is None:
         return 0
     if row[0] != name:
@@ -48,11 +49,11 @@ def migrate(connection: sqlite3.Connection, name: str, migrations: tuple[Migrati
             connection.execute("ROLLBACK")
 
 
-def refuse_newer(version: int, migrations: tuple[Migration, ...], path: Path) -> None:
-    """Raise `StoreError` when a newer version of Headgate has written the file (faults F13)."""
+def refuse_newer(version: int, migrations: tuple[Migration, ...], place: Path | str) -> None:
+    """Raise `StoreError` when a newer version of Headgate has written there (faults F13)."""
     if version > len(migrations):
         raise StoreError(
-            f"{path} was written by a newer version of Headgate (schema {version}, this one knows {len(migrations)})",
+            f"{place} was written by a newer version of Headgate (schema {version}, this one knows {len(migrations)})",
             hint="pip install --upgrade headgate",
         )
 
@@ -61,8 +62,13 @@ def require_current(connection: sqlite3.Connection, name: str, migrations: tuple
     """Raise `StoreError` unless the file, opened read-only, has exactly the schema the code expects."""
     version = current_version(connection, name, path)
     refuse_newer(version, migrations, path)
+    refuse_older(version, migrations, path)
+
+
+def refuse_older(version: int, migrations: tuple[Migration, ...], place: Path | str) -> None:
+    """Raise `StoreError` when what is opened for reading only would have to be brought up to date first."""
     if version < len(migrations):
         raise StoreError(
-            f"{path} has schema {version}, this version of Headgate needs {len(migrations)}",
+            f"{place} has schema {version}, this version of Headgate needs {len(migrations)}",
             hint="open it once for writing with this version, for instance by resuming the run",
         )

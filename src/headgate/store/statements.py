@@ -61,7 +61,10 @@ class Migration(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=16)
 def load_migrations(name: str, folder: Path = FOLDER) -> tuple[Migration, ...]:
-    """The migrations of ``sql/<name>/NNNN_words.sql``, which are numbered from 1 without a gap."""
+    """The migrations of ``sql/<name>/NNNN_words.sql``, which are numbered from 1 without a gap.
+
+    Those for PostgreSQL have the same file names, in a folder below: ``name`` is then ``<name>/postgresql``.
+    """
     found: list[Migration] = []
     for path in sorted((folder / name).glob("[0-9]*.sql")):
         match = _MIGRATION.fullmatch(path.name)

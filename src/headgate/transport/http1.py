@@ -24,6 +24,7 @@ from headgate.transport.pool import Pool
 from headgate.transport.request import HeadRenderer
 from headgate.transport.settings import Origin, TransportSettings
 from headgate.transport.stream import StreamReply, Watch
+from headgate.transport.told import Sweeper, Told
 from headgate.transport.upload import send_body
 from headgate.wire.http import Body, Download, Headers, Reply, Send, Stored, Upload
 
@@ -31,7 +32,7 @@ _DEFAULTS = TransportSettings()
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What the client keeps per origin."""
+    """What the client keeps per origin. Told calls are made on a route: see `HttpClient.launch`."""
 
     place: Place
     pool: Pool
@@ -64,6 +65,7 @@ class HttpClient:
         self._settings = settings
         self._routes: dict[Origin, Route] = {}
         self._tls: dict[str | None, ssl.SSLContext] = {}
+        self._sweeper: Sweeper | None = None
         self.in_flight = 0
         """Calls under way, those that wait for a connection included."""
 
@@ -127,6 +129,56 @@ class HttpClient:
                 reply.close()
         finally:
             self.in_flight -= 1
+
+    @property
+    def settings(self) -> TransportSettings:
+        """The bounds of this client."""
+        return self._settings
+
+    def launch(self, route: Route, head: bytes, body: bytes, exchange: Told) -> bool:
+        """Make a told call now, on a connection that is idle. False when there is none: then nothing was done, see `launch_later`.
+
+        `head` is a whole request head as `HeadRenderer` writes it.
+        """
+        connection = route.pool.take()
+        if connection is None:
+            return False
+        self._send(route, connection, head, body, exchange)
+        return True
+
+    async def launch_later(self, route: Route, head: bytes, body: bytes, exchange: Told, *, fresh: bool = False) -> None:
+        """As `launch`, once there is a connection; `fresh` takes a new one. Raises `ProviderError` when there is none in time.
+
+        A call that was left meanwhile is not made.
+        """
+        connection = await route.pool.acquire(exchange.due, fresh=fresh)
+        if exchange.over:
+            route.pool.release(connection)
+            return
+        self._send(route, connection, head, body, exchange)
+
+    def _send(self, route: Route, connection: Connection, head: bytes, body: bytes, exchange: Told) -> None:
+        exchange.connection, exchange.reused = connection, connection.reused
+        connection.start(exchange)
+        connection.write(head, body)
+        exchange.request_sent = True
+        if self._sweeper is None:
+            self._sweeper = Sweeper(asyncio.get_running_loop())
+        self._sweeper.watch(exchange, route.place)
+
+    def forget(self, exchange: Told) -> None:
+        """A told call is over."""
+        if self._sweeper is not None:
+            self._sweeper.forget(exchange)
+
+    @property
+    def told(self) -> int:
+        """Told calls under way."""
+        return 0 if self._sweeper is None else len(self._sweeper)
+
+    def route(self, origin: Origin) -> Route:
+        """What is kept for an origin."""
+        return self._route(origin)
 
     def _route(self, origin: Origin) -> Route:
         route = self._routes.get(origin)
