@@ -37,9 +37,9 @@ RED, BLUE = Viewer("team:red"), Viewer("team:blue")
 OWN = viewer_of(CALLER)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(tmp_path / "ledger.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
     yield opened
     opened.close()
 
@@ -156,11 +156,9 @@ def test_a_submission_counts_by_its_totals(ledger: Ledger) -> None:
 
 def test_corrections_count_on_their_own_day(ledger: Ledger) -> None:
     ledger.record_now(priced_receipt(1, cost_nanos=100))
-    ledger.database.write_now(
-        lambda c: c.execute(
-            "INSERT INTO posting (at, kind, receipt, nanos) VALUES (?, 'true_up', ?, -30)", (START + 86400, priced_receipt(1).id)
-        )
-    )
+    posting = {"at": START + 86400, "id": priced_receipt(1).id}
+    sql = "INSERT INTO posting (at, kind, receipt, nanos) VALUES (:at, 'true_up', :id, -30)"
+    ledger.database.write_now(lambda connection: connection.execute(sql, posting).rowcount)
     (days,) = ledger.database.read(usage_reading(("day",)))
     assert [(row.label, row.calls, row.cost_nanos) for row in days] == [("2026-11-30", 1, 100), ("2026-12-01", 0, -30)]
     (posted,) = ledger.database.read(corrections_reading(priced_receipt(1).id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ TEXTS = (
     "submission",
     "detail",
 )
+OTHERS = """at, face, provider, account, model, lane, status, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_nanos,
+    key_id, team, user_name, tenant, run, submission, hash, detail"""
 NUMBERS = ("at", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_nanos")
 
 
@@ -118,11 +121,7 @@ ATTACKS: dict[str, tuple[tuple[tuple[str, tuple[object, ...]], ...], str]] = {
         ),
         "altered",
     ),
-    "one is put before": (
-        (("INSERT INTO receipt SELECT -1, 'x', at, face, provider, account, model, lane, status, input_tokens, cached_tokens, "
-          "output_tokens, reasoning_tokens, cost_nanos, key_id, team, user_name, tenant, run, submission, hash, detail FROM receipt WHERE seq = 1", ()),),
-        "extra",
-    ),
+    "one is put before": (((f"INSERT INTO receipt SELECT -1, 'x', {OTHERS} FROM receipt WHERE seq = 1", ()),), "extra"),
     "one is put behind": ((("UPDATE chain SET seq = seq - 1 WHERE name = 'receipt'", ()),), "head"),
     "a hash is taken away": ((("UPDATE receipt SET hash = NULL WHERE seq = 4", ()),), "unchained"),
     "the head is taken away": ((("DELETE FROM chain", ()),), "head"),
@@ -173,6 +172,26 @@ def test_pruning_keeps_the_rest_provable(original: Path, tmp_path: Path) -> None
     assert (verify(ledger.database).receipts, verify(ledger.database).findings) == (1, ())
     ledger.close()
     assert findings(tampered(path, tmp_path / "..", ("UPDATE chain SET seq = seq - 1 WHERE name = 'pruned'", ()))) == ["missing"]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+    yield opened
+    opened.close()
+
+
+def test_writing_proving_and_pruning_on_any_store(ledger: Ledger) -> None:
+    for number in range(9):
+        ledger.record_now(priced_receipt(number, tags=("ü",), charges=((1, number),)))
+    found = verify(ledger.database)
+    assert (found.receipts, found.findings) == (9, ())
+    assert {one.verdict for one in recompute_all(ledger.database, {PRICE.digest: PRICE})} == {"exact"}
+    assert prune(ledger.database, START + 60 * 4, now=5.0).receipts == 4
+    assert (verify(ledger.database).receipts, verify(ledger.database).findings) == (5, ())
+    assert ledger.database.read(lambda c: c.execute("SELECT at, kind, balance, nanos FROM posting").fetchall()) == [(5.0, "pruned", 1, 6)]
+    ledger.database.write_now(lambda c: c.execute("UPDATE receipt SET detail = replace(detail, 'gpt-5', 'gpt-6') WHERE seq = 7").rowcount)
+    assert [finding.kind for finding in verify(ledger.database).findings] == ["altered", "columns"]
 
 
 def test_pruning_stops_at_the_first_that_is_young_enough(tmp_path: Path) -> None:
