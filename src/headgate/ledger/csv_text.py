@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 def csv_lines(receipts: Iterable[Receipt], *, excel_safe: bool = False) -> Iterator[str]:
     """The header and a line for each receipt. `excel_safe` puts ``'`` before texts that a spreadsheet might execute."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180; and a cell with either is then quoted
     rows = itertools.chain((COLUMNS,), map(_cells, receipts))
     for row in rows:
         writer.writerow([safe_cell(cell) if excel_safe and isinstance(cell, str) else cell for cell in row])
