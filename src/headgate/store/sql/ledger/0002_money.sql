@@ -66,8 +66,10 @@ CREATE INDEX receipt_run ON receipt (run, at) WHERE run IS NOT NULL;
 CREATE INDEX receipt_submission ON receipt (submission) WHERE submission IS NOT NULL;
 
 -- The last link of the chain: `hash` of a receipt is sha256(hash of the one before it, then the bytes of `detail`), `seq` counts them.
+-- The row `budget` counts the changes of the table of budgets.
 CREATE TABLE chain (name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL);
 INSERT INTO chain SELECT 'receipt', coalesce(max(seq), 0), zeroblob(32) FROM receipt;
+INSERT INTO chain VALUES ('budget', 0, zeroblob(0));
 
 -- What may be spent, by whom and in which time. `scope` ends with * where every subject has a balance of its own.
 CREATE TABLE budget (
@@ -95,8 +97,16 @@ CREATE TABLE balance (
     UNIQUE (budget, subject, starts)
 );
 
--- Who may spend from slabs, until when by the database's own clock.
-CREATE TABLE process (id TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, expires REAL NOT NULL);
+-- Who may spend from slabs, until when by the database's own clock. `state` is live or lost (a lost one's slabs count as spent); `flushed`
+-- counts the batches it has committed, so that one whose commit was not heard of is not booked twice.
+CREATE TABLE process (
+    id TEXT NOT NULL PRIMARY KEY,
+    host TEXT NOT NULL,
+    state TEXT NOT NULL,
+    started REAL NOT NULL,
+    expires REAL NOT NULL,
+    flushed INTEGER NOT NULL DEFAULT 0
+);
 
 -- What a process may spend of a balance without asking again.
 CREATE TABLE slab (

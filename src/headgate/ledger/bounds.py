@@ -1,0 +1,44 @@
+"""The most an attempt can cost, before it is made. Pure."""
+
+from __future__ import annotations
+
+from headgate.catalog.cards import Lane, ModelCard, day_of
+from headgate.catalog.prices import upper_bound
+from headgate.ledger.budgets import Bound
+
+LISTED_TIERS = frozenset({"", "default", "standard", "standard_only", "on_demand"})
+"""Service tiers at whose prices the list's are; "auto" may be served, and billed, in a dearer one."""
+
+
+def bound_of(
+    card: ModelCard | None,
+    at: float,
+    request_bytes: int,
+    max_tokens: int | None,
+    *,
+    choices: int = 1,
+    lane: Lane = "realtime",
+    remote: bool = False,
+    server_tools: bool = False,
+    tier: str | None = None,
+) -> Bound:
+    """The bound of a request of so many bytes that began at `at` (seconds since the epoch), asking for `max_tokens` for each of `choices`.
+
+    No tokenizer makes more tokens than there are bytes. What is only referred to (`remote`: files, and images or documents by their
+    address) is not among the bytes, so the prompt is then as long as the model's context. Tokens are taken at the dearest rate of any tier
+    and bucket (faults E6, E7). Without `max_tokens` the card's maximum counts. Nothing bounds what `server_tools` do.
+    """
+    if card is None or card.price_on(day_of(at)) is None:
+        return Bound(None, "the model is unpriced")
+    if server_tools:
+        return Bound(None, "the provider's own tools are billed by use")
+    if tier is not None and tier.lower() not in LISTED_TIERS:
+        return Bound(None, f"the service tier {tier} has prices that are not known")
+    known = card.capabilities
+    if max_tokens is None and known.max_output is None:
+        return Bound(None, "neither the request nor the model's card limits the output")
+    if remote and known.context is None:
+        return Bound(None, "it refers to files, and how much the model reads is not known")
+    longest = max(request_bytes, known.context or 0) if remote else request_bytes
+    nanos = upper_bound(card, day_of(at), longest, max_tokens, lane, max(1, choices)).nanos
+    return Bound(nanos, "" if nanos is not None else f"the model has no {lane} price")

@@ -1,0 +1,376 @@
+"""Money before and after a call, for one process: reserved before it is spent, settled after, at the speed of memory (faults E1–E12).
+
+What a process may spend without asking lies in slabs: parts of balances that the database has set aside for it. What it is doing lies in
+its journal, so that nothing is lost when it is killed. Receipts, what they cost, and what slabs shrink by are committed together, many at
+a time. When the ledger cannot be written, nothing more is admitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from headgate.errors import StoreError
+from headgate.ledger.accounts import Accounts, Refusal, Slab, headroom_of
+from headgate.ledger.balances import SQL, Alert, Move, Refused, draw, give_back
+from headgate.ledger.budget_book import sync_budgets
+from headgate.ledger.budgets import Budget, Denied, check_budget
+from headgate.ledger.flushing import Flusher
+from headgate.ledger.intent import Intent
+from headgate.ledger.journal import FULL, Journal
+from headgate.ledger.journal_records import NO_BOUND, Context, encode_context
+from headgate.ledger.principal import Principal
+from headgate.ledger.receipt import Receipt, new_id
+from headgate.ledger.rows import charged, encoded, receipt_row
+from headgate.ledger.settling import true_up
+from headgate.ledger.spending_settings import SpendingSettings
+from headgate.ledger.taking import Parts, Short, charges_of, put_back, slabs_for, take, unbounded_by
+from headgate.ledger.tending import Tender
+from headgate.store.base import Store
+from headgate.store.connection import Connection, clock
+
+_LOG = logging.getLogger("headgate.ledger")
+RESERVED: Final = 0
+SENT: Final = 1
+DONE: Final = 2
+WAIT = 0.02
+"""Seconds between two looks for room that others may give back."""
+
+
+class Hold:
+    """What is reserved for one attempt, until it is refunded or closed."""
+
+    __slots__ = ("bound", "id", "size", "slabs", "slot", "state")
+
+    def __init__(self, id: str, slot: int, size: int, bound: int, slabs: tuple[Slab, ...]) -> None:
+        self.id = id
+        self.slot = slot
+        self.size = size
+        self.bound = bound
+        self.slabs = slabs
+        self.state = RESERVED
+
+
+class Spending:
+    """The money of one process. Belongs to one event loop; `start` it first, `stop` it last.
+
+    `folder` is for journals and local to the machine; `store` has the ledger's schema. `budgets` are those of the settings. `on_alert` is
+    called, in the loop, for every threshold this process found reached.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        budgets: Sequence[Budget] = (),
+        *,
+        settings: SpendingSettings | None = None,
+        now: Callable[[], float] = time.time,
+        on_alert: Callable[[Alert], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.folder = folder
+        self.settings = settings or SpendingSettings()
+        self.process = new_id(now(), os.urandom(10))
+        self.accounts = Accounts()
+        self.overshoots = 0
+        self._now = now
+        self._on_alert = on_alert
+        self._configured = tuple(map(check_budget, budgets))
+        self._drawing = asyncio.Lock()
+        self._journal: Journal | None = None
+        self._flusher: Flusher | None = None
+        self._tender: Tender | None = None
+        self._registered = False
+        self._closing = False
+        self._open = 0
+
+    # --- starting and ending ---
+
+    async def start(self) -> None:
+        """Begin. When the ledger cannot be reached, go on trying in the background; until then `ready` is False (faults E23)."""
+        journal = self._journal = Journal(self.folder, self.process, slots=self.settings.slots)
+        flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told)
+        self._tender = Tender(
+            self.store, self.process, self.folder, self.accounts, flusher, self.settings, self._now, self._register, self._told
+        )
+        await self._tender.start()
+
+    async def _register(self) -> int:
+        """Make this process known to the ledger. Returns the number of the last change of the budgets. Raises `StoreError`."""
+        process, lease, configured = self.process, self.settings.lease, self._configured
+        host = f"{socket.gethostname()}:{os.getpid()}"
+
+        def register(connection: Connection) -> tuple[int, tuple[Budget, ...]]:
+            at = clock(connection)
+            connection.execute(SQL["register"], {"process": process, "host": host, "now": at, "expires": at + lease})
+            return sync_budgets(connection, configured)
+
+        version, budgets = await self.store.write(register)
+        self.accounts.replace(budgets)
+        self._registered = True
+        return version
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why nothing is admitted; None while all is well."""
+        flusher = self._flusher
+        if flusher is None or self._closing:
+            return StoreError("the ledger is closed")
+        if flusher.trouble is not None:
+            return flusher.trouble
+        if not self._registered:
+            return (
+                self._tender.trouble if self._tender is not None and self._tender.trouble is not None else StoreError("the ledger starts")
+            )
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be admitted."""
+        return self.trouble is None
+
+    async def drain(self) -> None:
+        """Wait until everything closed so far is committed."""
+        if self._flusher is not None:
+            await self._flusher.flushed()
+
+    async def stop(self, within: float = 10.0) -> None:
+        """Commit everything and give all slabs back. Attempts still under way, or what the ledger does not take within `within` seconds,
+        stay in the journal for a reaper."""
+        if self._journal is None or self._flusher is None or self._closing:
+            return
+        self._closing = True
+        if self._tender is not None:
+            await self._tender.stop()
+        clean = await self._drained(within)
+        self._flusher.stop()
+        if clean and not self._open:
+            self._journal.remove()
+        else:
+            self._journal.leave()
+
+    async def _drained(self, within: float) -> bool:
+        process = self.process
+
+        def leave(connection: Connection) -> None:
+            give_back(connection, process)
+            connection.execute(SQL["drop_process"], {"process": process})
+
+        try:
+            async with asyncio.timeout(within):
+                await self.drain()
+                if self._registered and not self._open:
+                    await self.store.write(leave)
+        except (TimeoutError, StoreError) as error:
+            _LOG.error("the ledger could not be left in order; what is open stays in %s: %s", self.folder, error)
+            return False
+        return True
+
+    # --- one attempt ---
+
+    def reserve_now(self, intent: Intent) -> Hold | Denied | None:
+        """Reserve in memory. None: that takes `reserve`."""
+        journal = self._journal
+        if journal is None or self._flusher is None or self._flusher.trouble is not None or not self._registered or self._closing:
+            return None
+        route = self.accounts.route(intent)
+        bound = intent.bound.nanos
+        if not route.accounts:
+            slot, size = journal.reserve(
+                intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, route.context, b""
+            )
+            if slot == FULL:
+                return None
+            self._open += 1
+            return Hold(intent.id, slot, size, bound or 0, ())
+        found = slabs_for(route.accounts, intent)
+        if not isinstance(found, tuple):
+            return found
+        return self._noted(intent, route.context, take(found, bound or 0, intent.at))
+
+    def _noted(self, intent: Intent, context: bytes, slabs: tuple[Slab, ...]) -> Hold | None:
+        """The hold of an intent whose slabs have been taken from; None, and nothing taken, when the journal is full."""
+        journal, bound = self._journal, intent.bound.nanos
+        packed = b"".join([slab.packed for slab in slabs])
+        slot, size = FULL, 0
+        if journal is not None:
+            slot, size = journal.reserve(intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, context, packed)
+        if slot == FULL:
+            put_back(slabs, bound or 0)
+            return None
+        self._open += 1
+        return Hold(intent.id, slot, size, bound or 0, slabs)
+
+    async def reserve(self, intent: Intent) -> Hold | Denied:
+        """Reserve, drawing from the ledger what memory has not. Raises `StoreError` when the ledger cannot be reached."""
+        task = asyncio.get_running_loop().create_task(self._reserve(intent))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._abandon)
+            raise
+
+    def _abandon(self, task: asyncio.Task[Hold | Denied]) -> None:
+        if not task.cancelled() and task.exception() is None and isinstance(found := task.result(), Hold):
+            self.refund(found)
+
+    async def _reserve(self, intent: Intent) -> Hold | Denied:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.patience
+        while True:
+            trouble = self.trouble
+            if trouble is not None:
+                raise trouble
+            async with self._drawing:
+                found = self.reserve_now(intent) or await self._draw(intent)
+            late = loop.time() >= deadline
+            if isinstance(found, Hold | Denied):
+                return found
+            if found is not None and (late or not found.refused.elsewhere):
+                return self._deny(intent, found)
+            if late:
+                raise StoreError(f"more than {self.settings.slots} attempts are under way", hint="try again in a moment")
+            await asyncio.sleep(WAIT)
+
+    async def _draw(self, intent: Intent) -> Hold | Denied | Short | None:
+        """Draw what is missing, and reserve. None: the journal is full."""
+        route = self.accounts.route(intent)
+        unbounded = unbounded_by(route.accounts, intent)
+        if unbounded is not None:
+            return unbounded
+        bound = intent.bound.nanos or 0
+        with Parts(route.accounts, bound, intent.at) as parts:
+            wants, process = parts.wants, self.process
+            grants = await self.store.write(lambda connection: draw(connection, process, wants)) if wants else ()
+        if isinstance(grants, Refused):
+            return Short(parts.short[grants.index], grants)
+        for account, want, grant in zip(parts.short, wants, grants, strict=True):
+            slab = self.accounts.granted(account, grant.number, want.window)
+            slab.used = intent.at
+            if slab.hard:
+                slab.free += grant.amount
+                account.room = grant.room
+        slabs = tuple(drawn for account in route.accounts if (drawn := account.slab_at(intent.at)) is not None)
+        if len(slabs) < len(route.accounts):
+            return None
+        return self._noted(intent, route.context, take(slabs, bound, intent.at))
+
+    def _deny(self, intent: Intent, short: Short) -> Denied:
+        account, refused = short.account, short.refused
+        slab = account.slab_at(intent.at)
+        reserved = refused.held - (0 if slab is None else max(0, slab.free))
+        denied = Denied(
+            budget=account.budget,
+            subject=account.subject,
+            reason="exceeded",
+            spent_nanos=refused.spent,
+            reserved_nanos=reserved,
+            needed_nanos=intent.bound.nanos,
+            resets_at=None if account.budget.window == "total" else account.window(intent.at).ends,
+        )
+        account.room = max(0, account.budget.limit_nanos - refused.spent - refused.held)
+        account.refusal = Refusal(denied, intent.bound.nanos or 0, self._now() + self.settings.refusal)
+        return denied
+
+    def sent(self, hold: Hold) -> None:
+        """Bytes of the attempt leave now: from here on it may be billed."""
+        if hold.state != RESERVED or self._journal is None:
+            raise RuntimeError("an attempt is sent once, while it is reserved")
+        hold.state = SENT
+        self._journal.sent(hold.slot)
+
+    def refund(self, hold: Hold) -> None:
+        """Certainly nothing was billed: free what was reserved. The hold is over."""
+        if hold.state == DONE or self._journal is None:
+            raise RuntimeError("an attempt ends once")
+        hold.state = DONE
+        self._open -= 1
+        put_back(hold.slabs, hold.bound)
+        self._journal.free(hold.slot)
+
+    def close(self, receipt: Receipt, holds: Sequence[tuple[Hold, int | None]] = ()) -> None:
+        """The logical request is over: its one receipt, and what each hold truly cost (nano-dollars).
+
+        None, a cost that is not known, is booked at the bound. Returns at once; committed within about `flush_interval`, and in the
+        journal before this returns.
+        """
+        journal, flusher = self._journal, self._flusher
+        if journal is None or flusher is None:
+            raise StoreError("the ledger is closed")
+        moves: list[Move] = []
+        for hold, cost in holds:
+            if hold.state == DONE:
+                raise RuntimeError("an attempt ends once")
+            hold.state = DONE
+            if hold.slabs:
+                self._settle(hold, hold.bound if cost is None else cost, moves)
+        self._open -= len(holds)
+        stored = encoded(receipt)
+        if moves:
+            stored = charged(stored, charges_of(moves))
+        if holds:
+            first = holds[0][0]
+            slot, size = first.slot, first.size
+        else:
+            slot, size = self._slot_of(receipt, journal)
+        if slot != FULL:
+            journal.close(slot, size, stored)
+        slots = (slot,) if len(holds) < 2 else (*(hold.slot for hold, _ in holds[1:]), slot)
+        flusher.add(receipt_row(receipt, stored), tuple(moves), slots if slot != FULL else ())
+
+    def _settle(self, hold: Hold, cost: int, moves: list[Move]) -> None:
+        covered = min(cost, hold.bound)
+        over = False
+        for slab in hold.slabs:
+            slab.open -= 1
+            if slab.hard:
+                over = over or cost > hold.bound
+                slab.free += hold.bound - covered
+                moves.append(Move(slab.number, cost, covered))
+            else:
+                moves.append(Move(slab.number, cost, 0))
+        if over:
+            self.overshoots += 1
+            _LOG.warning(
+                "%s cost %d nano-dollars, %d above its bound; a budget may be exceeded by that much", hold.id, cost, cost - hold.bound
+            )
+
+    def _slot_of(self, receipt: Receipt, journal: Journal) -> tuple[int, int]:
+        """A slot for the receipt of a request none of whose attempts is held."""
+        context = Context(face=receipt.face, provider=receipt.provider, account=receipt.account, model=receipt.model)
+        return journal.reserve(receipt.id, receipt.at, 0, 0, encode_context(context), b"")
+
+    async def close_durably(self, receipt: Receipt, holds: Sequence[tuple[Hold, int | None]] = ()) -> None:
+        """As `close`, and wait for the commit, which comes about even when the wait is cancelled."""
+        self.close(receipt, holds)
+        await self.drain()
+
+    # --- what is known ---
+
+    def headroom(self, principal: Principal, provider: str, model: str) -> int | None:
+        """Nano-dollars left over the hard budgets, as far as this process knows; None: there is none."""
+        subjects = (*principal.subjects, f"provider:{provider}", f"model:{provider}/{model}")
+        return headroom_of(self.accounts.accounts(subjects))
+
+    async def true_up(self, receipt: str, nanos: int) -> int | None:
+        """Bring a receipt to what the provider billed for it. Returns the difference posted; None when there is no such receipt."""
+        return await self.store.write(lambda connection: true_up(connection, receipt, nanos))
+
+    def _told(self, alert: Alert) -> None:
+        _LOG.warning(
+            "budget %s of %s: %d %% of the limit is spent (%d of %d nano-dollars)",
+            alert.budget,
+            alert.subject,
+            alert.threshold,
+            alert.spent_nanos,
+            alert.limit_nanos,
+        )
+        if self._on_alert is not None:
+            self._on_alert(alert)

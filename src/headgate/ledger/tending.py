@@ -1,0 +1,170 @@
+"""What a process does for its money besides requests: give back what lies idle, keep its lease, hear of changes, finish dead processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from headgate.errors import StoreError
+from headgate.ledger.accounts import Accounts, Slab
+from headgate.ledger.balances import SQL, Alert, Move, mark_lost, number
+from headgate.ledger.budget_book import read_budgets, version_of
+from headgate.ledger.flushing import Flusher
+from headgate.ledger.journal import claim, journals, remains
+from headgate.ledger.settling import reap
+from headgate.ledger.spending_settings import SpendingSettings
+from headgate.store.base import Store
+from headgate.store.connection import Connection, clock
+
+_LOG = logging.getLogger("headgate.ledger")
+LOOK = 1.0
+"""Seconds between two looks for changed budgets."""
+
+
+class Tender:
+    """Looks after one process's slabs, budgets and lease. `trouble` is why the last round failed, None while all is well."""
+
+    def __init__(
+        self,
+        store: Store,
+        process: str,
+        folder: Path,
+        accounts: Accounts,
+        flusher: Flusher,
+        settings: SpendingSettings,
+        now: Callable[[], float],
+        register: Callable[[], Awaitable[int]],
+        told: Callable[[Alert], None],
+    ) -> None:
+        self._store = store
+        self._process = process
+        self._folder = folder
+        self._accounts = accounts
+        self._flusher = flusher
+        self._settings = settings
+        self._now = now
+        self._register = register
+        self._told = told
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._version: int | None = None
+        self._wanted = 0.0
+        self._looked = self._reaped = -1e9
+        self._foreign: set[str] = set()
+        self.trouble: StoreError | None = None
+
+    async def start(self) -> None:
+        """Make the process known and finish what dead ones left; then go on in the background."""
+        await self._round()
+        self._task = self._loop.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End the background work."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.tick)
+            await self._round()
+
+    async def _round(self) -> None:
+        try:
+            await self.tend()
+        except StoreError as error:
+            if self.trouble is None:
+                _LOG.error("the ledger cannot be reached: %s", error.message)
+            self.trouble = error
+        else:
+            self.trouble = None
+
+    async def tend(self) -> None:
+        """One round of everything that is due. Raises `StoreError`."""
+        if self._version is None:
+            self._version = await self._register()
+        time = self._loop.time()
+        if time - self._reaped >= self._settings.reap_interval:
+            self._reaped = time
+            await self.reap()
+        if time - self._looked >= LOOK:
+            self._looked = time
+            await self._look()
+        await self._give_back()
+        if time - self._flusher.committed > self._settings.lease / 3:
+            self._flusher.touch()
+
+    async def _look(self) -> None:
+        """Take over budgets that were changed."""
+        if await self._store.read_async(version_of) != self._version:
+            self._version, budgets = await self._store.read_async(read_budgets)
+            self._accounts.replace(budgets)
+
+    async def _give_back(self) -> None:
+        """Give back what lies idle, what is of a window that is over, and what somebody else was turned away for."""
+        holding = [slab for slab in self._accounts.slabs.values() if slab.hard and slab.free > 0]
+        if holding:
+            wanted = await self._store.read_async(self._read_wanted)
+            now = self._now()
+            self.release([slab for slab in holding if slab.number in wanted or slab.ends <= now or now - slab.used >= self._settings.idle])
+        self._accounts.prune(self._now())
+
+    def _read_wanted(self, connection: Connection) -> set[int]:
+        rows = connection.execute(SQL["wanted"], {"process": self._process, "since": self._wanted}).fetchall()
+        self._wanted = max((float(row[1] or 0) for row in rows), default=self._wanted)
+        return {number(row[0]) for row in rows}
+
+    def release(self, slabs: list[Slab]) -> None:
+        """Give back the free parts of `slabs`."""
+        returns = [Move(slab.number, 0, slab.free) for slab in slabs if slab.hard and slab.free > 0]
+        for slab in slabs:
+            if slab.hard and slab.free > 0:
+                slab.free = 0
+        self._flusher.give_back(returns)
+
+    async def reap(self) -> None:
+        """Finish the requests of dead processes of this machine, and count as spent what silent ones of others hold."""
+        here = [path for path in journals(self._folder) if path.stem not in self._foreign]
+        for path in here:
+            await self._finish(path)
+        known = {path.stem for path in here} | {self._process}
+        if await self._store.read_async(lambda connection: _silent(connection, known)):
+            lost = await self._store.write(lambda connection: _lose(connection, known))
+            for process in lost:
+                _LOG.error("process %s has not been heard of: all it had reserved counts as spent until it is heard of again", process)
+
+    async def _finish(self, path: Path) -> None:
+        file = claim(path, lambda process: process == self._process)
+        if file is None:
+            return
+        try:
+            found = remains(file)
+            outcome = await self._store.write(lambda connection: reap(connection, found))
+            if outcome is None:
+                self._foreign.add(path.stem)
+                _LOG.error("%s is the journal of another ledger, and is left alone", path)
+                return
+            alerts, estimated = outcome
+            os.unlink(path)
+        finally:
+            os.close(file)
+        if found.closed or found.sent:
+            _LOG.warning("finished process %s: %d requests closed, %d estimated", path.stem, len(found.closed), len(estimated))
+        for alert in alerts:
+            self._told(alert)
+
+
+def _silent(connection: Connection, known: set[str]) -> list[str]:
+    """Processes whose lease is over and whose journal is not here."""
+    rows = connection.execute(SQL["expired"], {"now": clock(connection)}).fetchall()
+    return [str(row[0]) for row in rows if row[0] not in known]
+
+
+def _lose(connection: Connection, known: set[str]) -> list[str]:
+    lost = _silent(connection, known)
+    for process in lost:
+        mark_lost(connection, process)
+    return lost
