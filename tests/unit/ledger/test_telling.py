@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,11 @@ from headgate.domain.usage import Usage
 from headgate.errors import UsageError
 from headgate.ledger import Attempt, Receipt
 from headgate.ledger.bill import bill_json, bill_of, cache_saving
+from headgate.ledger.budget_book import BudgetStanding
 from headgate.ledger.labels import agent_of, agent_tag, read_label, run_scope
 from headgate.ledger.principal import CALLER, Principal
 from headgate.ledger.quote import Question, question_of_bytes, quote
-from headgate.ledger.standing import BudgetStanding, standing_json, tightest
+from headgate.ledger.standing import can_proceed, level, standing_json, tightest
 from headgate.ledger.story import tell
 from headgate.testing.receipts import PRICE, START, USAGE, priced_receipt
 
@@ -142,11 +144,23 @@ def test_estimates_say_what_they_do_not_know() -> None:
 
 
 def standing(spent: int, limit: int = 1000, **more: object) -> BudgetStanding:
-    return BudgetStanding(**{"scope": "global", "window": "day", "limit_nanos": limit, "spent_nanos": spent, **more})
+    base = BudgetStanding(
+        budget="b",
+        subject="global",
+        scope="global",
+        window="day",
+        action="block",
+        limit_nanos=limit,
+        spent_nanos=spent,
+        reserved_nanos=0,
+        starts=START,
+        ends=None,
+    )
+    return msgspec.structs.replace(base, **more)
 
 
 @pytest.mark.parametrize(
-    ("spent", "reserved", "level", "percentage", "can"),
+    ("spent", "reserved", "word", "percentage", "can"),
     [
         (0, 0, "ok", 0.0, True),
         (749, 0, "ok", 74.9, True),
@@ -158,19 +172,19 @@ def standing(spent: int, limit: int = 1000, **more: object) -> BudgetStanding:
         (1500, 0, "critical", 150.0, False),
     ],
 )
-def test_levels(spent: int, reserved: int, level: str, percentage: float, can: bool) -> None:
+def test_levels(spent: int, reserved: int, word: str, percentage: float, can: bool) -> None:
     document = standing_json(standing(spent, reserved_nanos=reserved))
-    assert (document["alert_level"], document["percentage"], document["can_proceed"]) == (level, percentage, can)
+    assert (document["alert_level"], document["percentage"], document["can_proceed"]) == (word, percentage, can)
 
 
 def test_nearly_all_is_not_all() -> None:
     assert standing_json(standing(999_999_999, 10**9))["percentage"] == 99.99
-    assert standing(999_999_999, 10**9).level == "warning"
+    assert level(standing(999_999_999, 10**9)) == "warning"
 
 
 def test_a_budget_that_warns_stops_nothing_and_one_of_nothing_everything() -> None:
-    assert standing(2000, action="warn").can_proceed
-    assert (standing(0, 0).level, standing(0, 0).can_proceed) == ("critical", False)
+    assert can_proceed(standing(2000, action="warn"))
+    assert (level(standing(0, 0)), can_proceed(standing(0, 0))) == ("critical", False)
 
 
 def test_the_tightest_budget_of_a_window() -> None:

@@ -166,7 +166,7 @@ def _attempts(receipt: Receipt) -> Iterator[str]:
             "" if attempt.status is None else str(attempt.status),
             attempt.kind or "",
             "" if attempt.duration is None else f"{attempt.duration:.3f} s",
-            "unpriced" if attempt.cost_nanos is None else f"${usd_text(attempt.cost_nanos)}",
+            "—" if attempt.cost_nanos is None else f"${usd_text(attempt.cost_nanos)}",
             attempt.request_id or "",
         )
         for number, attempt in enumerate(receipt.attempts, 1)

@@ -7,9 +7,11 @@ from decimal import Decimal, InvalidOperation
 from headgate.domain.cost import NANO, usd_text
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.query import invalid, read_query
+from headgate.ledger.budget_book import BudgetStanding
+from headgate.ledger.budgets import Budget
 from headgate.ledger.labels import read_label, run_scope
 from headgate.ledger.report import spent_reading
-from headgate.ledger.standing import LEVELS, BudgetStanding, percent, standing_json, tightest
+from headgate.ledger.standing import LEVELS, can_proceed, level, percent, remaining, share, standing_json, tightest
 from headgate.serving.request import Request
 from headgate.serving.response import NO_STORE, Response, json_response
 from headgate.wire.json import JsonObject
@@ -26,7 +28,8 @@ class Budgets:
     async def all(self, request: Request) -> Response:
         """Every budget, and the day's and the month's that are nearest to their end."""
         read_query(request, ())
-        standings = await self._parts.budgets.standings(self._parts.principal(request))
+        subjects = self._parts.principal(request).subjects
+        standings = await self._parts.budgets.standings(subjects, self._parts.clock())
         daily, monthly = tightest(standings, "day"), tightest(standings, "month")
         document: JsonObject = {
             "object": "budget",
@@ -34,7 +37,7 @@ class Budgets:
             "monthly": None if monthly is None else standing_json(monthly),
             "budgets": [standing_json(standing) for standing in standings],
             "thresholds": {level: at for at, level in LEVELS},
-            "can_proceed": all(standing.can_proceed for standing in standings),
+            "can_proceed": all(map(can_proceed, standings)),
         }
         return json_response(document, headers=(NO_STORE,))
 
@@ -51,15 +54,18 @@ class Budgets:
             raise invalid("run_id", "run_id names the run the budget is for")
         run = read_label(query["run_id"], "run_id")
         limit = read_dollars(query.get("budget_usd", ""))
-        await self._parts.budgets.set_budget(run_scope(self._parts.principal(request), run), limit)
+        scope = run_scope(self._parts.principal(request), run)
+        await self._parts.budgets.set_budget(Budget(id=scope, scope=scope, limit_nanos=limit, window="total"))
         return await self._standing(request, run)
 
     async def _standing(self, request: Request, run: str) -> Response:
-        standing = await self._parts.budgets.run_standing(run_scope(self._parts.principal(request), run))
+        scope = run_scope(self._parts.principal(request), run)
+        standings = await self._parts.budgets.standings((scope,), self._parts.clock())
+        standing = next((standing for standing in standings if standing.budget == scope), None)
         if standing is not None:
             return json_response({"run_id": run, **run_json(standing)}, headers=(NO_STORE,))
         reading = spent_reading(run, self._parts.viewer(request))
-        spent = await self._parts.gateway.ledger.database.read_async(reading)
+        spent = await self._parts.store.read_async(reading)
         document: JsonObject = {"run_id": run, "budget_set": False, "budget": None, "spent": usd_text(spent), "remaining": None}
         return json_response({**document, "percent_used": None, "alert_level": "ok", "can_proceed": True}, headers=(NO_STORE,))
 
@@ -71,10 +77,10 @@ def run_json(standing: BudgetStanding) -> JsonObject:
         "budget": usd_text(standing.limit_nanos),
         "spent": usd_text(standing.spent_nanos),
         "reserved": usd_text(standing.reserved_nanos),
-        "remaining": usd_text(standing.remaining_nanos),
-        "percent_used": percent(standing.share),
-        "alert_level": standing.level,
-        "can_proceed": standing.can_proceed,
+        "remaining": usd_text(remaining(standing)),
+        "percent_used": percent(share(standing)),
+        "alert_level": level(standing),
+        "can_proceed": can_proceed(standing),
     }
 
 

@@ -6,13 +6,14 @@ import msgspec
 
 from headgate.catalog.cards import ModelCard, Price, Rates, day_of
 from headgate.domain.cost import Cost, usd_text
+from headgate.errors import WireError
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.query import read_query
 from headgate.ledger.quote import LaneQuote, Question, Quote, question_of_bytes, quote
 from headgate.serving.envelopes import Refused
 from headgate.serving.request import Request
 from headgate.serving.response import Response, json_response
-from headgate.wire.json import Json, JsonObject, arr, decode, encode, obj
+from headgate.wire.json import Json, JsonObject, decode, encode, obj
 
 MOST_TOKENS = 1_000_000_000
 _FIELDS = frozenset({"model", "input_tokens", "tokens", "messages", "output_tokens", "max_tokens"})
@@ -28,16 +29,16 @@ class Pricing:
     async def pricing(self, request: Request) -> Response:
         """The prices in force today, of one model or of all."""
         query = read_query(request, ("model",))
-        today = day_of(self._parts.gateway.clock())
+        today = day_of(self._parts.clock())
         if "model" in query:
             return json_response(price_json(self._parts.card(request, query["model"]), today))
         principal = self._parts.principal(request)
-        cards = [card for card in self._parts.gateway.models if card.status != "retired" and self._parts.may_see(principal, card.name)]
+        cards = [card for card in self._parts.models if card.status != "retired" and self._parts.may_see(principal, card.name)]
         return json_response({"object": "list", "currency": "USD", "day": today, "data": [price_json(card, today) for card in cards]})
 
     async def estimate(self, request: Request) -> Response:
         """What a request would cost, in both lanes."""
-        body = obj(decode(await request.body()), "the body")
+        body = _read(await request.body())
         unknown = sorted(body.keys() - _FIELDS)
         if unknown:
             raise _wrong(unknown[0], f"there is no field {unknown[0][:60]!r} here; there are {', '.join(sorted(_FIELDS))}")
@@ -45,8 +46,16 @@ class Pricing:
         if not isinstance(name, str):
             raise _wrong("model", "model must name a model")
         card = self._parts.card(request, name)
-        found = quote(card, _question(body), day_of(self._parts.gateway.clock()))
+        found = quote(card, _question(body), day_of(self._parts.clock()))
         return json_response(estimate_json(card, found))
+
+
+def _read(data: bytes) -> JsonObject:
+    """The body as an object. Raises `Refused` (400)."""
+    try:
+        return obj(decode(data), "the body")
+    except WireError as error:
+        raise Refused(400, error.message, code="invalid_body") from error
 
 
 def _question(body: JsonObject) -> Question:
@@ -55,7 +64,9 @@ def _question(body: JsonObject) -> Question:
     if len(given) != 1:
         raise _wrong("input_tokens", f"one of {', '.join(_INPUTS)} must say how long the prompt is")
     if given == ["messages"]:
-        return question_of_bytes(len(encode(arr(body["messages"], "messages"))), output, most)
+        if not isinstance(body["messages"], list):
+            raise _wrong("messages", "messages must be an array")
+        return question_of_bytes(len(encode(body["messages"])), output, most)
     tokens = _count(body, given[0]) or 0
     return Question(input_tokens=tokens, most_input=tokens, output_tokens=output, max_tokens=most)
 

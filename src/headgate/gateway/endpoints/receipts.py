@@ -34,7 +34,7 @@ class Receipts:
         """One receipt, with its bill and its story."""
         read_query(request, ())
         reading = receipt_reading(request.params[0], self._parts.viewer(request))
-        receipt = await self._parts.gateway.ledger.database.read_async(reading)
+        receipt = await self._parts.store.read_async(reading)
         if receipt is None:
             raise Refused(404, f"there is no receipt {request.params[0][:100]!r}", code="receipt_not_found")
         document = entry(receipt)
@@ -56,7 +56,7 @@ class Receipts:
             limit=limit + 1,
         )
         reading = receipts_reading(wanted, self._parts.viewer(request))
-        found = await self._parts.gateway.ledger.database.read_async(reading)
+        found = await self._parts.store.read_async(reading)
         page, more = found[:limit], len(found) > limit
         document: JsonObject = {"object": "list", "data": [entry(receipt) for receipt in page], "has_more": more}
         document["next"] = cursor_of(page[-1]) if more else None

@@ -37,14 +37,14 @@ class Usage:
         """Totals over days, both ends included, by what `group_by` says, and day by day."""
         query = read_query(request, ("start_date", "end_date", "group_by"))
         group = one_of(query, "group_by", GROUPS, "total")
-        today = self._parts.gateway.clock()
+        today = self._parts.clock()
         last = day(query, "end_date", today)
         first = day(query, "start_date", last - (USUAL_DAYS - 1) * DAY)
         if not first <= last < first + LONGEST_DAYS * DAY:
             raise invalid("start_date", f"start_date must not be after end_date, nor more than {LONGEST_DAYS} days before it")
         viewer = self._parts.viewer(request)
         reading = usage_reading((GROUPS[group], "day"), viewer, since=first, until=last + DAY)
-        groups, daily = await self._parts.gateway.ledger.database.read_async(reading)
+        groups, daily = await self._parts.store.read_async(reading)
         document: JsonObject = {
             "object": "usage",
             "start_date": day_text(int(first) // DAY),
@@ -61,10 +61,10 @@ class Usage:
         query = read_query(request, ("window",))
         window = one_of(query, "window", WINDOWS, "hour")
         width, count = WINDOWS[window]
-        now = self._parts.gateway.clock()
+        now = self._parts.clock()
         since = now - width * count
         reading = recent_reading(self._parts.viewer(request), since, width)
-        providers, buckets = await self._parts.gateway.ledger.database.read_async(reading)
+        providers, buckets = await self._parts.store.read_async(reading)
         total = sum_rows(providers)
         document: JsonObject = {
             "window": window,
