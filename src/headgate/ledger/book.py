@@ -77,6 +77,10 @@ class Ledger:
     def _found(self, statement: str, values: dict[str, Value]) -> Sequence[Row]:
         return self.database.read(lambda connection: connection.execute(self._sql[statement], values).fetchall())
 
+    def insertion(self, receipt: Receipt) -> Callable[[Connection], int]:
+        """A write function that records `receipt`, for whoever puts it into a transaction with something else. Gives 0 or 1, its rows."""
+        return self._insertion((receipt,))
+
     def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[Connection], int]:
         rows = [stored_row(receipt) for receipt in receipts]
         return lambda connection: len(append_new(connection, rows))
