@@ -9,7 +9,7 @@ import msgspec
 from headgate.wire.json import JsonObject
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens by kind. The buckets do not overlap: `input_total` and `output_total` are their sums.
 
     `source` says whether the provider counted or we estimated. `fees` are per-use charges by name (web searches …). `native` is the

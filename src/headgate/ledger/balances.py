@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.errors import StoreError
 from headgate.ledger.budgets import Action, Budget, Window, crossed, decide_draw, window_at
+from headgate.ledger.moves import Move
 from headgate.store.connection import Connection, Row, Value, clock
 from headgate.store.statements import Statements
 
@@ -45,14 +46,6 @@ class Refused(msgspec.Struct, frozen=True):
     spent: int
     held: int
     elsewhere: bool
-
-
-class Move(msgspec.Struct, frozen=True, gc=False):
-    """`spent` of a balance, of which `held` had been set aside."""
-
-    balance: int
-    spent: int
-    held: int
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,9 +139,12 @@ def move(connection: Connection, process: str, moves: Iterable[Move]) -> list[Al
     """Book moves, those of one balance together. Returns the thresholds that were reached for the first time, which are recorded."""
     sums: dict[int, list[int]] = {}
     for each in moves:
-        total = sums.setdefault(each.balance, [0, 0])
-        total[0] += each.spent
-        total[1] += each.held
+        total = sums.get(each.balance)
+        if total is None:
+            sums[each.balance] = [each.spent, each.held]
+        else:
+            total[0] += each.spent
+            total[1] += each.held
     alerts: list[Alert] = []
     known: dict[str, Limits | None] = {}
     for balance, (spent, held) in sorted(sums.items()):

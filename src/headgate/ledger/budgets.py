@@ -65,7 +65,7 @@ class Window(msgspec.Struct, frozen=True):
     counts_from: float
 
 
-class Bound(msgspec.Struct, frozen=True):
+class Bound(msgspec.Struct, frozen=True, gc=False):
     """The most an attempt can cost; `nanos` None: no bound is known, for `reason`."""
 
     nanos: int | None

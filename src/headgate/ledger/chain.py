@@ -16,6 +16,9 @@ from headgate.store.statements import Statements
 
 SQL = Statements.load("ledger")
 START = bytes(32)
+_ROW = SQL["append_receipt"].partition("VALUES ")[2]
+_APPEND = tuple((size, SQL["append_receipt"] + f",{_ROW}" * (size - 1)) for size in (64, 8, 1))
+"""Rows at once, and the statement for so many: one call of the database for all of them, during which other threads run."""
 DETAIL = -1
 """Where the bytes to be hashed are in a row of `rows.receipt_row`."""
 
@@ -30,12 +33,18 @@ def append(connection: Connection, rows: Sequence[Row]) -> None:
     if not rows:
         return
     seq, hash = head(connection)
-    chained: list[Row] = []
+    values: list[Value] = []
     for row in rows:
         seq += 1
         hash = sha256(hash + str(row[DETAIL]).encode()).digest()
-        chained.append((seq, hash, *row))
-    connection.executemany(SQL["append_receipt"], chained)
+        values += (seq, hash)
+        values += row
+    width = len(rows[0]) + 2
+    done = 0
+    for size, statement in _APPEND:
+        while len(rows) - done >= size:
+            connection.execute(statement, tuple(values[done * width : (done + size) * width]))
+            done += size
     connection.execute(SQL["move_head"], {"seq": seq, "hash": hash})
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
 from headgate.errors import StoreError
-from headgate.ledger.balances import Alert, Move
+from headgate.ledger.balances import Alert
 from headgate.ledger.journal import Journal
+from headgate.ledger.moves import Move
 from headgate.ledger.settling import Batch, commit
 from headgate.ledger.spending_settings import SpendingSettings
 from headgate.store.base import Store

@@ -11,7 +11,7 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Face
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
+class Intent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt before it is made. `id` is that of the receipt of its request, `at` seconds since the epoch."""
 
     id: str

@@ -15,12 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from zlib import crc32
+from zlib import adler32
 
 import msgspec
 
 from headgate.errors import StoreError
-from headgate.ledger.journal_records import Entry, closing_head, closing_size, decode_closing, decode_entry, encode_entry
+from headgate.ledger.journal_records import CLOSING, Entry, closing_head, closing_size, decode_closing, decode_entry, encode_entry
 
 if sys.platform != "win32":
     import fcntl
@@ -87,8 +87,18 @@ class Journal:
 
     def close(self, slot: int, size: int, stored: bytes) -> bool:
         """Note the receipt of the request of `slot`, whose entry ends at `size`. False: there is no room, and nothing is changed."""
-        room = SLOT - size - closing_size(0)
-        places = [] if len(stored) <= room else self._places(len(stored), size)
+        where = slot * SLOT
+        begin = where + size
+        end = begin + CLOSING + len(stored)
+        if end <= where + SLOT:
+            self._map[begin:end] = closing_head(stored, ()) + stored
+            self._map[where] = CLOSED
+            return True
+        return self._close_long(slot, size, stored)
+
+    def _close_long(self, slot: int, size: int, stored: bytes) -> bool:
+        """As `close`, for a receipt that needs further slots."""
+        places = self._places(len(stored), size)
         if places is None:
             return False
         where = slot * SLOT
@@ -100,8 +110,7 @@ class Journal:
             part = stored[first + index * (SLOT - 1) : first + (index + 1) * (SLOT - 1)]
             self._map[place * SLOT + 1 : place * SLOT + 1 + len(part)] = part
             self._map[place * SLOT] = MORE
-        if places:
-            self._more[slot] = places
+        self._more[slot] = places
         self._map[where] = CLOSED
         return True
 
@@ -117,10 +126,11 @@ class Journal:
     def free(self, slot: int) -> None:
         """Forget a slot: nothing is owed for it, or its receipt is committed."""
         self._map[slot * SLOT] = FREE
-        for place in self._more.pop(slot, ()):
-            self._map[place * SLOT] = FREE
-            self._free.append(place)
         self._free.append(slot)
+        if slot in self._more:
+            for place in self._more.pop(slot):
+                self._map[place * SLOT] = FREE
+                self._free.append(place)
 
     def leave(self) -> None:
         """Let go of the file, which stays where it is for a reaper."""
@@ -232,4 +242,4 @@ def _closing(data: memoryview, rest: memoryview) -> bytes | None:
             return None
         stored += bytes(data[place * SLOT + 1 : (place + 1) * SLOT])
     stored = stored[:size]
-    return stored if crc32(stored) == checksum and len(stored) == size else None
+    return stored if adler32(stored) == checksum and len(stored) == size else None

@@ -7,8 +7,9 @@ balances it is reserved in. A closing is ``checksum, size`` (`_CLOSING`), then t
 from __future__ import annotations
 
 import struct
-from typing import Literal
-from zlib import crc32
+from collections.abc import Sequence
+from typing import Final, Literal
+from zlib import adler32
 
 import msgspec
 
@@ -17,6 +18,7 @@ from headgate.ledger.receipt import Face
 
 _ENTRY = struct.Struct("<IHHHdqq")
 _CLOSING = struct.Struct("<III")
+CLOSING: Final = _CLOSING.size
 _CHECKSUM = 4
 NUMBER = 8
 NO_BOUND = -1
@@ -57,16 +59,16 @@ def encode_context(context: Context) -> bytes:
 
 def encode_entry(id: bytes, at: float, bound: int, request_bytes: int, context: bytes, balances: bytes) -> bytes:
     """An entry; `balances` are numbers of eight bytes each, `bound` -1 where there is none."""
-    body = id + context + balances
-    head = _ENTRY.pack(0, len(id), len(context), len(balances), at, bound, request_bytes)[_CHECKSUM:]
-    return crc32(body, crc32(head)).to_bytes(4, "little") + head + body
+    body = b"".join((id, context, balances))
+    sums = _ENTRY.pack(0, len(id), len(context), len(balances), at, bound, request_bytes)[_CHECKSUM:] + body
+    return adler32(sums).to_bytes(4, "little") + sums
 
 
 def decode_entry(data: memoryview) -> Entry | None:
     """The entry that `data` begins with; None when it is damaged."""
     checksum, ids, contexts, balances, at, bound, request_bytes = _ENTRY.unpack_from(data)
     size = _ENTRY.size + ids + contexts + balances
-    if size > len(data) or crc32(data[_CHECKSUM:size]) != checksum:
+    if size > len(data) or adler32(data[_CHECKSUM:size]) != checksum:
         return None
     where = _ENTRY.size
     id = str(bytes(data[where : where + ids]), "utf-8")
@@ -76,9 +78,10 @@ def decode_entry(data: memoryview) -> Entry | None:
     return Entry(id, at, None if bound == NO_BOUND else bound, request_bytes, context, found, size)
 
 
-def closing_head(stored: bytes, places: list[int]) -> bytes:
+def closing_head(stored: bytes, places: Sequence[int]) -> bytes:
     """What stands before the bytes of a receipt that goes on at `places`."""
-    return _CLOSING.pack(crc32(stored), len(stored), len(places)) + b"".join(place.to_bytes(NUMBER, "little") for place in places)
+    head = _CLOSING.pack(adler32(stored), len(stored), len(places))
+    return head + b"".join([place.to_bytes(NUMBER, "little") for place in places]) if places else head
 
 
 def closing_size(places: int) -> int:

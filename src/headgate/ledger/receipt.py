@@ -30,7 +30,7 @@ def new_id(now: float, random: bytes) -> str:
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One try at one provider. `kind` is an `ErrorKind` when it failed; `started` seconds since the epoch, `duration` seconds.
 
     `deployment` names the entry of the route that was tried, `first_byte` is seconds after `started`.
@@ -49,7 +49,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_nanos: int | None = None
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One logical request, with every attempt it took.
 
     `at` is when it began (seconds since the epoch), `duration` and `first_byte` are seconds. `cost_nanos` None means unpriced. `model` is

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from headgate.domain.usage import BUCKETS, Usage
-from headgate.ledger.receipt import Charge, Filter, Receipt, Settlement, Total
+from headgate.ledger.moves import Move
+from headgate.ledger.receipt import Filter, Receipt, Settlement, Total
 from headgate.store.connection import Cursor, Row, Value
 
 _encode = msgspec.json.Encoder().encode
@@ -47,10 +48,10 @@ def _clean(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "replace").decode()
 
 
-def charged(stored: bytes, charges: Iterable[Charge]) -> bytes:
-    """`stored` (of a receipt without charges) with `charges` in it."""
-    listed = ",".join(f"[{balance},{nanos}]" for balance, nanos in charges)
-    return b'%b,"charges":[%b]}' % (stored[:-1], listed.encode()) if listed else stored
+def charged(stored: bytes, moves: Iterable[Move]) -> bytes:
+    """`stored` (of a receipt without charges) with what `moves` charge, those of one balance added up, in it."""
+    listed = ",".join([f"[{move.balance},{move.spent}]" for move in moves])
+    return b'%b,"charges":[%b]}' % (stored[:-1], listed.encode())
 
 
 def receipt_row(receipt: Receipt, stored: bytes) -> Row:

@@ -12,10 +12,11 @@ import msgspec
 from headgate.domain.estimate import estimate_tokens
 from headgate.domain.usage import Usage
 from headgate.errors import StoreError
-from headgate.ledger.balances import LOST, SQL, Alert, Move, move, number, post, revive_if_lost, slabs_of, state_of
+from headgate.ledger.balances import LOST, SQL, Alert, move, number, post, revive_if_lost, slabs_of, state_of
 from headgate.ledger.chain import append, append_new
 from headgate.ledger.journal import Remains
 from headgate.ledger.journal_records import Entry
+from headgate.ledger.moves import Move
 from headgate.ledger.receipt import Attempt, Charge, Receipt
 from headgate.ledger.rows import decoded, receipt_of, stored_row
 from headgate.store.connection import Connection, Row, Value, clock

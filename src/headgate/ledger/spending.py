@@ -18,19 +18,20 @@ from typing import Final
 
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Refusal, Slab, headroom_of
-from headgate.ledger.balances import SQL, Alert, Move, Refused, draw, give_back
+from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back
 from headgate.ledger.budget_book import sync_budgets
 from headgate.ledger.budgets import Budget, Denied, check_budget
 from headgate.ledger.flushing import Flusher
 from headgate.ledger.intent import Intent
 from headgate.ledger.journal import FULL, Journal
 from headgate.ledger.journal_records import NO_BOUND, Context, encode_context
+from headgate.ledger.moves import Move
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Receipt, new_id
 from headgate.ledger.rows import charged, encoded, receipt_row
 from headgate.ledger.settling import true_up
 from headgate.ledger.spending_settings import SpendingSettings
-from headgate.ledger.taking import Parts, Short, charges_of, put_back, slabs_for, take, unbounded_by
+from headgate.ledger.taking import Parts, Short, merged, put_back, slabs_for, take, unbounded_by
 from headgate.ledger.tending import Tender
 from headgate.store.base import Store
 from headgate.store.connection import Connection, clock
@@ -304,17 +305,11 @@ class Spending:
         journal, flusher = self._journal, self._flusher
         if journal is None or flusher is None:
             raise StoreError("the ledger is closed")
-        moves: list[Move] = []
-        for hold, cost in holds:
-            if hold.state == DONE:
-                raise RuntimeError("an attempt ends once")
-            hold.state = DONE
-            if hold.slabs:
-                self._settle(hold, hold.bound if cost is None else cost, moves)
+        moves = tuple([move for hold, cost in holds for move in self._settled(hold, cost)])
         self._open -= len(holds)
         stored = encoded(receipt)
         if moves:
-            stored = charged(stored, charges_of(moves))
+            stored = charged(stored, moves if len(holds) == 1 else merged(moves))
         if holds:
             first = holds[0][0]
             slot, size = first.slot, first.size
@@ -323,23 +318,32 @@ class Spending:
         if slot != FULL:
             journal.close(slot, size, stored)
         slots = (slot,) if len(holds) < 2 else (*(hold.slot for hold, _ in holds[1:]), slot)
-        flusher.add(receipt_row(receipt, stored), tuple(moves), slots if slot != FULL else ())
+        flusher.add(receipt_row(receipt, stored), moves, slots if slot != FULL else ())
 
-    def _settle(self, hold: Hold, cost: int, moves: list[Move]) -> None:
-        covered = min(cost, hold.bound)
-        over = False
-        for slab in hold.slabs:
+    def _settled(self, hold: Hold, cost: int | None) -> tuple[Move, ...]:
+        """End a hold: what it did not need is free, and what it cost is to be booked."""
+        if hold.state == DONE:
+            raise RuntimeError("an attempt ends once")
+        hold.state = DONE
+        slabs, bound = hold.slabs, hold.bound
+        if not slabs:
+            return ()
+        spent = bound if cost is None else cost
+        covered = spent if spent < bound else bound
+        for slab in slabs:
             slab.open -= 1
             if slab.hard:
-                over = over or cost > hold.bound
-                slab.free += hold.bound - covered
-                moves.append(Move(slab.number, cost, covered))
-            else:
-                moves.append(Move(slab.number, cost, 0))
-        if over:
+                slab.free += bound - covered
+        if spent > bound:
+            self._overshot(hold, spent)
+        return tuple([Move(slab.number, spent, covered if slab.hard else 0) for slab in slabs])
+
+    def _overshot(self, hold: Hold, spent: int) -> None:
+        """Say that a budget may be exceeded, by what one request cost above its bound (faults E7)."""
+        if any(slab.hard for slab in hold.slabs):
             self.overshoots += 1
             _LOG.warning(
-                "%s cost %d nano-dollars, %d above its bound; a budget may be exceeded by that much", hold.id, cost, cost - hold.bound
+                "%s cost %d nano-dollars, its bound was %d; a budget may be exceeded by the difference", hold.id, spent, hold.bound
             )
 
     def _slot_of(self, receipt: Receipt, journal: Journal) -> tuple[int, int]:

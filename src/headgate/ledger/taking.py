@@ -8,10 +8,10 @@ from types import TracebackType
 import msgspec
 
 from headgate.ledger.accounts import Account, Slab
-from headgate.ledger.balances import Move, Refused, Want
+from headgate.ledger.balances import Refused, Want
 from headgate.ledger.budgets import Denied
 from headgate.ledger.intent import Intent
-from headgate.ledger.receipt import Charge
+from headgate.ledger.moves import Move
 
 
 class Short(msgspec.Struct, frozen=True):
@@ -93,9 +93,10 @@ class Parts:
             slab.open -= 1
 
 
-def charges_of(moves: Iterable[Move]) -> tuple[Charge, ...]:
-    """What each balance is charged, as its receipt says."""
-    sums: dict[int, int] = {}
+def merged(moves: Iterable[Move]) -> tuple[Move, ...]:
+    """Moves with those of one balance added up."""
+    sums: dict[int, Move] = {}
     for each in moves:
-        sums[each.balance] = sums.get(each.balance, 0) + each.spent
-    return tuple(sums.items())
+        known = sums.get(each.balance)
+        sums[each.balance] = each if known is None else Move(each.balance, known.spent + each.spent, known.held + each.held)
+    return tuple(sums.values())

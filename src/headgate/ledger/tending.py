@@ -10,10 +10,11 @@ from pathlib import Path
 
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Slab
-from headgate.ledger.balances import SQL, Alert, Move, mark_lost, number
+from headgate.ledger.balances import SQL, Alert, mark_lost, number
 from headgate.ledger.budget_book import read_budgets, version_of
 from headgate.ledger.flushing import Flusher
 from headgate.ledger.journal import claim, journals, remains
+from headgate.ledger.moves import Move
 from headgate.ledger.settling import reap
 from headgate.ledger.spending_settings import SpendingSettings
 from headgate.store.base import Store

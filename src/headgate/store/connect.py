@@ -15,7 +15,13 @@ from headgate.store.statements import load_migrations
 Synchronous: TypeAlias = Literal["NORMAL", "FULL"]
 """FULL: a commit survives a power cut. NORMAL: it survives the end of the process, and a power cut leaves an older consistent state."""
 
-_WRITER = ("PRAGMA foreign_keys = ON", "PRAGMA trusted_schema = OFF", "PRAGMA temp_store = MEMORY", "PRAGMA journal_size_limit = 67108864")
+_WRITER = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
 
 
 def open_writer(path: Path, migrations: str, synchronous: Synchronous, busy_timeout: float) -> sqlite3.Connection:

@@ -38,7 +38,7 @@ class Connection(Protocol):
     Parameters are written ``:name`` and passed as a mapping; where every microsecond counts, ``?`` and a tuple.
     """
 
-    def execute(self, sql: str, parameters: Mapping[str, Value] = ..., /) -> Cursor:
+    def execute(self, sql: str, parameters: Mapping[str, Value] | Row = ..., /) -> Cursor:
         """Run one statement."""
         ...
 

@@ -55,7 +55,7 @@ def _read(data: bytes) -> JsonObject:
     try:
         return obj(decode(data), "the body")
     except WireError as error:
-        raise Refused(400, error.message, code="invalid_body") from error
+        raise Refused(400, error.message, code="invalid_json") from error
 
 
 def _question(body: JsonObject) -> Question:

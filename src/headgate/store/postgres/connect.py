@@ -10,7 +10,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 from headgate.errors import StoreError
-from headgate.store.connection import Cursor, Timed, Value
+from headgate.store.connection import Cursor, Row, Timed, Value
 from headgate.store.postgres.address import Address
 from headgate.store.postgres.faults import said, state_of, store_error
 from headgate.store.postgres.sql import translate
@@ -42,12 +42,12 @@ class PostgresConnection(Timed):
         self.raw = raw
         self.began = 0.0
 
-    def execute(self, sql: str, parameters: Mapping[str, Value] = _NONE, /) -> Cursor:
+    def execute(self, sql: str, parameters: Mapping[str, Value] | Row = _NONE, /) -> Cursor:
         """Run one statement."""
         statement = translate(sql)
         return self.raw.execute(statement.text, statement.values(parameters))
 
-    def executemany(self, sql: str, rows: Iterable[Mapping[str, Value]], /) -> Cursor:
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Value] | Row], /) -> Cursor:
         """Run one statement for each of `rows`, sent without waiting for each."""
         statement = translate(sql)
         values = [statement.values(row) or () for row in rows]

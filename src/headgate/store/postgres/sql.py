@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from headgate.store.connection import Value
+from headgate.store.connection import Row, Value
 
 _TOKEN = re.compile(
     r"""
@@ -19,19 +19,22 @@ _TOKEN = re.compile(
         | ::                                      # a cast
       )
     | (?<![:\w]) : (?P<name>[A-Za-z_]\w*)
+    | (?P<place>\?)
     """,
     re.VERBOSE | re.DOTALL,
 )
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """A statement for the driver, and the names of its parameters, one for each place."""
+    """A statement for the driver, and the names of its parameters, one for each place; none for places marked ``?``."""
 
     text: bytes
     names: tuple[str, ...]
 
-    def values(self, parameters: Mapping[str, Value]) -> tuple[Value, ...] | None:
+    def values(self, parameters: Mapping[str, Value] | Row) -> tuple[Value, ...] | None:
         """The values in their places; None for a statement without any. Raises `KeyError` for one that is missing."""
+        if isinstance(parameters, tuple):
+            return parameters
         return tuple([parameters[name] for name in self.names]) if self.names else None
 
 
@@ -39,12 +42,12 @@ class Statement(msgspec.Struct, frozen=True):
 def translate(sql: str) -> Statement:
     """The statement as the driver wants it. Each place is a parameter of its own, so that its type is found where it stands."""
     names = tuple(match["name"] for match in _TOKEN.finditer(sql) if match["name"])
-    if not names:
+    if not names and not any(match["place"] for match in _TOKEN.finditer(sql)):
         return Statement(sql.encode(), ())
     parts: list[str] = []
     end = 0
     for match in _TOKEN.finditer(sql):
-        if match["name"]:
+        if match["name"] or match["place"]:
             parts += (sql[end : match.start()].replace("%", "%%"), "%s")
             end = match.end()
     parts.append(sql[end:].replace("%", "%%"))

@@ -24,7 +24,7 @@ CREATE TABLE receipt_new (
     user_name TEXT,
     tenant TEXT,
     run TEXT,
-    submission TEXT REFERENCES settlement (key),
+    submission TEXT,
     hash BLOB,
     detail TEXT NOT NULL
 );
