@@ -49,9 +49,9 @@ class Told(NamedTuple):
 Ask = Callable[..., Told]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(tmp_path / "ledger.db")
     yield opened
     opened.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from headgate.domain.usage import Usage
@@ -105,7 +105,11 @@ def test_any_change_of_any_cell_is_found(original: Path, tmp_path: Path, data: s
             + data.draw(st.characters(min_codepoint=32, max_codepoint=126).filter(lambda c: c != text[place]))
             + text[place + 1 :]
         )
-    assert findings(tampered(original, tmp_path, (f"UPDATE receipt SET {column} = ? WHERE seq = ?", (new, seq))))
+    try:
+        path = tampered(original, tmp_path, (f"UPDATE receipt SET {column} = ? WHERE seq = ?", (new, seq)))
+    except sqlite3.IntegrityError:
+        assume(False)
+    assert findings(path)
 
 
 ATTACKS: dict[str, tuple[tuple[tuple[str, tuple[object, ...]], ...], str]] = {
