@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from headgate.errors import WireError
 from headgate.ledger.cost_line import cost_line, file_name
 from headgate.ledger.receipt import Receipt
 from headgate.wire.json import encode
@@ -63,7 +64,12 @@ class JsonlReceipts:
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         runs: dict[str, list[bytes]] = {}
         for receipt in batch:
-            runs.setdefault(file_name(receipt.run), []).append(encode(cost_line(receipt)))
+            try:
+                line = encode(cost_line(receipt))
+            except WireError as error:
+                self._fail(1, f"the receipt {receipt.id} cannot be written as JSON", error.message)
+            else:
+                runs.setdefault(file_name(receipt.run), []).append(line)
         for name, lines in runs.items():
             self._write(name, lines)
 
@@ -71,12 +77,15 @@ class JsonlReceipts:
         try:
             append_lines(self.folder, name, lines, self._max_bytes)
         except OSError as error:
-            self.failed += len(lines)
-            if not self._failing:
-                _LOG.error("receipts cannot be written to %s: %s; they are in the ledger", self.folder / name, error.strerror)
-            self._failing = True
+            self._fail(len(lines), f"receipts cannot be written to {self.folder / name}", error.strerror or type(error).__name__)
         else:
             self._failing = False
+
+    def _fail(self, count: int, what: str, why: str) -> None:
+        self.failed += count
+        if not self._failing:
+            _LOG.error("%s: %s; what is missing there is in the ledger", what, why)
+        self._failing = True
 
 
 def append_lines(folder: Path, name: str, lines: Iterable[bytes], max_bytes: int) -> None:

@@ -8,6 +8,7 @@ from itertools import groupby
 from headgate.domain.cost import usd_text
 from headgate.ledger.moments import iso
 from headgate.ledger.receipt import Attempt, Receipt
+from headgate.ledger.recompute import LOST
 
 _TIMES = {1: "", 2: " twice"}
 _NOTICED = 0.05
@@ -95,6 +96,8 @@ _ENDINGS = {"ok": "It ended well", "error": "It failed", "cancelled": "The clien
 
 
 def _end(receipt: Receipt) -> str:
+    if receipt.error == LOST:
+        return "Nobody saw its end: it is booked at the most it can have cost."
     kind = f" ({receipt.error})" if receipt.error else f" ({receipt.finish})" if receipt.finish else ""
     lasted = f" after {receipt.duration:.2f} s" if receipt.duration is not None else ""
     return f"{_ENDINGS[receipt.status]}{kind}{lasted}."

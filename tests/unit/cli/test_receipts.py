@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from headgate.assembly.parts import load_parts
 from headgate.catalog.load import load_catalog
+from headgate.cli.params import When
 from headgate.ledger import Attempt, Ledger, Receipt
 from headgate.testing.receipts import START, USAGE, priced_receipt
 from headgate.wire.json import Json, decode
@@ -234,3 +236,22 @@ def test_usage(headgate: Command, write: Callable[..., None]) -> None:
 def test_the_ledger_is_made_where_there_is_none(headgate: Command, ledger_file: Path) -> None:
     assert headgate("receipts", "verify", code=0).out.startswith("0 receipts, 0 findings")
     Ledger.open(ledger_file).close()
+
+
+MOMENTS = {
+    "2026-11-30": 1_795_996_800.0,
+    "2026-11-30T12:00": 1_796_040_000.0,
+    "2026-11-30T12:00:00Z": 1_796_040_000.0,
+    "2026-11-30T14:00:00+02:00": 1_796_040_000.0,
+}
+
+
+@pytest.mark.parametrize("text", MOMENTS)
+def test_moments(text: str) -> None:
+    assert When().convert(text, None, None) == MOMENTS[text]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("7d", 604_800), ("12h", 43_200), ("30m", 1800)])
+def test_moments_that_are_so_long_ago(text: str, seconds: int) -> None:
+    before = time.time()
+    assert before - seconds <= When().convert(text, None, None) <= time.time() - seconds

@@ -184,6 +184,15 @@ def test_a_disk_that_fails_is_counted_and_logged_once(tmp_path: Path, caplog: py
     assert (sink.failed, sink.dropped, len(caplog.records)) == (3, 0, 1)
 
 
+def test_a_receipt_that_no_json_can_hold_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sink = JsonlReceipts(tmp_path, interval=60.0)
+    with caplog.at_level(logging.ERROR, "headgate.receipts"):
+        sink.add(priced_receipt(1, model="half a pair: \ud800"))
+        sink.add(priced_receipt(2))
+        sink.close()
+    assert (sink.failed, len(caplog.records), len(lines(tmp_path / FOLDER / "default.jsonl"))) == (1, 1, 1)
+
+
 def test_a_full_queue_drops_and_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sink = JsonlReceipts(tmp_path, interval=60.0, capacity=2)
     with caplog.at_level(logging.WARNING, "headgate.receipts"):

@@ -72,6 +72,22 @@ STORIES: dict[str, tuple[Receipt, str]] = {
 }
 
 
+STORIES["lost"] = (
+    priced_receipt(
+        0,
+        Usage(input_uncached=5, source="estimated"),
+        None,
+        status="cancelled",
+        error="lost",
+        attempts=(Attempt(provider="openai", model="gpt-5", kind="lost", started=START, cost_nanos=7),),
+        cost_nanos=7,
+        bound_nanos=7,
+    ),
+    "At 2026-11-30T12:00:00.000Z the gateway asked for openai/gpt-5 (chat). openai/gpt-5 gave no answer (lost). Nobody saw its end: it is "
+    "booked at the most it can have cost. 5 tokens went in, 0 came out, estimated: $0.000000007.",
+)
+
+
 @pytest.mark.parametrize("name", STORIES)
 def test_stories(name: str) -> None:
     receipt, story = STORIES[name]
