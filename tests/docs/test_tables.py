@@ -31,11 +31,13 @@ from headgate.errors import (
     UsageError,
     WireError,
 )
+from headgate.gateway.endpoints.key_bodies import KeyBody
 from headgate.gateway.endpoints.unserved import Unserved
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
 from headgate.ledger import Ledger, receipt_json
 from headgate.ledger.cost_line import cost_line
+from headgate.ledger.keys import SCOPES
 from headgate.library.options import Options
 from headgate.providers import PROVIDERS
 from headgate.sim import faults
@@ -232,11 +234,29 @@ def test_the_endpoints_of_the_gateway(rig: Rig) -> None:
     assert rig.app is not None
     text = section(page("how-to/use-as-gateway.md"), "Endpoints")
     refused = {route.path for route in rig.app.routes.all if isinstance(route.endpoint, Unserved)}
-    served = [route for route in rig.app.routes.all if route.path not in refused]
+    served = [route for route in rig.app.routes.all if route.path not in refused and not route.path.startswith("/v1/key")]
     listed = {word for cells in rows(text) if is_route(cells) for word in words(cells[0])}
     assert listed == {f"{route.method} {route.path.replace('/*', '/{model}')}" for route in served}
     said = words(text.partition("is refused with 501")[2].partition("\n\n")[0])
     assert {word.rstrip("/") for word in said} == {path.removesuffix("/*") for path in refused}
+
+
+def test_the_endpoints_for_keys(rig: Rig) -> None:
+    assert rig.app is not None
+    listed = {cells[0].strip("`").removesuffix("/rotate") for cells in rows(section(page("how-to/keys-and-budgets.md"), "Over HTTP"))}
+    served = {f"{route.method} {route.path}" for route in rig.app.routes.all if route.path.startswith("/v1/key")}
+    assert {name.replace("{id}", "*") for name in listed} == served
+
+
+def test_what_a_key_can_be_given() -> None:
+    given, scopes = (rows(text) for text in section(page("how-to/keys-and-budgets.md"), "What a key can be given").split("| Scope |"))
+    fields = {word for cells in given for word in words(cells[1])}
+    assert fields - {"usd", "window", "action"} == set(KeyBody.__struct_fields__) - {"disabled"}
+    command = cli.get_command(click.Context(cli), "keys")
+    assert isinstance(command, click.Group)
+    options = {name for parameter in command.commands["create"].params for name in parameter.opts}
+    assert {word for cells in given for word in words(cells[0])} == options - {"--json", "--quiet", "--import"}
+    assert [words(cells[0]) for cells in scopes if len(cells) == 2] == [{scope} for scope in SCOPES]
 
 
 def test_the_headers_of_the_gateway(rig: Rig) -> None:

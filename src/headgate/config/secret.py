@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import NoReturn
 
-_KEY_LIKE = re.compile(r"\b(?:sk-|sk_|xai-|gsk_|AIza|hg-)[A-Za-z0-9_\-]{12,}")
+_KEY_LIKE = re.compile(r"\b(?:sk-|sk_|xai-|gsk_|gs_live_|gs_test_|AIza|hg-)[A-Za-z0-9_\-]{12,}")
 SHORT = 8
 """Below this length nothing is shown."""
 ROOMY = 18

@@ -49,6 +49,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Certificates to trust in place of the system's."""
     key: Secret | None
     """The gateway's own key."""
+    admin_key: Secret | None
+    """A key that administers the gateway and calls no model."""
+    pepper: Secret | None
+    """Under which virtual keys are kept; a file of the data folder when unset."""
     database_url: Secret | None
     """A PostgreSQL database for the ledger, in place of a file in the data folder."""
     catalog_file: Path | None
@@ -208,6 +212,8 @@ SPECS: dict[str, Spec] = {
     "proxy": Spec(_url, _is(None)),
     "ca_file": Spec(_path, _is(None), ("SSL_CERT_FILE",)),
     "key": Spec(_secret, _is(None)),
+    "admin_key": Spec(_secret, _is(None)),
+    "pepper": Spec(_secret, _is(None)),
     "database_url": Spec(_database, _is(None), ("DATABASE_URL",), _is_database),
     "catalog_file": Spec(_path, _is(None)),
     "receipt_dir": Spec(_path, _is(None)),

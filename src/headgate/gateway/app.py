@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from headgate.config import Secret
 from headgate.dialects import (
     anthropic_messages,
     counting,
@@ -19,10 +18,12 @@ from headgate.gateway.endpoints.count import Count
 from headgate.gateway.endpoints.embed import Embed
 from headgate.gateway.endpoints.gemini import Gemini
 from headgate.gateway.endpoints.health import healthz
+from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.endpoints.models import Models
 from headgate.gateway.endpoints.unserved import BATCHES, FILES, STORED, unserved
 from headgate.gateway.parts import GatewayParts
 from headgate.serving.app import App
+from headgate.serving.auth import Authenticator
 from headgate.serving.envelopes import Surface, anthropic_envelope, gemini_envelope, openai_envelope
 from headgate.serving.metering import Meter
 from headgate.serving.response import Endpoint
@@ -47,17 +48,17 @@ UNSERVED = (
 """What the official clients could ask for besides."""
 
 
-def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
+def build_app(parts: GatewayParts, *, door: Authenticator, keys: Keys, hosts: frozenset[str] | None, body_limit: int = BODY_LIMIT) -> App:
     """The gateway as an `App`.
 
-    `key` None serves everybody (see `serving.auth.check_binding`); `hosts` are the Host names answered to (`serving.auth.allowed_hosts`;
-    None: any); `body_limit` is in bytes. Raises `ConfigError` for a key that cannot serve.
+    `door` lets clients in (an `OpenDoor` everybody: see `serving.auth.check_binding`), `keys` are the endpoints that administer theirs;
+    `hosts` are the Host names answered to (`serving.auth.allowed_hosts`; None: any); `body_limit` is in bytes.
     """
     meter = Meter(parts.ledger, parts.clock, parts.new_id)
     models = Models(parts)
 
     def asked(path: str, endpoint: Endpoint, surface: Surface) -> Route:
-        return Route(method="POST", path=path, endpoint=endpoint, surface=surface, body_limit=body_limit)
+        return Route(method="POST", path=path, endpoint=endpoint, scope="completions:read", surface=surface, body_limit=body_limit)
 
     gemini = gemini_endpoint(parts, meter)
     routes = Routes(
@@ -70,14 +71,15 @@ def build_app(parts: GatewayParts, *, key: Secret | None, hosts: frozenset[str] 
             asked("/v1/responses/input_tokens", Count(parts, RESPONSES, counting.OPENAI), RESPONSES),
             asked("/v1/messages/count_tokens", Count(parts, ANTHROPIC, counting.ANTHROPIC), ANTHROPIC),
             asked("/v1beta/models/*", gemini, GEMINI),
-            Route(method="GET", path="/v1/models", endpoint=models.list, surface=OPENAI),
-            Route(method="GET", path="/v1/models/*", endpoint=models.get, surface=OPENAI),
+            Route(method="GET", path="/v1/models", endpoint=models.list, scope="models:read", surface=OPENAI),
+            Route(method="GET", path="/v1/models/*", endpoint=models.get, scope="models:read", surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),
-            Route(method="GET", path="/healthz", endpoint=healthz, auth=False, any_host=True),
+            Route(method="GET", path="/healthz", endpoint=healthz, scope=None, any_host=True),
+            *keys.routes,
             *(route for row in UNSERVED for route in unserved(*row)),
         )
     )
-    return App(routes, key=key, hosts=hosts, on_stop=meter.drain)
+    return App(routes, door=door, hosts=hosts, on_stop=meter.drain)
 
 
 def gemini_endpoint(parts: GatewayParts, meter: Meter) -> Gemini:

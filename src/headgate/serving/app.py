@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from headgate.config import Secret
 from headgate.errors import HeadgateError
-from headgate.serving.auth import KeyCheck
+from headgate.ledger.principal import Principal
+from headgate.serving.auth import Authenticator, check_access
 from headgate.serving.envelopes import PLAIN, Refused, error_response
-from headgate.serving.ingress import check_encoding, check_headers, check_host, check_origin, clean_headers
-from headgate.serving.request import Request
+from headgate.serving.ingress import check_encoding, check_headers, check_host, clean_headers
+from headgate.serving.request import NOBODY, Request
 from headgate.serving.response import Answer
 from headgate.serving.routes import Route, Routes
 
@@ -19,20 +19,20 @@ from headgate.serving.routes import Route, Routes
 class App:
     """Routes under one policy.
 
-    `key` None leaves every route open. `hosts` are the names the Host header may carry (None: any). `on_stop` is awaited once, after the
-    last request and before the server ends.
+    `door` says who asks; a route that declares no access is not there to be asked. `hosts` are the names the Host header may carry (None:
+    any). `on_stop` is awaited once, after the last request and before the server ends.
     """
 
     def __init__(
         self,
         routes: Routes,
         *,
-        key: Secret | None,
+        door: Authenticator,
         hosts: frozenset[str] | None,
         on_stop: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.routes = routes
-        self._check = None if key is None else KeyCheck(key)
+        self._door = door
         self._hosts = hosts
         self._on_stop = on_stop
 
@@ -43,8 +43,8 @@ class App:
             surface = self.routes.surface_of(request.path, request.method)
             request = msgspec.structs.replace(request, headers=clean_headers(request.headers))
             match = self.routes.find(request.method, request.path)
-            self._admit(request, match.route)
-            inner = msgspec.structs.replace(request, params=match.params, body_limit=match.route.body_limit)
+            principal = await self._admit(request, match.route)
+            inner = msgspec.structs.replace(request, params=match.params, body_limit=match.route.body_limit, principal=principal)
             return await match.route.endpoint(inner)
         except HeadgateError as error:
             return error_response(error, surface)
@@ -62,14 +62,14 @@ class App:
         if self._on_stop is not None:
             await self._on_stop()
 
-    def _admit(self, request: Request, route: Route) -> None:
+    async def _admit(self, request: Request, route: Route) -> Principal:
+        """Who asks, once everything is checked that can be before the body is read. Access is the matched route's alone (faults H7)."""
         check_headers(request, None if route.any_host else self._hosts)
-        if self._check is None:
-            check_origin(request, self._hosts)
-        elif route.auth:
-            self._check.check(request)
+        principal = NOBODY if route.scope is None else await self._door.principal(request)
+        check_access(principal, route.scope)
         check_encoding(request)
         _check_length(request, route.body_limit)
+        return principal
 
 
 def _check_length(request: Request, limit: int) -> None:

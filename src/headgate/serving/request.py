@@ -7,7 +7,11 @@ from typing import Protocol
 
 import msgspec
 
+from headgate.ledger.principal import Principal
 from headgate.wire.http import Headers
+
+NOBODY = Principal(subjects=())
+"""Who asks where nobody needs to say so."""
 
 
 class BodyReader(Protocol):
@@ -41,7 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request. Header names are lower-case; `path` is decoded once and never normalised; `client` is the peer's address.
 
     `params` are the parts of the path the route leaves open, `disconnected` is set once the client is gone, `body_limit` (bytes) comes
-    from the route.
+    from the route. `principal` is who asks.
     """
 
     method: str
@@ -53,6 +57,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     reader: BodyReader = EmptyBody()
     disconnected: asyncio.Event | None = None
     body_limit: int = 0
+    principal: Principal = NOBODY
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""

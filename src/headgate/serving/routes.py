@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from headgate.serving.auth import ACCESSES, Access
 from headgate.serving.envelopes import PLAIN, Refused, Surface
 from headgate.serving.response import Endpoint
 
@@ -16,17 +17,22 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path.
 
     A `path` that ends in ``/*`` matches everything longer, whatever slashes the rest has; the rest is the request's only param.
-    `auth` False opens the route to everybody who reaches the port. `body_limit` is in bytes; 0 means that a body is refused unread.
+    `scope` has no default: what a bearer must have (``any``: nothing but a good key), or None for a route that is open to everybody who
+    reaches the port. `body_limit` is in bytes; 0 means that a body is refused unread.
     `any_host` lifts the check of the Host header, for what tells nobody anything.
     """
 
     method: str
     path: str
     endpoint: Endpoint
+    scope: Access
     surface: Surface = PLAIN
-    auth: bool = True
     body_limit: int = 0
     any_host: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scope not in ACCESSES:
+            raise ValueError(f"{self.method} {self.path} asks for the scope {self.scope!r}, which there is not")
 
 
 class Match(msgspec.Struct, frozen=True):

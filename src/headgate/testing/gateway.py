@@ -25,11 +25,15 @@ from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
 from headgate.gateway.app import build_app
+from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Filter, Ledger, Receipt, new_id
+from headgate.ledger.key_form import Pepper
+from headgate.ledger.key_store import KeyStore
 from headgate.providers import PROVIDERS
 from headgate.serving.app import App
-from headgate.serving.auth import allowed_hosts
+from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
+from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import ServerLimits
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
@@ -43,6 +47,7 @@ T = TypeVar("T")
 
 
 PATIENCE = 10.0
+PEPPER = "pepper-for-tests-0123456789abcdef"
 
 
 def sim_resolver(sim_url: str, catalog: Catalog | None = None, account: str = "default") -> Callable[[str], Target]:
@@ -86,7 +91,7 @@ class WatchedLedger(Ledger):
 
 
 class Rig:
-    """A running gateway: `url` without ``/v1``, its `key`, the simulator behind it, and its books."""
+    """A running gateway: `url` without ``/v1``, its `key`, the simulator behind it, its virtual `keys`, and its books."""
 
     def __init__(self, sim: Simulator, ledger: WatchedLedger, key: str) -> None:
         self.sim = sim
@@ -97,6 +102,8 @@ class Rig:
         self.loop = asyncio.new_event_loop()
         self.server: Server | None = None
         self.app: App | None = None
+        self.keys = KeyStore(ledger.database, Pepper(Secret(PEPPER)))
+        self.ring: KeyRing | None = None
 
     def receipts(self, count: int) -> list[Receipt]:
         """All receipts, oldest first, as soon as there are `count` of them; raises `AssertionError` when that takes too long."""
@@ -127,6 +134,7 @@ def running_gateway(
     settings: SimSettings | None = None,
     limits: ServerLimits | None = None,
     key: str | None = KEY,
+    admin_key: str | None = None,
     host: str = "127.0.0.1",
     body_limit: int | None = None,
     change: Callable[[Target], Target] | None = None,
@@ -134,7 +142,8 @@ def running_gateway(
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
-    `key` None serves without one; `folder` holds the ledger; `change` alters targets; `around` puts something between server and gateway.
+    `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
+    targets; `around` puts something between server and gateway.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
@@ -143,12 +152,18 @@ def running_gateway(
         stack.callback(ledger.close)
         ledger.changed = threading.Condition()
         rig = Rig(sim, ledger, key or "")
-        rig.app = app = _app(rig, key, host, body_limit, change)
+        rig.app = app = _app(rig, _ring(rig, key, admin_key), key is not None, host, body_limit, change)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
 
 
-def _app(rig: Rig, key: str | None, host: str, body_limit: int | None, change: Callable[[Target], Target] | None) -> App:
+def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
+    fixed = fixed_keys(None if key is None else Secret(key), None if admin_key is None else Secret(admin_key))
+    rig.ring = KeyRing(rig.keys, fixed, random=secrets.token_bytes(32))
+    return rig.ring
+
+
+def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None, change: Callable[[Target], Target] | None) -> App:
     catalog = load_catalog()
     resolve = sim_resolver(rig.sim.url, catalog)
     parts = GatewayParts(
@@ -160,7 +175,8 @@ def _app(rig: Rig, key: str | None, host: str, body_limit: int | None, change: C
         new_id=fresh_id,
     )
     bounds = {} if body_limit is None else {"body_limit": body_limit}
-    return build_app(parts, key=None if key is None else Secret(key), hosts=allowed_hosts(host), **bounds)
+    hosts = allowed_hosts(host)
+    return build_app(parts, door=KeyDoor(ring) if auth else OpenDoor(hosts), keys=Keys(rig.keys, ring, time.time), hosts=hosts, **bounds)
 
 
 @contextmanager
@@ -169,7 +185,8 @@ def _serving(rig: Rig, app: App, host: str, limits: ServerLimits | None) -> Iter
     started, leave = threading.Event(), asyncio.Event()
 
     async def main() -> None:
-        async with Server(app, host, 0, limits) as rig.server, rig.http:
+        assert rig.ring is not None
+        async with Server(app, host, 0, limits) as rig.server, rig.http, rig.ring:
             rig.url = rig.server.url
             started.set()
             await leave.wait()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from headgate.config import Secret
 from headgate.serving.app import App
-from headgate.serving.auth import allowed_hosts
+from headgate.serving.auth import Authenticator, KeyDoor, OpenDoor, allowed_hosts, fixed_keys
+from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import ServerLimits
 from headgate.serving.request import Request
 from headgate.serving.response import Answer, Stream, json_response
@@ -82,14 +83,14 @@ def endpoints(running: Running) -> tuple[Route, ...]:
         raise ZeroDivisionError
 
     return (
-        Route(method="POST", path="/echo", endpoint=echo, body_limit=1000),
-        Route(method="GET", path="/echo", endpoint=echo),
-        Route(method="GET", path="/items/*", endpoint=echo),
-        Route(method="POST", path="/forever", endpoint=forever, body_limit=1000),
-        Route(method="POST", path="/stream", endpoint=stream, body_limit=1000),
-        Route(method="POST", path="/flood", endpoint=flood, body_limit=1000),
-        Route(method="GET", path="/bug", endpoint=bug),
-        Route(method="GET", path="/open", endpoint=echo, auth=False, any_host=True),
+        Route(method="POST", path="/echo", endpoint=echo, scope="any", body_limit=1000),
+        Route(method="GET", path="/echo", endpoint=echo, scope="any"),
+        Route(method="GET", path="/items/*", endpoint=echo, scope="any"),
+        Route(method="POST", path="/forever", endpoint=forever, scope="any", body_limit=1000),
+        Route(method="POST", path="/stream", endpoint=stream, scope="any", body_limit=1000),
+        Route(method="POST", path="/flood", endpoint=flood, scope="any", body_limit=1000),
+        Route(method="GET", path="/bug", endpoint=bug, scope="any"),
+        Route(method="GET", path="/open", endpoint=echo, scope=None, any_host=True),
     )
 
 
@@ -109,12 +110,18 @@ async def flooding(running: Running) -> AsyncGenerator[bytes, None]:
         running.note("flood closed")
 
 
+def door_of(key: str | None, hosts: frozenset[str] | None) -> Authenticator:
+    """A door for one key, or without a lock."""
+    return OpenDoor(hosts) if key is None else KeyDoor(KeyRing(None, fixed_keys(Secret(key), None), random=bytes(32)))
+
+
 @contextmanager
 def running_app(limits: ServerLimits, *, key: str | None = KEY) -> Iterator[Running]:
     """Serve while the block runs."""
     running = Running()
     stopped: Callable[[], Awaitable[None]] = _noting(running)
-    app = App(Routes(endpoints(running)), key=None if key is None else Secret(key), hosts=allowed_hosts("127.0.0.1"), on_stop=stopped)
+    hosts = allowed_hosts("127.0.0.1")
+    app = App(Routes(endpoints(running)), door=door_of(key, hosts), hosts=hosts, on_stop=stopped)
     started, leave = threading.Event(), asyncio.Event()
 
     async def main() -> None:

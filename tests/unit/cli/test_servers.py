@@ -68,6 +68,16 @@ def test_serve_prints_its_key_once_and_keeps_others_out(headgate_environment: Pa
     assert process.returncode == 0
 
 
+def test_serve_knows_the_keys_that_were_made_meanwhile(headgate_environment: Path) -> None:
+    with started("serve", "--port", "0", cwd=headgate_environment) as (_, port):
+        made = subprocess.run([*HEADGATE, "keys", "create", "--quiet"], capture_output=True, text=True, check=True, cwd=headgate_environment)
+        key = made.stdout.strip()
+        status, answer = call(port, "GET", "/v1/key", authorization=f"Bearer {key}")
+        assert (status, answer["id"]) == (200, key.split("-")[1])
+        assert call(port, "POST", "/v1/chat/completions", QUESTION, authorization=f"Bearer {key}")[0] == 200
+        assert call(port, "GET", "/v1/keys", authorization=f"Bearer {key}")[0] == 403
+
+
 def test_serve_lives_on_when_its_clients_leave(headgate_environment: Path) -> None:
     with started("serve", "--port", "0", "--no-auth", cwd=headgate_environment) as (process, port):
         body = json.dumps({**QUESTION, "stream": True}).encode()

@@ -103,7 +103,7 @@ def test_secrets_and_logins_are_masked(tmp_path: Path) -> None:
     ("yaml", "said"),
     [
         ("gateway_prt: 1", 'headgate.yaml:1:1: unknown key "gateway_prt" (did you mean "gateway_port"?)'),
-        ("\n  zzz: 1", 'headgate.yaml:2:3: unknown key "zzz"; known are anthropic_adapter_port'),
+        ("\n  zzz: 1", 'headgate.yaml:2:3: unknown key "zzz"; known are admin_key'),
         ("proxy: http://a:1\nproxy: http://b:1", 'headgate.yaml:2:1: the key "proxy" stands here twice'),
         ("gateway_port: [1]", "headgate.yaml:1:15: gateway_port must be a text or a number"),
         ("gateway_port: true", "headgate.yaml:1:15: gateway_port must be a text or a number"),

@@ -13,6 +13,7 @@ from headgate.serving.auth import allowed_hosts, check_binding, check_key, gener
 from headgate.serving.request import Request
 from headgate.serving.response import Answer, Response, json_response
 from headgate.serving.routes import Route, Routes
+from headgate.testing.tiny_server import door_of
 from headgate.wire.http import Headers
 
 KEY = "hg-0123456789abcdef"
@@ -25,9 +26,13 @@ async def hello(request: Request) -> Answer:
 
 def ask(*headers: tuple[str, str], key: str | None = KEY, method: str = "GET", path: str = "/v1/models") -> Response:
     routes = Routes(
-        [Route(method="GET", path="/v1/models", endpoint=hello), Route(method="GET", path="/healthz", endpoint=hello, auth=False)]
+        [
+            Route(method="GET", path="/v1/models", endpoint=hello, scope="models:read"),
+            Route(method="GET", path="/healthz", endpoint=hello, scope=None),
+        ]
     )
-    app = App(routes, key=None if key is None else Secret(key), hosts=allowed_hosts("127.0.0.1"))
+    hosts = allowed_hosts("127.0.0.1")
+    app = App(routes, door=door_of(key, hosts), hosts=hosts)
     fields: Headers = headers if any(name == "host" for name, _ in headers) else (HOST, *headers)
     answer = asyncio.run(app(Request(method=method, path=path, headers=fields)))
     assert isinstance(answer, Response)

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from headgate.serving.app import App
+from headgate.serving.auth import OpenDoor
 from headgate.serving.limits import ServerLimits
 from headgate.serving.routes import Routes
 from headgate.serving.server import Server, serve
@@ -52,7 +53,7 @@ def test_signals_end_the_service(number: signal.Signals) -> None:
     before = signal.getsignal(number)
 
     async def main() -> None:
-        app = App(Routes(()), key=None, hosts=None)
+        app = App(Routes(()), door=OpenDoor(None), hosts=None)
         await serve(app, "127.0.0.1", 0, ready=lambda server: os.kill(os.getpid(), number))
 
     asyncio.run(main())
@@ -61,7 +62,7 @@ def test_signals_end_the_service(number: signal.Signals) -> None:
 
 def test_url() -> None:
     async def main() -> str:
-        async with Server(App(Routes(()), key=None, hosts=None)) as server:
+        async with Server(App(Routes(()), door=OpenDoor(None), hosts=None)) as server:
             return server.url
 
     assert asyncio.run(main()).startswith("http://127.0.0.1:")

@@ -9,6 +9,7 @@ import click
 import uvloop
 
 from headgate.assembly.gateway import callable_models, gateway_app
+from headgate.assembly.keys import key_ring, key_store
 from headgate.assembly.parts import Parts, load_parts
 from headgate.config import Secret
 from headgate.serving.auth import generate_key
@@ -30,8 +31,9 @@ async def _serve(parts: Parts, port: int, key: Secret | None, made: Secret | Non
     host = parts.settings.gateway_host
     ledger = parts.ledger()
     try:
-        async with parts.http() as http:
-            app = gateway_app(parts, http, ledger, host, key)
+        store = key_store(parts, ledger)
+        async with parts.http() as http, key_ring(parts, store, key) as ring:
+            app = gateway_app(parts, http, ledger, host, store, ring, auth=key is not None)
             await run_server(app, host, port, ready=lambda server: _ready(parts, server, key, made))
     finally:
         ledger.close()

@@ -10,6 +10,7 @@ from headgate.gateway.asking import Ask, read_ask
 from headgate.gateway.embedding import EmbedJob, embed
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.stamps import stamps
+from headgate.gateway.visible import visible_target
 from headgate.serving.envelopes import Surface, error_response
 from headgate.serving.metering import Meter, Tab
 from headgate.serving.request import Request
@@ -38,7 +39,7 @@ class Embed:
         body = await request.body()
         await self._meter.ready()
         ask = self._read(body, request)
-        target = await self._parts.resolve(ask.model).ready()
+        target = await visible_target(self._parts.resolve, request.principal, ask.model).ready()
         tab = Tab(self._meter.call("gateway", target, dialect_in=self._dialect.name, operation="embed"))
         job = EmbedJob(self._parts, self._meter, self._dialect, request, ask, target, tab)
         try:

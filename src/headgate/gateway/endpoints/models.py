@@ -7,35 +7,40 @@ from datetime import UTC, datetime
 from headgate.catalog.cards import ModelCard
 from headgate.errors import ConfigError
 from headgate.gateway.parts import GatewayParts
-from headgate.serving.envelopes import Fault, anthropic_envelope, openai_envelope
+from headgate.gateway.visible import no_such_model
+from headgate.ledger.rights import may_call
+from headgate.serving.envelopes import anthropic_envelope, fault_of, openai_envelope
 from headgate.serving.request import Request
 from headgate.serving.response import Response, json_response
 from headgate.wire.json import JsonObject
 
 
 class Models:
-    """The models of the catalog, as far as they are shown. An unknown one and a hidden one answer alike (translation case 110)."""
+    """The models of the catalog, as far as they are shown: those that the bearer of the key may call."""
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._cards = tuple(card for card in parts.models if card.status != "retired")
         self._by_name = {card.name: card for card in self._cards}
-        self._openai = {"object": "list", "data": [openai_model(card) for card in self._cards]}
-        self._anthropic = _page([anthropic_model(card) for card in self._cards])
+        self._openai = {card.name: openai_model(card) for card in self._cards}
+        self._anthropic = {card.name: anthropic_model(card) for card in self._cards}
 
     async def list(self, request: Request) -> Response:
         """All of them, on one page."""
-        return json_response(self._anthropic if _for_anthropic(request) else self._openai)
+        shown = [name for name in self._by_name if may_call(request.principal, name)]
+        if _for_anthropic(request):
+            return json_response(_page([self._anthropic[name] for name in shown]))
+        return json_response({"object": "list", "data": [self._openai[name] for name in shown]})
 
     async def get(self, request: Request) -> Response:
-        """One of them, by any name a chat request could use."""
+        """One of them, by any name a chat request could use. An unknown one and a hidden one answer alike (translation case 110)."""
         name = request.params[0]
         card = self._by_name.get(name) or self._resolved(name)
         anthropic = _for_anthropic(request)
-        if card is None:
-            fault = Fault(404, f"the model {name[:200]!r} does not exist (GET /v1/models lists those that do)", "model_not_found", "model")
+        if card is None or not may_call(request.principal, card.name):
+            fault = fault_of(no_such_model(name))
             return json_response((anthropic_envelope if anthropic else openai_envelope)(fault, ""), 404)
-        return json_response((anthropic_model if anthropic else openai_model)(card))
+        return json_response((self._anthropic if anthropic else self._openai)[card.name])
 
     def _resolved(self, name: str) -> ModelCard | None:
         try:

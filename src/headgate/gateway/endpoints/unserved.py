@@ -34,4 +34,7 @@ class Unserved:
 def unserved(path: str, surface: Surface, reason: tuple[str, str]) -> tuple[Route, ...]:
     """Routes that refuse every method a client could use on `path`."""
     endpoint = Unserved(*reason)
-    return tuple(Route(method=method, path=path, endpoint=endpoint, surface=surface, body_limit=_ANY_LENGTH) for method in _METHODS)
+    return tuple(
+        Route(method=method, path=path, endpoint=endpoint, scope="completions:read", surface=surface, body_limit=_ANY_LENGTH)
+        for method in _METHODS
+    )
