@@ -351,7 +351,7 @@ def test_the_line_of_a_run_that_is_shown_is_one() -> None:
 
 def test_routes_about_money_are_listed() -> None:
     listed = {word.partition("?")[0] for cells in rows(section(page("reference/receipts.md"), "Over HTTP")) for word in words(cells[0])}
-    parts = MoneyParts(store=None, models=(), resolve=None, clock=None, budgets=None, principal=None)
+    parts = MoneyParts(store=None, models=(), resolve=None, clock=None, budgets=None)
     assert {re.sub(r"\{\w+\}", "*", place) for place in listed} == {f"{route.method} {route.path}" for route in money_routes(parts)}
 
 

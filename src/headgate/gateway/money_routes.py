@@ -13,16 +13,19 @@ ESTIMATE_LIMIT = 8 << 20
 
 
 def money_routes(parts: MoneyParts) -> tuple[Route, ...]:
-    """All of them. Errors leave in the envelope of OpenAI's surface."""
+    """All of them. Errors leave in the envelope of OpenAI's surface.
+
+    Whoever may make calls may cap its own runs: other budgets go on counting them, so that a cap only ever lowers what can be spent.
+    """
     receipts, usage, budgets, pricing = Receipts(parts), Usage(parts), Budgets(parts), Pricing(parts)
     return (
-        Route(method="GET", path="/v1/receipts", endpoint=receipts.list),
-        Route(method="GET", path="/v1/receipts/*", endpoint=receipts.get),
-        Route(method="GET", path="/v1/usage", endpoint=usage.usage),
-        Route(method="GET", path="/v1/metrics", endpoint=usage.metrics),
-        Route(method="GET", path="/v1/budget", endpoint=budgets.all),
-        Route(method="GET", path="/v1/budget/*", endpoint=budgets.run),
-        Route(method="POST", path="/v1/budget", endpoint=budgets.set),
-        Route(method="GET", path="/v1/pricing", endpoint=pricing.pricing),
-        Route(method="POST", path="/v1/estimate-cost", endpoint=pricing.estimate, body_limit=ESTIMATE_LIMIT),
+        Route(method="GET", path="/v1/receipts", endpoint=receipts.list, scope="usage:read"),
+        Route(method="GET", path="/v1/receipts/*", endpoint=receipts.get, scope="usage:read"),
+        Route(method="GET", path="/v1/usage", endpoint=usage.usage, scope="usage:read"),
+        Route(method="GET", path="/v1/metrics", endpoint=usage.metrics, scope="usage:read"),
+        Route(method="GET", path="/v1/budget", endpoint=budgets.all, scope="usage:read"),
+        Route(method="GET", path="/v1/budget/*", endpoint=budgets.run, scope="usage:read"),
+        Route(method="POST", path="/v1/budget", endpoint=budgets.set, scope="completions:read"),
+        Route(method="GET", path="/v1/pricing", endpoint=pricing.pricing, scope="models:read"),
+        Route(method="POST", path="/v1/estimate-cost", endpoint=pricing.estimate, scope="models:read", body_limit=ESTIMATE_LIMIT),
     )

@@ -31,7 +31,7 @@ NOW = START + 3600.0
 SCOPES = frozenset({"usage:read", "completions:read"})
 WHO = {
     "red": Principal(key_id="k1", team="red", scopes=SCOPES, subjects=("global", "key:k1", "team:red")),
-    "blue": Principal(key_id="k2", team="blue", scopes=SCOPES, subjects=("global", "key:k2", "team:blue")),
+    "blue": Principal(key_id="k2", team="blue", scopes=SCOPES, models=("sim-*",), subjects=("global", "key:k2", "team:blue")),
     "alone": Principal(key_id="k3", scopes=SCOPES, subjects=("global", "key:k3")),
     "settings": CALLER,
     "admin": Principal(name="admin", scopes=frozenset({"admin"})),
@@ -64,14 +64,12 @@ def ask(ledger: Ledger) -> Ask:
         resolve=sim_resolver("http://127.0.0.1:1"),
         clock=lambda: NOW,
         budgets=BudgetBook(ledger.database),
-        principal=lambda request: WHO[request.header("who") or ""],
-        may_see=lambda principal, name: principal.team != "blue" or name.startswith("sim-"),
     )
     routes = Routes(money_routes(parts))
 
     def send(who: str, path: str, method: str = "GET", body: Json = None, **query: object) -> Told:
         data = b"" if body is None else body if isinstance(body, bytes) else encode(body)
-        request = Request(method=method, path=path, query=urlencode(query), headers=(("who", who),), reader=BytesBody(data))
+        request = Request(method=method, path=path, query=urlencode(query), principal=WHO[who], reader=BytesBody(data))
         try:
             match = routes.find(method, path)
             inner = msgspec.structs.replace(request, params=match.params, body_limit=match.route.body_limit)

@@ -12,6 +12,7 @@ from headgate.ledger.budgets import Budget
 from headgate.ledger.labels import read_label, run_scope
 from headgate.ledger.report import spent_reading
 from headgate.ledger.standing import LEVELS, can_proceed, level, percent, remaining, share, standing_json, tightest
+from headgate.ledger.viewer import viewer_of
 from headgate.serving.request import Request
 from headgate.serving.response import NO_STORE, Response, json_response
 from headgate.wire.json import JsonObject
@@ -28,7 +29,7 @@ class Budgets:
     async def all(self, request: Request) -> Response:
         """Every budget, and the day's and the month's that are nearest to their end."""
         read_query(request, ())
-        subjects = self._parts.principal(request).subjects
+        subjects = request.principal.subjects
         standings = await self._parts.budgets.standings(subjects, self._parts.clock())
         daily, monthly = tightest(standings, "day"), tightest(standings, "month")
         document: JsonObject = {
@@ -54,17 +55,17 @@ class Budgets:
             raise invalid("run_id", "run_id names the run the budget is for")
         run = read_label(query["run_id"], "run_id")
         limit = read_dollars(query.get("budget_usd", ""))
-        scope = run_scope(self._parts.principal(request), run)
+        scope = run_scope(request.principal, run)
         await self._parts.budgets.set_budget(Budget(id=scope, scope=scope, limit_nanos=limit, window="total"))
         return await self._standing(request, run)
 
     async def _standing(self, request: Request, run: str) -> Response:
-        scope = run_scope(self._parts.principal(request), run)
+        scope = run_scope(request.principal, run)
         standings = await self._parts.budgets.standings((scope,), self._parts.clock())
         standing = next((standing for standing in standings if standing.budget == scope), None)
         if standing is not None:
             return json_response({"run_id": run, **run_json(standing)}, headers=(NO_STORE,))
-        reading = spent_reading(run, self._parts.viewer(request))
+        reading = spent_reading(run, viewer_of(request.principal))
         spent = await self._parts.store.read_async(reading)
         document: JsonObject = {"run_id": run, "budget_set": False, "budget": None, "spent": usd_text(spent), "remaining": None}
         return json_response({**document, "percent_used": None, "alert_level": "ok", "can_proceed": True}, headers=(NO_STORE,))

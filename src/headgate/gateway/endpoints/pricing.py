@@ -10,6 +10,7 @@ from headgate.errors import WireError
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.query import read_query
 from headgate.ledger.quote import LaneQuote, Question, Quote, question_of_bytes, quote
+from headgate.ledger.rights import may_call
 from headgate.serving.envelopes import Refused
 from headgate.serving.request import Request
 from headgate.serving.response import Response, json_response
@@ -31,9 +32,8 @@ class Pricing:
         query = read_query(request, ("model",))
         today = day_of(self._parts.clock())
         if "model" in query:
-            return json_response(price_json(self._parts.card(request, query["model"]), today))
-        principal = self._parts.principal(request)
-        cards = [card for card in self._parts.models if card.status != "retired" and self._parts.may_see(principal, card.name)]
+            return json_response(price_json(self._parts.card(request.principal, query["model"]), today))
+        cards = [card for card in self._parts.models if card.status != "retired" and may_call(request.principal, card.name)]
         return json_response({"object": "list", "currency": "USD", "day": today, "data": [price_json(card, today) for card in cards]})
 
     async def estimate(self, request: Request) -> Response:
@@ -45,7 +45,7 @@ class Pricing:
         name = body.get("model")
         if not isinstance(name, str):
             raise _wrong("model", "model must name a model")
-        card = self._parts.card(request, name)
+        card = self._parts.card(request.principal, name)
         found = quote(card, _question(body), day_of(self._parts.clock()))
         return json_response(estimate_json(card, found))
 

@@ -12,6 +12,7 @@ from headgate.ledger.moments import DAY
 from headgate.ledger.receipt import Receipt, receipt_json
 from headgate.ledger.report import RECEIPT_FILTERS, ReceiptQuery, receipt_reading, receipts_reading
 from headgate.ledger.story import tell
+from headgate.ledger.viewer import viewer_of
 from headgate.serving.envelopes import Refused
 from headgate.serving.request import Request
 from headgate.serving.response import NO_STORE, Response, json_response
@@ -33,7 +34,7 @@ class Receipts:
     async def get(self, request: Request) -> Response:
         """One receipt, with its bill and its story."""
         read_query(request, ())
-        reading = receipt_reading(request.params[0], self._parts.viewer(request))
+        reading = receipt_reading(request.params[0], viewer_of(request.principal))
         receipt = await self._parts.store.read_async(reading)
         if receipt is None:
             raise Refused(404, f"there is no receipt {request.params[0][:100]!r}", code="receipt_not_found")
@@ -55,7 +56,7 @@ class Receipts:
             before=read_cursor(query["after"]) if "after" in query else None,
             limit=limit + 1,
         )
-        reading = receipts_reading(wanted, self._parts.viewer(request))
+        reading = receipts_reading(wanted, viewer_of(request.principal))
         found = await self._parts.store.read_async(reading)
         page, more = found[:limit], len(found) > limit
         document: JsonObject = {"object": "list", "data": [entry(receipt) for receipt in page], "has_more": more}

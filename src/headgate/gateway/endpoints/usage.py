@@ -7,6 +7,7 @@ from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.query import day, invalid, one_of, read_query
 from headgate.ledger.moments import DAY, day_text, iso
 from headgate.ledger.report import Grouping, UsageRow, recent_reading, sum_rows, usage_reading
+from headgate.ledger.viewer import viewer_of
 from headgate.serving.request import Request
 from headgate.serving.response import NO_STORE, Response, json_response
 from headgate.wire.json import JsonObject
@@ -42,7 +43,7 @@ class Usage:
         first = day(query, "start_date", last - (USUAL_DAYS - 1) * DAY)
         if not first <= last < first + LONGEST_DAYS * DAY:
             raise invalid("start_date", f"start_date must not be after end_date, nor more than {LONGEST_DAYS} days before it")
-        viewer = self._parts.viewer(request)
+        viewer = viewer_of(request.principal)
         reading = usage_reading((GROUPS[group], "day"), viewer, since=first, until=last + DAY)
         groups, daily = await self._parts.store.read_async(reading)
         document: JsonObject = {
@@ -63,7 +64,7 @@ class Usage:
         width, count = WINDOWS[window]
         now = self._parts.clock()
         since = now - width * count
-        reading = recent_reading(self._parts.viewer(request), since, width)
+        reading = recent_reading(viewer_of(request.principal), since, width)
         providers, buckets = await self._parts.store.read_async(reading)
         total = sum_rows(providers)
         document: JsonObject = {
