@@ -33,12 +33,18 @@ from headgate.errors import (
 )
 from headgate.gateway.endpoints.key_bodies import KeyBody
 from headgate.gateway.endpoints.unserved import Unserved
+from headgate.gateway.money_parts import MoneyParts
+from headgate.gateway.money_routes import money_routes
+from headgate.ledger import Ledger, receipt_json
+from headgate.ledger.cost_line import cost_line
 from headgate.ledger.keys import SCOPES
 from headgate.library.options import Options
 from headgate.providers import PROVIDERS
 from headgate.sim import faults
 from headgate.sim.server import Simulator
 from headgate.testing.gateway import Rig, running_gateway
+from headgate.testing.receipts import priced_receipt
+from headgate.wire.json import encode_text
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -83,7 +89,7 @@ EXITS: dict[int, tuple[HeadgateError, ...]] = {
 
 def test_exit_codes() -> None:
     documented = {int(cells[0]) for cells in rows(page("reference/exit-codes.md"))}
-    assert documented == {0, 130, *EXITS}
+    assert documented == {0, 7, 130, *EXITS}
     for code, errors in EXITS.items():
         assert [exit_code(error) for error in errors] == [code] * len(errors)
 
@@ -323,3 +329,40 @@ def test_the_layers_of_the_architecture_page() -> None:
     contract = (ROOT / ".importlinter").read_text(encoding="utf-8").partition("layers =\n")[2].partition("\n\n")[0]
     there = [" | ".join(name for name in line.strip().split(" | ") if not name.startswith("(")) for line in contract.splitlines()]
     assert layers == [line for line in there if line]
+
+
+# Receipts
+
+
+def test_every_field_of_a_receipt_is_explained() -> None:
+    text = page("reference/receipts.md")
+    table = text.partition("<!-- schema -->")[2].partition("<!-- end -->")[0]
+    explained = {word for cells in rows(table) for word in words(cells[0])}
+    assert explained == set(receipt_json(priced_receipt(1)))
+    attempt = text.partition("An attempt has ")[2].partition(".")[0]
+    assert set(receipt_json(priced_receipt(1))["attempts"][0]) == words(attempt)
+
+
+def test_the_line_of_a_run_that_is_shown_is_one() -> None:
+    shown = re.search(r"```json\n(.*)\n```", page("reference/receipts.md"))
+    assert shown is not None
+    line = cost_line(priced_receipt(0, id="01KB5J", run="nightly", tags=("agent:planner",)))
+    assert shown[1] == encode_text(line)
+
+
+def test_routes_about_money_are_listed() -> None:
+    listed = {word.partition("?")[0] for cells in rows(section(page("reference/receipts.md"), "Over HTTP")) for word in words(cells[0])}
+    parts = MoneyParts(store=None, models=(), resolve=None, clock=None, budgets=None)
+    assert {re.sub(r"\{\w+\}", "*", place) for place in listed} == {f"{route.method} {route.path}" for route in money_routes(parts)}
+
+
+def test_statements_about_the_database_run(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.db")
+    ledger.record_now(priced_receipt(1))
+    sql = re.search(r"```sql\n(.*?);\n```", page("reference/receipts.md"), re.DOTALL)
+    assert sql is not None
+    assert ledger.database.read(lambda connection: connection.execute(sql[1], {}).fetchall()) == [("openai", "gpt-5", 1, 0.0046, 0)]
+    named = {word for cells in rows(section(page("reference/receipts.md"), "The database")) for word in words(cells[0])}
+    found = ledger.database.read(lambda connection: connection.execute("SELECT name FROM sqlite_master", {}).fetchall())
+    assert named <= {row[0] for row in found}
+    ledger.close()

@@ -24,6 +24,8 @@ from headgate.domain.cost import NANO, UNPRICED, Cost
 from headgate.domain.usage import BUCKETS, Usage
 
 MILLION = 1_000_000
+FEE = "fee:"
+"""How the names of fees begin among the unit prices of a receipt."""
 _RATE_OF = {"input_uncached": "input", "output_text": "output"}
 _STAND_IN = {
     "cache_read": "input_uncached",
@@ -156,14 +158,20 @@ def rate_table(record: Price | None, prompt_tokens: int, lane: Lane) -> RateTabl
 
 
 def unit_prices(record: Price | None, usage: Usage, lane: Lane = "realtime") -> dict[str, str]:
-    """Dollars per million tokens of every bucket `usage` touches, as decimal text, for the receipt."""
+    """What everything `usage` touches costs, as decimal text, for the receipt: dollars per million tokens of a bucket, per thousand
+    uses of a fee (``fee:NAME``)."""
     into = usage.input_total
     table = rate_table(record, into, lane)
     if table is None:
         return {}
-    if into == usage.input_uncached and usage.output_total == usage.output_text:
+    if into == usage.input_uncached and usage.output_total == usage.output_text and not usage.fees:
         return _plain_prices(table, bool(into), bool(usage.output_text))
-    return {bucket: table.dollars[bucket] for bucket in BUCKETS if getattr(usage, bucket) and bucket in table.dollars}
+    tokens = {bucket: table.dollars[bucket] for bucket in BUCKETS if getattr(usage, bucket) and bucket in table.dollars}
+    if not usage.fees:
+        return tokens
+    return tokens | {
+        f"{FEE}{name}": decimal_text(table.fees[name] * 1000 / NANO) for name, count in usage.fees.items() if count and name in table.fees
+    }
 
 
 def _plain_prices(table: RateTable, plain: bool, text: bool) -> dict[str, str]:

@@ -24,6 +24,8 @@ COMMANDS: dict[str, str] = {
     "keys": "headgate.cli.keys:keys",
     "models": "headgate.cli.models:models",
     "provider": "headgate.cli.provider:provider",
+    "receipt": "headgate.cli.receipts:receipt",
+    "receipts": "headgate.cli.receipts:receipts",
     "reload": "headgate.cli.config:reload",
     "route": "headgate.cli.route:route",
     "run": "headgate.cli.runs:run",
@@ -31,6 +33,8 @@ COMMANDS: dict[str, str] = {
     "sim": "headgate.cli.sim:sim",
     "status": "headgate.cli.runs:status",
     "tokens": "headgate.cli.tokens:tokens",
+    "usage": "headgate.cli.receipts:usage",
+    "why": "headgate.cli.receipts:why",
 }
 
 SUMMARIES: dict[str, str] = {
@@ -45,6 +49,8 @@ SUMMARIES: dict[str, str] = {
     "keys": "Make, limit, rotate and revoke the keys of clients.",
     "models": "List models and prices.",
     "provider": "List providers, try one, or begin a new one.",
+    "receipt": "Show what a request cost, line by line.",
+    "receipts": "List, export, prove and prune receipts.",
     "reload": "Let the running gateway read its settings anew.",
     "route": "Explain where requests go, or try another policy.",
     "run": "Run a pipeline, or go on with a run.",
@@ -52,6 +58,8 @@ SUMMARIES: dict[str, str] = {
     "sim": "Start the provider simulator.",
     "status": "Show how a run stands.",
     "tokens": "Count the tokens of a question.",
+    "usage": "Show what was used and what it cost.",
+    "why": "Tell what happened to a request.",
 }
 
 

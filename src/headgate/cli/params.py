@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 import click
@@ -27,6 +29,29 @@ class Duration(click.ParamType[float]):
 
 
 _DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
+
+
+class When(click.ParamType[float]):
+    """A day (2026-11-30, its beginning in UTC), a moment in ISO 8601 (UTC where no zone is given), or 7d, 12h, 30m ago; epoch seconds."""
+
+    name = "WHEN"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read one of the forms."""
+        if isinstance(value, float):
+            return value
+        ago = _AGO.fullmatch(str(value))
+        if ago:
+            return time.time() - int(ago[1]) * _UNITS[ago[2]]
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-11-30, 2026-11-30T12:00, 7d or 12h", param, ctx)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+
+
+_AGO = re.compile(r"(\d{1,5})([dhm])", re.ASCII)
+_UNITS = {"d": 86400, "h": 3600, "m": 60}
 
 
 class Dollars(click.ParamType[int]):

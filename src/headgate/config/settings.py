@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A PostgreSQL database for the ledger, in place of a file in the data folder."""
     catalog_file: Path | None
     """Model cards and prices of one's own, over those that are shipped."""
+    receipt_dir: Path | None
+    """Where receipts are also written as JSON lines, a file for each run."""
     default_provider: str | None
     openai_default_model: str | None
     anthropic_default_model: str | None
@@ -253,6 +255,7 @@ SPECS: dict[str, Spec] = {
     "pepper": Spec(_secret, _is(None)),
     "database_url": Spec(_database, _is(None), ("DATABASE_URL",), _is_database),
     "catalog_file": Spec(_path, _is(None)),
+    "receipt_dir": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
     "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME")),
     "anthropic_default_model": Spec(_text, _is(None), ("GENAI_ANTHROPIC_DEFAULT_MODEL", "ANTHROPIC_MODEL_NAME_MEDIUM")),

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from headgate.errors import StoreError
 from headgate.ledger.receipt import Receipt, receipt_json
+from headgate.wire.json import encode_text
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -25,13 +24,18 @@ def safe_name(text: str) -> str:
 
 def export_jsonl(path: str | os.PathLike[str], receipts: Iterable[Receipt]) -> int:
     """Write one JSON object a line, and return how many. The file appears whole or not at all. Raises `StoreError`."""
+    return export_text(path, (encode_text(receipt_json(receipt)) + "\n" for receipt in receipts))
+
+
+def export_text(path: str | os.PathLike[str], lines: Iterable[str]) -> int:
+    """Write lines, and return how many. The file appears whole or not at all. Raises `StoreError`."""
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     count = 0
     try:
-        with partial.open("wb") as file:
-            for receipt in receipts:
-                file.write(msgspec.json.encode(receipt_json(receipt)) + b"\n")
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            for line in lines:
+                file.write(line)
                 count += 1
             file.flush()
             os.fsync(file.fileno())
