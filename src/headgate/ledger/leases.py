@@ -19,7 +19,7 @@ PATIENCE = 2.0
 """Seconds after which an exchange counts as failed."""
 EXACT = 1.0
 """An exchange that took longer does not say what time it is."""
-RENEW = 5.0
+RENEW = 1.0
 GOOD_FOR = HOLD - 5.0
 """Seconds for which we believe in places that others believe in for `HOLD`."""
 BACK_OFF = (0.1, 0.25, 0.5, 1.0)
@@ -56,7 +56,7 @@ class Leases:
         for window in self._windows():
             window.yield_all()
         gives = tuple(give for window in self._windows() for give in window.gives())
-        holds = tuple(Hold(gate.subject, gate.bound, 0) for gate in self._live.values() if gate.places is not None)
+        holds = tuple(Hold(gate.subject, gate.bound, 0, 0) for gate in self._live.values() if gate.places is not None)
         if gives or holds:
             await self._exchange(Orders(holder=self._holder, gives=gives, holds=holds))
         await self._shares.close()
@@ -121,8 +121,9 @@ class Leases:
                     window.advance(now)
                 gives += window.gives()
                 draws += window.draws(now)
-            if gate.places is not None and gate.places.due(gate.active, now, RENEW):
-                holds.append(Hold(gate.subject, gate.places.limit, gate.places.wanted(gate.active)))
+            if gate.places is not None and gate.places.due(gate.active, gate.waiting, now, RENEW):
+                holds.append(gate.places.order(gate.active, gate.waiting))
+                gate.fit()
         return Orders(holder=self._holder, gives=tuple(gives), draws=tuple(draws), holds=tuple(holds))
 
     async def _exchange(self, orders: Orders) -> None:

@@ -96,6 +96,7 @@ class Redis:
     async def close(self) -> None:
         """Close the connection."""
         self._drop()
+        await asyncio.sleep(0)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
