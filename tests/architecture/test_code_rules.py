@@ -19,6 +19,7 @@ ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli"},
     "jinja2": {"batch"},
+    "psycopg": {"store"},
     "jsonschema_rs": {"batch"},
     "httptools": {"transport", "serving", "sim"},
     "uvicorn": {"serving", "sim"},

@@ -21,7 +21,7 @@ FORBIDDEN = {
     "a provider's key": re.compile(r"\b(?:sk-(?:proj-|ant-)?[A-Za-z0-9_-]{40,}|AIza[A-Za-z0-9_-]{35})\b"),
 }
 
-PIN = re.compile(r"^([a-z0-9][a-z0-9-]*)==([^ ]+)(?: ; (.+?))? \\$")
+PIN = re.compile(r"^([a-z0-9][a-z0-9-]*)(?:\[[a-z0-9,-]+\])?==([^ ]+)(?: ; (.+?))? \\$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 
 

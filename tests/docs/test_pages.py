@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 TEMPLATE = ROOT / ".env.template"
 LITERAL = re.compile(r"[\"'](HEADGATE_[A-Z][A-Z_]*[A-Z])[\"']")
-DEVELOPMENT = {"HEADGATE_CORPUS", "HEADGATE_REQUIRE_SERVICES", "HEADGATE_PROOFS"}
+DEVELOPMENT = {"HEADGATE_CORPUS", "HEADGATE_REQUIRE_SERVICES", "HEADGATE_PROOFS", "HEADGATE_TEST_POSTGRESQL", "HEADGATE_TEST_REDIS"}
 
 
 def tool(name: str) -> ModuleType:

@@ -75,6 +75,10 @@ class Ledger:
     def _rows(self, statement: str, values: dict[str, Value]) -> Sequence[dict[str, Value]]:
         return self.database.read(lambda connection: named_rows(connection.execute(self._sql[statement], values)))
 
+    def insertion(self, receipt: Receipt) -> Callable[[Connection], int]:
+        """A write function that records `receipt`, for whoever puts it into a transaction with something else. Gives 0 or 1, its rows."""
+        return self._insertion((receipt,))
+
     def _insertion(self, receipts: Sequence[Receipt]) -> Callable[[Connection], int]:
         rows = [receipt_row(receipt) for receipt in receipts]
         sql = self._sql["insert_receipt"]

@@ -18,7 +18,6 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 
-
 def _nothing(connection: object) -> None:
     """Written last, so that everything before it is written too."""
 

@@ -101,7 +101,7 @@ def variables_of_providers() -> set[str]:
 @pytest.fixture
 def headgate_environment(headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The working folder of a user without keys or settings, whose simulated providers lie at `headgate_sim`."""
-    kept = variables_of_providers()
+    kept = {*variables_of_providers(), "DATABASE_URL"}
     for name in [name for name in os.environ if name.startswith(("HEADGATE_", "GENAI_")) or name in kept]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(VARIABLE, headgate_sim.url)

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from headgate.assembly import doctor
 from headgate.assembly.doctor import Check, examine
 from headgate.assembly.parts import load_parts
+from headgate.config import Secret
 from headgate.transport.redis import RedisAddress
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
@@ -212,3 +214,29 @@ def test_a_check_never_leaves_a_trace(headgate_environment: Path, monkeypatch: p
     before = sorted(path.name for path in headgate_environment.iterdir())
     examine(load_parts())
     assert sorted(path.name for path in headgate_environment.iterdir()) == before
+
+
+def test_a_file_as_database() -> None:
+    assert only("database") == Check("database", "ok", f"SQLite file {load_parts().settings.ledger_file}")
+
+
+def test_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HEADGATE_DATABASE_URL", f"postgresql://u:hush-hush@127.0.0.1:{unused.getsockname()[1]}/x")
+        check = only("database")
+    assert check.level == "fail"
+    assert "cannot be reached" in check.message
+    assert "psql" in check.fix
+    assert "hush" not in f"{check}"
+
+
+@pytest.mark.service
+def test_a_database_that_answers(monkeypatch: pytest.MonkeyPatch, postgres_url: Secret) -> None:
+    monkeypatch.setenv("HEADGATE_DATABASE_URL", postgres_url.reveal())
+    check = only("database")
+    assert check.level == "ok"
+    assert check.message.startswith("PostgreSQL 1")
+    with closing(load_parts().ledger()) as ledger:
+        assert ledger.database.dialect == "postgresql"
+        assert ledger.totals() == ()

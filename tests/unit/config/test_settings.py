@@ -8,6 +8,7 @@ import pytest
 
 from headgate.config.dotenv import parse_dotenv
 from headgate.config.environment import Environment
+from headgate.config.secret import Secret
 from headgate.config.settings import SPECS, Settings, load_settings
 from headgate.errors import ConfigError
 
@@ -165,3 +166,33 @@ def test_default_models_over_those_of_the_providers(tmp_path: Path) -> None:
         "gemini": "g",
         "local": None,
     }
+
+
+URL = "postgresql://someone:very-secret-words@db:5432/money?schema=ours"
+
+
+def test_the_ledger_may_be_on_a_server(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"HEADGATE_DATABASE_URL": URL, "DATABASE_URL": "postgres://other/x"})
+    assert settings.ledger_place == settings.database_url == Secret(URL)
+    shown = {name: (value, origin) for name, value, origin in settings.explain()}["database_url"]
+    assert shown[1] == "environment HEADGATE_DATABASE_URL"
+    assert "secret" not in f"{shown} {settings!r}"
+    assert load(tmp_path).ledger_place == load(tmp_path).ledger_file
+
+
+MEANT = {URL: True, "postgres://h/x": True, "sqlite:///x.db": False, "mysql://h/x": False, "": False}
+
+
+@pytest.mark.parametrize(("url", "used"), MEANT.items())
+def test_a_variable_of_many_programs_counts_only_when_it_can_be_meant(tmp_path: Path, url: str, used: bool) -> None:
+    settings = load(tmp_path, {"DATABASE_URL": url})
+    assert settings.ledger_place == (Secret(url) if used else settings.ledger_file)
+    assert settings.origins["database_url"] == ("environment DATABASE_URL" if used else "default")
+
+
+@pytest.mark.parametrize("url", ["mysql://someone:very-secret-words@h/x", "sqlite:///x.db", "ledger.db", "postgresql://h/very secret"])
+def test_a_database_of_an_unknown_kind_is_refused_without_repeating_it(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="database_url must") as caught:
+        load(tmp_path, {"HEADGATE_DATABASE_URL": url})
+    assert url not in str(caught.value)
+    assert "secret" not in str(caught.value)

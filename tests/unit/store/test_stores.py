@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -189,8 +188,6 @@ def test_a_forked_child_is_told_to_open_again(store: Store) -> None:
     store._process = os.getpid()
 
 
-
-
 def test_values_come_back_as_they_were(store: Store) -> None:
     table = {"sqlite": "(i INTEGER, r REAL, s TEXT, b BLOB)", "postgresql": "(i BIGINT, r DOUBLE PRECISION, s TEXT, b BYTEA)"}
     rows = [(2**61, 0.1, "ä☃'%s :no", b"\0\xff"), (-1, 1e100, "", b""), (0, None, None, None), (True, 3, "1", None)]
@@ -281,5 +278,5 @@ def test_a_newer_schema_is_refused(store: Store, place: object) -> None:
 
 
 def test_what_is_absent_is_not_made_for_reading(place: object) -> None:
-    with pytest.raises(StoreError, match="does not exist|has schema 0"):
+    with pytest.raises(StoreError, match=r"does not exist|has schema 0"):
         open_store(place, migrations="ledger", read_only=True)

@@ -17,6 +17,7 @@ from headgate.store.postgres.sql import translate
 from headgate.store.postgres.values import adapt
 
 _NONE: dict[str, Value] = {}
+_UNKNOWN = "the connection was lost during a commit: whether it was written is not known"
 _TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
@@ -29,6 +30,9 @@ class Limits(msgspec.Struct, frozen=True):
     query: float = 20.0
     pool: float = 5.0
     """Waiting until one of the reading connections is free."""
+
+
+USUAL = Limits()
 
 
 class PostgresConnection(Timed):
@@ -59,7 +63,7 @@ class PostgresConnection(Timed):
         return TransactionStatus(self.raw.pgconn.transaction_status)
 
     def command(self, text: str) -> bytes:
-        """Run statements of our own that take no values; gives the first value of the last, else its command tag. Raises `psycopg.Error`."""
+        """Run statements of our own that take no values. Gives the first value of the last, else its tag. Raises `psycopg.Error`."""
         result = self.raw.pgconn.exec_(text.encode())
         if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
             error = psycopg.errors.error_from_result(result)
@@ -78,7 +82,7 @@ class PostgresConnection(Timed):
         except psycopg.OperationalError as error:
             if not self.lost:
                 raise
-            raise StoreError("the connection was lost during a commit: whether it was written is not known", hint="headgate doctor") from error
+            raise StoreError(_UNKNOWN, hint="headgate doctor") from error
         if tag != b"COMMIT":
             raise RuntimeError("a write function must not go on after a failed statement")
 

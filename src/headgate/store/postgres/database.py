@@ -16,7 +16,7 @@ from headgate.store.connection import Url
 from headgate.store.jobs import Caught
 from headgate.store.opened import Opened
 from headgate.store.postgres.address import Address, parse_address
-from headgate.store.postgres.connect import Limits, PostgresConnection, connect, milliseconds
+from headgate.store.postgres.connect import USUAL, Limits, PostgresConnection, connect, milliseconds
 from headgate.store.postgres.faults import store_error
 from headgate.store.postgres.schema import current_version, migrations_of, require_current
 from headgate.store.postgres.session import PostgresSession
@@ -45,7 +45,7 @@ class PostgresStore(Opened[PostgresConnection]):
 
     @classmethod
     def open(
-        cls, url: Url, *, migrations: str, read_only: bool = False, synchronous: Synchronous = "NORMAL", limits: Limits = Limits()
+        cls, url: Url, *, migrations: str, read_only: bool = False, synchronous: Synchronous = "NORMAL", limits: Limits = USUAL
     ) -> PostgresStore:
         """Open the schema of `url` (``?schema=NAME``, else ``headgate``), made or brought up to date unless `read_only`.
 

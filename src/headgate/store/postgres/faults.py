@@ -9,7 +9,7 @@ from headgate.errors import StoreError
 _DOCTOR = "headgate doctor"
 _FAULTS: dict[str, tuple[str, str]] = {
     "08": ("the connection was lost", _DOCTOR),
-    "25006": ("it is read-only, as a standby is", "name the primary in HEADGATE_DATABASE_URL, or all hosts with target_session_attrs=read-write"),
+    "25006": ("it is read-only, as a standby is", "name all hosts in HEADGATE_DATABASE_URL, with target_session_attrs=read-write"),
     "25P03": ("a transaction was idle for too long and was ended", _DOCTOR),
     "28": ("the login was refused", "check user and password in HEADGATE_DATABASE_URL"),
     "3D000": ("there is no such database", "createdb NAME"),

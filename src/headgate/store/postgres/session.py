@@ -130,5 +130,3 @@ class PostgresSession:
         """Let go of the connection."""
         if self._connection is not None:
             self._connection.close()
-
-
