@@ -145,7 +145,7 @@ def _redis(parts: Parts) -> Iterator[Check]:
     if url is None:
         return
     try:
-        address = parse_redis_url(url.reveal())
+        address = parse_redis_url(url)
         policy = asyncio.run(eviction_policy(address))
     except HeadgateError as error:
         yield Check("redis", "fail", error.message, error.hint or "correct HEADGATE_REDIS_URL")

@@ -26,7 +26,7 @@ async def main(place: str, redis: str, name: str, seconds: float) -> None:
     store = open_store(Secret(place) if "://" in place else Path(place), migrations="ledger")
     shares: Shares = StoreShares(store)
     if redis:
-        shares = RedisShares(Redis(parse_redis_url(redis)), shares, "test-" + Path(place).name[-40:])
+        shares = RedisShares(Redis(parse_redis_url(Secret(redis))), shares, "test-" + Path(place).name[-40:])
     leases = Leases(shares, name)
     limiter = Limiter(LIMITS, leases=leases)
     await leases.start()

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from headgate.config import Secret
 from headgate.errors import StoreError
 from headgate.ledger.leases import Leases
 from headgate.ledger.limit_gates import Permit
@@ -171,7 +172,7 @@ def test_a_dead_redis_is_left_alone(virtual: Run, memory_store: Callable[[], obj
 @pytest.mark.service
 def test_the_scripts_do_on_a_real_server_what_they_do_here(service_url: Callable[[str], str]) -> None:
     async def main() -> None:
-        redis = Redis(parse_redis_url(service_url("redis")), timeout=5.0)
+        redis = Redis(parse_redis_url(Secret(service_url("redis"))), timeout=5.0)
         model = FaultyRedis(0, 0.0)
         rand = random.Random(5)
         key = f"headgate:test:{rand.getrandbits(32)}"
