@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -23,11 +24,15 @@ from headgate.errors import ConfigError, HeadgateError
 from headgate.ledger.book import MIGRATIONS
 from headgate.providers import PROVIDERS, Provider
 from headgate.store import describe
+from headgate.transport.redis import eviction_policy, parse_redis_url
 
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK = 1 << 30
 OLD_PRICES_DAYS = 120
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+KEEPING = frozenset({"noeviction", "volatile-ttl"})
+"""Policies of Redis under which a share of a limit is evicted last, or never."""
+EVICTION_FIX = "redis-cli config set maxmemory-policy noeviction"
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -150,6 +155,22 @@ def _database(parts: Parts) -> Iterator[Check]:
         yield Check("database", "fail", error.message, error.hint or "correct HEADGATE_DATABASE_URL")
 
 
+def _redis(parts: Parts) -> Iterator[Check]:
+    url = parts.settings.redis_url
+    if url is None:
+        return
+    try:
+        address = parse_redis_url(url)
+        policy = asyncio.run(eviction_policy(address))
+    except HeadgateError as error:
+        yield Check("redis", "fail", error.message, error.hint or "correct HEADGATE_REDIS_URL")
+        return
+    if policy is None or policy in KEEPING:
+        yield Check("redis", "ok", f"{address.text}, maxmemory-policy {policy or 'not told'}")
+    else:
+        yield Check("redis", "warn", f"{address.text}: {policy} may evict shares of limits, which are wasted then", EVICTION_FIX)
+
+
 def _ports(parts: Parts) -> Iterator[Check]:
     for name, port in (("gateway", parts.settings.gateway_port), ("simulator", parts.settings.sim_port)):
         with socket.socket() as probe:
@@ -203,6 +224,7 @@ EXAMINERS: tuple[Callable[[Parts], Iterator[Check]], ...] = (
     _third_parties,
     _folders,
     _database,
+    _redis,
     _ports,
     _trust,
     _proxy,

@@ -27,6 +27,8 @@ Value: TypeAlias = str | int | float | Path | Secret | None
 FILE = "headgate.yaml"
 DATABASES = frozenset({"postgresql", "postgres"})
 """Schemes of a database's URL."""
+REDIS = frozenset({"redis", "rediss"})
+"""Schemes of a Redis server's URL."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Under which virtual keys are kept; a file of the data folder when unset."""
     database_url: Secret | None
     """A PostgreSQL database for the ledger, in place of a file in the data folder."""
+    redis_url: Secret | None
+    """A Redis server that passes shares of rate limits between processes faster."""
     catalog_file: Path | None
     """Model cards and prices of one's own, over those that are shipped."""
     receipt_dir: Path | None
@@ -201,6 +205,12 @@ def _database(text: str, folder: Path) -> Secret:
     return _secret(text, folder)
 
 
+def _redis(text: str, folder: Path) -> Secret:
+    if text.partition("://")[0] not in REDIS:
+        raise ValueError("must be a URL such as redis://127.0.0.1:6379 or rediss://USER:PASSWORD@HOST:6379/0; unset, none is used")
+    return _secret(text, folder)
+
+
 def _lowered(text: str, folder: Path) -> str:
     return text.lower()
 
@@ -254,6 +264,7 @@ SPECS: dict[str, Spec] = {
     "admin_key": Spec(_secret, _is(None)),
     "pepper": Spec(_secret, _is(None)),
     "database_url": Spec(_database, _is(None), ("DATABASE_URL",), _is_database),
+    "redis_url": Spec(_redis, _is(None)),
     "catalog_file": Spec(_path, _is(None)),
     "receipt_dir": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
@@ -364,7 +375,7 @@ def _read(name: str, spec: Spec, text: str, folder: Path, origin: str) -> tuple[
     try:
         return spec.read(text, folder), origin
     except ValueError as error:
-        shown = "" if spec.read in (_secret, _database) else f", not {text!r}"
+        shown = "" if spec.read in (_secret, _database, _redis) else f", not {text!r}"
         raise ConfigError(f"{name} {error}{shown}", where=origin, hint="headgate doctor") from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from headgate.ledger.limit_orders import Draw, Give, Grant
+from headgate.ledger.limit_orders import Draw, Give, Grant, Held, Hold
 from headgate.ledger.limit_windows import RING, Window
 from headgate.ledger.limits import Rate, Room
 
@@ -23,13 +23,26 @@ ASK_AGAIN = 0.5
 class LeasedWindow(Window):
     """As `Window`, but ``cap`` is what was used in earlier slots and what was granted for this one."""
 
-    __slots__ = ("_ahead", "_ask_again", "_back", "_before", "_granted", "_left", "_offset", "_retry_at", "_short", "_ticked")
+    __slots__ = (
+        "_ahead",
+        "_ask_again",
+        "_ask_ahead",
+        "_back",
+        "_before",
+        "_granted",
+        "_left",
+        "_offset",
+        "_retry_at",
+        "_short",
+        "_ticked",
+        "_unmet",
+    )
 
     def __init__(self, subject: str, rate: Rate, limit: int, now: float) -> None:
         self._offset: float | None = None
-        self._granted = self._ahead = self._short = self._before = self._ticked = 0
+        self._granted = self._ahead = self._short = self._before = self._ticked = self._unmet = 0
         self._left = limit
-        self._ask_again = self._retry_at = -math.inf
+        self._ask_again = self._ask_ahead = self._retry_at = -math.inf
         self._back: dict[int, int] = {}
         super().__init__(subject, rate, limit, now)
         self.cap = 0
@@ -50,7 +63,8 @@ class LeasedWindow(Window):
         next_one = slot == self.slot + 1
         if not next_one:
             self._owe(self.slot + 1, self._ahead)
-        self._granted, self._ahead, self._ticked = (self._ahead if next_one else 0), 0, 0
+        self._granted = self._ahead if next_one else 0
+        self._ahead = self._ticked = self._unmet = 0
         self._roll(slot)
         self.cap = self.used + self._granted
 
@@ -86,6 +100,7 @@ class LeasedWindow(Window):
     def want(self, amount: int) -> None:
         """Somebody would take `amount`, which is more than is left of the grant."""
         self._short = max(self._short, self.used + amount - self.cap)
+        self._unmet = max(self._unmet, amount)
 
     def denied(self, amount: int, now: float) -> bool:
         """Whether it is known that what `amount` lacks cannot be had yet."""
@@ -128,8 +143,10 @@ class LeasedWindow(Window):
         if self._short > 0:
             found.append(self._draw(self.slot, max(self._short, int(usual * CHUNK)), self._short))
         late = self.edge - now < self.width * (1 - AHEAD)
-        if late and usual and not self._ahead and now >= self._ask_again:
-            found.append(self._draw(self.slot + 1, usual, 1))
+        expected = max(usual, self._unmet)
+        if late and expected and not self._ahead and now >= self._ask_ahead:
+            self._ask_ahead = now + ASK_AGAIN
+            found.append(self._draw(self.slot + 1, expected, self._unmet or 1))
         return found
 
     def _draw(self, slot: int, wanted: int, least: int) -> Draw:
@@ -199,19 +216,22 @@ class LeasedWindow(Window):
 
 
 class LeasedPlaces:
-    """How many requests at a time this process may have of a limit that is shared. They are held until given back, or not renewed."""
+    """How many requests at a time this process may have of a limit that is shared. They are held until given back, or not renewed.
 
-    __slots__ = ("_ask_again", "_short", "_since", "_until", "held", "limit", "subject")
+    `held` are noted for us, `cap` of them may be filled anew: less, when others want their share.
+    """
+
+    __slots__ = ("_ask_again", "_short", "_since", "_told", "_until", "cap", "held", "limit", "subject")
 
     def __init__(self, subject: str, limit: int) -> None:
         self.subject = subject
         self.limit = limit
-        self.held = 0
+        self.held = self.cap = self._told = 0
         self._short = False
         self._ask_again = self._since = self._until = -math.inf
 
     def want(self) -> None:
-        """Somebody would have one place more than are held."""
+        """Somebody would have one place more than there are."""
         self._short = True
 
     def denied(self, now: float) -> bool:
@@ -222,29 +242,35 @@ class LeasedPlaces:
         """Seconds until it is worth asking for more."""
         return max(0.0, self._ask_again - now)
 
-    def wanted(self, active: int) -> int:
-        """How many to hold, with `active` requests under way."""
-        spare = 1 + active // 4 if active or self._short else 0
-        return min(self.limit, active + spare)
+    def _wanted(self, active: int, waiting: int) -> int:
+        spare = 1 + active // 4 if active or waiting or self._short else 0
+        return min(self.limit, active + waiting + spare)
 
     def asleep(self, active: int) -> bool:
         """Whether nothing is held or asked for."""
-        return self.held == 0 and not self._short and not active
+        return self.held == self._told == 0 and not self._short and not active
 
-    def due(self, active: int, now: float, every: float) -> bool:
+    def due(self, active: int, waiting: int, now: float, every: float) -> bool:
         """Whether to ask: for more, for less, or to keep what is held."""
-        wanted = self.wanted(active)
-        return (self._short and wanted > self.held) or wanted < self.held or (self.held > 0 and now - self._since >= every)
+        wanted = self._wanted(active, waiting)
+        less = wanted < self._told or max(active, self.cap) < self.held
+        return less or (self._short and now >= self._ask_again) or (self.held > 0 and now - self._since >= every)
 
-    def granted(self, held: int, asked_at: float, good_for: float, now: float) -> None:
-        """The answer: `held` places, for `good_for` seconds from when they were asked for."""
-        if self._short and held <= self.held:
+    def order(self, active: int, waiting: int) -> Hold:
+        """What to ask for. What is not wanted any more may not be filled from now on."""
+        wanted = self._told = self._wanted(active, waiting)
+        self.cap = min(self.cap, wanted)
+        return Hold(self.subject, self.limit, wanted, max(active, self.cap))
+
+    def granted(self, answer: Held, asked_at: float, good_for: float, now: float) -> None:
+        """The answer, good for `good_for` seconds from when it was asked for."""
+        if self._short and answer.cap <= self.cap:
             self._ask_again = now + ASK_AGAIN
-        self.held, self._short = held, False
+        self.held, self.cap, self._short = answer.held, answer.cap, False
         self._since, self._until = asked_at, asked_at + good_for
 
     def unanswered(self, now: float) -> None:
         """Nobody answers: what is held is ours as long as others cannot have it."""
         self._short = False
         if now >= self._until:
-            self.held = 0
+            self.held = self.cap = 0

@@ -19,7 +19,7 @@ PATIENCE = 2.0
 """Seconds after which an exchange counts as failed."""
 EXACT = 1.0
 """An exchange that took longer does not say what time it is."""
-RENEW = 5.0
+RENEW = 1.0
 GOOD_FOR = HOLD - 5.0
 """Seconds for which we believe in places that others believe in for `HOLD`."""
 BACK_OFF = (0.1, 0.25, 0.5, 1.0)
@@ -38,6 +38,7 @@ class Leases:
         self._clock = clock
         self._offset: float | None = None
         self._live: dict[str, Gate] = {}
+        self._asking: dict[str, Gate] = {}
         self._woken = asyncio.Event()
         self._ticked = 0.0
         self._failed = 0
@@ -45,7 +46,7 @@ class Leases:
 
     async def start(self) -> None:
         """Ask once, so that the common clock is known, and go on in the background. Does not fail: see `down`."""
-        await self._exchange(Orders(holder=self._holder))
+        await self._exchange(Orders(holder=self._holder), ())
         self._task = asyncio.get_running_loop().create_task(self._run(), name="limit leases")
 
     async def close(self) -> None:
@@ -56,9 +57,9 @@ class Leases:
         for window in self._windows():
             window.yield_all()
         gives = tuple(give for window in self._windows() for give in window.gives())
-        holds = tuple(Hold(gate.subject, gate.bound, 0) for gate in self._live.values() if gate.places is not None)
+        holds = tuple(Hold(gate.subject, gate.bound, 0, 0) for gate in self._live.values() if gate.places is not None)
         if gives or holds:
-            await self._exchange(Orders(holder=self._holder, gives=gives, holds=holds))
+            await self._exchange(Orders(holder=self._holder, gives=gives, holds=holds), ())
         await self._shares.close()
 
     def window(self, subject: str, rate: Rate, limit: int, now: float) -> LeasedWindow:
@@ -73,6 +74,7 @@ class Leases:
         if self._live.get(gate.subject) is not gate:
             self._live[gate.subject] = gate
             self._sync(_leased(gate))
+        self._asking[gate.subject] = gate
         self._woken.set()
 
     async def _run(self) -> None:
@@ -81,11 +83,10 @@ class Leases:
                 await self._pause()
                 self._woken.clear()
                 now = self._clock()
-                if now - self._ticked >= TICK:
-                    self._tick(now)
-                orders = self._orders(now)
+                gates = self._gates(now)
+                orders = self._orders(gates, now)
                 if self.down or self._offset is None or orders.gives or orders.draws or orders.holds:
-                    await self._exchange(orders)
+                    await self._exchange(orders, gates)
         finally:
             self.down = True
 
@@ -100,6 +101,14 @@ class Leases:
         except TimeoutError:
             return
 
+    def _gates(self, now: float) -> tuple[Gate, ...]:
+        """Those that something is wanted at; now and then all that are in use."""
+        if now - self._ticked >= TICK:
+            self._tick(now)
+            self._asking = dict(self._live)
+        gates, self._asking = tuple(self._asking.values()), {}
+        return gates
+
     def _tick(self, now: float) -> None:
         self._ticked = now
         for subject, gate in list(self._live.items()):
@@ -111,21 +120,22 @@ class Leases:
             if all(window.asleep for window in windows) and (gate.places is None or gate.places.asleep(gate.active)):
                 del self._live[subject]
 
-    def _orders(self, now: float) -> Orders:
+    def _orders(self, gates: Iterable[Gate], now: float) -> Orders:
         gives: list[Give] = []
         draws: list[Draw] = []
         holds: list[Hold] = []
-        for gate in self._live.values():
+        for gate in gates:
             for window in _leased(gate):
                 if now >= window.edge:
                     window.advance(now)
                 gives += window.gives()
                 draws += window.draws(now)
-            if gate.places is not None and gate.places.due(gate.active, now, RENEW):
-                holds.append(Hold(gate.subject, gate.places.limit, gate.places.wanted(gate.active)))
+            if gate.places is not None and gate.places.due(gate.active, gate.waiting, now, RENEW):
+                holds.append(gate.places.order(gate.active, gate.waiting))
+                gate.fit()
         return Orders(holder=self._holder, gives=tuple(gives), draws=tuple(draws), holds=tuple(holds))
 
-    async def _exchange(self, orders: Orders) -> None:
+    async def _exchange(self, orders: Orders, gates: tuple[Gate, ...]) -> None:
         began = self._clock()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -134,14 +144,15 @@ class Leases:
             self._unanswered(orders)
             return
         self._failed, self.down = 0, False
-        self._answered(answers, began)
+        self._answered(answers, began, gates)
 
-    def _answered(self, answers: Answers, began: float) -> None:
+    def _answered(self, answers: Answers, began: float, gates: tuple[Gate, ...]) -> None:
         now = self._clock()
+        windows = [window for gate in gates for window in _leased(gate)]
         if answers.time is not None and now - began <= EXACT:
             self._offset = answers.time - (began + now) / 2
-            self._sync(self._windows())
-        buckets = {window.bucket: window for window in self._windows()}
+            self._sync(windows)
+        buckets = {window.bucket: window for window in windows}
         for grant in answers.grants:
             if grant.bucket in buckets:
                 buckets[grant.bucket].granted(grant, now)
@@ -150,7 +161,7 @@ class Leases:
             if gate is not None and gate.places is not None:
                 gate.places.granted(held, began, GOOD_FOR, now)
                 gate.fit()
-        wake(tuple(self._live.values()))
+        wake(gates)
 
     def _unanswered(self, orders: Orders) -> None:
         """Nobody answered. What was given back stays gone; what was used beyond a grant is told again."""

@@ -40,8 +40,8 @@ class Gate:
 
     def fit(self) -> None:
         """Set `cap` to the least of what is configured, what is held of a shared limit, and what the deployment bears."""
-        held = self._bound if self.places is None else self.places.held
-        self.cap = held if self.adaptive is None else min(held, self.adaptive.cap)
+        ours = self._bound if self.places is None else self.places.cap
+        self.cap = ours if self.adaptive is None else min(ours, self.adaptive.cap)
 
     def refused(self, now: float) -> None:
         """The deployment refused without a hint."""
@@ -61,7 +61,7 @@ class Gate:
     def crowded(self, now: float) -> Full:
         """The refusal when all places at a time are taken, here or by those who share them."""
         bound = self.bound
-        elsewhere = self.places is not None and self.places.held < bound
+        elsewhere = self.places is not None and self.places.cap < bound
         return Full(
             subject=self.subject,
             what="concurrency",
@@ -79,7 +79,7 @@ class Gate:
 
     def hopeful(self, now: float) -> bool:
         """Whether a larger share of the places may still be had."""
-        return self.places is not None and self.places.held < self.bound and not self.places.denied(now)
+        return self.places is not None and self.places.cap < self.bound and not self.places.denied(now)
 
     def reform(self, limit: Limit, windows: Sequence[Window], places: LeasedPlaces | None) -> None:
         """Another limit from now on; what is under way keeps counting."""

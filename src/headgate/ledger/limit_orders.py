@@ -12,6 +12,8 @@ SPANS = SLOTS + 1
 """Slots before its own that count together with a grant: those of a span, and one for clocks that differ by less than a slot."""
 SHARE = 4
 """At most one of so many parts of what is left goes to one process at a time, unless it needs more for a single request."""
+TURN = 4.0
+"""Seconds for which a process has a place that cannot be divided."""
 HOLD = 30.0
 """Seconds after which places at a time that nobody renewed are free again."""
 
@@ -49,11 +51,20 @@ class Give(msgspec.Struct, frozen=True):
 
 
 class Hold(msgspec.Struct, frozen=True):
-    """Wanted in all: places at a time."""
+    """Wanted in all: places at a time. `floor` are used or may still be, until we have heard otherwise."""
 
     subject: str
     limit: int
     wanted: int
+    floor: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a process is noted to hold and to want, and how much of that it may fill anew."""
+
+    held: int
+    wanted: int
+    cap: int = 0
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +81,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
     time: float | None
     grants: tuple[Grant, ...] = ()
-    held: Mapping[str, int] = {}
+    held: Mapping[str, Held] = {}
 
 
 def decide_grant(draw: Draw, granted: Mapping[int, int], time: float) -> Grant:
@@ -99,6 +110,29 @@ def _frees(short: int, counted: Mapping[int, int]) -> int | None:
     return None
 
 
-def decide_hold(hold: Hold, others: int) -> int:
-    """How many places the asker may have when `others` are held by others."""
-    return max(0, min(hold.wanted, hold.limit - others))
+def decide_hold(hold: Hold, holder: str, others: Mapping[str, Held], time: float) -> Held:
+    """What `holder` holds from now on, beside what `others` do.
+
+    It may fill its fair share, as far as others have left their places; what it uses beyond stays noted until it says that it is free.
+    """
+    free = hold.limit - sum(other.held for other in others.values())
+    wanted = {holder: hold.wanted, **{name: other.wanted for name, other in others.items()}}
+    cap = max(0, min(fair_share(hold.limit, wanted, holder, int(time // TURN)), free))
+    return Held(max(cap, hold.floor), hold.wanted, cap)
+
+
+def fair_share(limit: int, wanted: Mapping[str, int], whose: str, turn: int) -> int:
+    """What `whose` gets of `limit` when nobody gets more than it wants, and else all the same; the odd ones go to each in turn."""
+    left, open_to = limit, {name: amount for name, amount in wanted.items() if amount > 0}
+    while open_to:
+        each = left // len(open_to)
+        modest = {name: amount for name, amount in open_to.items() if amount <= each}
+        if not modest:
+            names = sorted(open_to)
+            odd = {names[(turn + number) % len(names)] for number in range(left % len(names))}
+            return each + (whose in odd) if whose in open_to else 0
+        if whose in modest:
+            return modest[whose]
+        left -= sum(modest.values())
+        open_to = {name: amount for name, amount in open_to.items() if name not in modest}
+    return 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from headgate.ledger.limit_orders import HOLD, SPANS, Answers, Draw, Give, Grant, Hold, Orders, decide_grant, decide_hold
-from headgate.store.connection import Connection, Value
+from headgate.ledger.limit_orders import HOLD, SPANS, Answers, Draw, Give, Grant, Held, Hold, Orders, decide_grant, decide_hold
+from headgate.store.connection import Connection, Value, clock
 from headgate.store.statements import Statements
 
 T = TypeVar("T")
@@ -36,17 +35,12 @@ class Writing(Protocol):
         ...
 
 
-def machine_time(connection: Connection) -> float:
-    """The clock of a database on this machine's disk: the machine's."""
-    return time.time()
-
-
 class StoreShares:
-    """Divided in an SQL database (tables ``limit_grant`` and ``limit_hold`` of the ledger). `clock` tells the database's own time."""
+    """Divided in an SQL database (tables ``limit_grant`` and ``limit_hold`` of the ledger). `time` tells the database's own time."""
 
-    def __init__(self, store: Writing, clock: Callable[[Connection], float] = machine_time) -> None:
+    def __init__(self, store: Writing, time: Callable[[Connection], float] = clock) -> None:
         self._store = store
-        self._clock = clock
+        self._time = time
         self._sql = Statements.load("limits")
         self._swept = 0.0
 
@@ -58,7 +52,7 @@ class StoreShares:
         """The database is its owner's."""
 
     def _carry_out(self, connection: Connection, orders: Orders) -> Answers:
-        now = self._clock(connection)
+        now = self._time(connection)
         for give in orders.gives:
             self._give(connection, give)
         grants = tuple(self._draw(connection, draw, now) for draw in orders.draws)
@@ -83,15 +77,16 @@ class StoreShares:
             connection.execute(self._sql["forget_grants"], {"bucket": draw.bucket, "oldest": oldest - 1})
         return grant
 
-    def _hold(self, connection: Connection, hold: Hold, holder: str, now: float) -> int:
+    def _hold(self, connection: Connection, hold: Hold, holder: str, now: float) -> Held:
         mine: dict[str, Value] = {"subject": hold.subject, "holder": holder}
-        (others,) = connection.execute(self._sql["held_by_others"], {**mine, "now": now}).fetchone() or (0,)
-        places = decide_hold(hold, _whole(others))
-        connection.execute(self._sql["put_hold"], {**mine, "held": places, "until": now + HOLD})
+        rows = connection.execute(self._sql["held_by_others"], {**mine, "now": now}).fetchall()
+        places = decide_hold(hold, holder, {str(name): Held(_whole(held), _whole(wanted)) for name, held, wanted in rows}, now)
+        row: dict[str, Value] = {**mine, "held": places.held, "wanted": places.wanted, "until": now + HOLD}
+        connection.execute(self._sql["put_hold"], row)
         return places
 
 
 def _whole(value: Value) -> int:
-    """A number of the database; PostgreSQL's sums are decimals."""
-    assert value is not None
-    return int(value)
+    """A number of the database."""
+    assert isinstance(value, int)
+    return value

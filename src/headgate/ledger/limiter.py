@@ -224,7 +224,7 @@ class Limiter:
         return None
 
     def _crowded(self, gate: Gate, now: float) -> Block:
-        if self._leases is None or gate.places is None or gate.places.held >= gate.bound:
+        if self._leases is None or gate.places is None or gate.places.cap >= gate.bound:
             return Block(gate, gate.crowded(now), None)
         if self._leases.down:
             return Block(gate, _untold(gate.subject, gate.bound, "requests at a time"), None)

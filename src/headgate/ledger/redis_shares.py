@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from headgate.errors import StoreError
 from headgate.ledger.limit_orders import Answers, Draw, Give, Grant, Orders
 from headgate.ledger.limit_shares import Shares
-from headgate.transport.redis import Command, Redis
+from headgate.transport.redis import Command
 from headgate.wire.resp import RespError, RespValue
 
 Pool: TypeAlias = tuple[str, int]
@@ -51,6 +51,18 @@ return held
 """
 
 
+class Commands(Protocol):
+    """What of `headgate.transport.redis.Redis` is used here."""
+
+    async def run(self, commands: Sequence[Command]) -> list[RespValue]:
+        """Send commands together and return their replies. Raises `StoreError`."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
 class RedisShares:
     """Draws from pools in Redis first, and from `store` what they do not hold.
 
@@ -58,7 +70,7 @@ class RedisShares:
     exchange waits for it longer than its timeout.
     """
 
-    def __init__(self, redis: Redis, store: Shares, scope: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redis: Commands, store: Shares, scope: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._store = store
         self._scope = scope

@@ -45,7 +45,6 @@ from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 from headgate.testing.raw_http import KEY
-from headgate.testing.routes import sim_router
 from headgate.testing.simulators import target_at
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import TransportSettings

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headgate.config import Secret
 from headgate.errors import ConfigError, StoreError, WireError
 from headgate.wire.resp import RespError, RespReader, RespValue, render_command
 
@@ -22,15 +21,22 @@ LOADING = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", 
 """Errors that say that this server cannot serve us now, whatever is asked."""
 
 
+class Hidden(Protocol):
+    """A URL that is kept from being shown because it may hold a password: `headgate.config.Secret` is one."""
+
+    def reveal(self) -> str:
+        """The URL itself."""
+        ...
+
+
 class RedisAddress(msgspec.Struct, frozen=True):
-    """Where a server is, and who we are there."""
+    """Where a server is. Who we are there stays in its `url`."""
 
     host: str
     port: int
     database: int
     tls: bool
-    user: str | None
-    password: Secret | None
+    url: Hidden
 
     @property
     def text(self) -> str:
@@ -38,21 +44,19 @@ class RedisAddress(msgspec.Struct, frozen=True):
         return f"{self.host}:{self.port}/{self.database}"
 
 
-def parse_redis_url(text: str) -> RedisAddress:
+def parse_redis_url(url: Hidden) -> RedisAddress:
     """The address in ``redis://[user:password@]host[:port][/database]``, or ``rediss://`` for TLS. Raises `ConfigError`."""
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(url.reveal())
         port = parts.port or 6379
-    except ValueError as error:
-        raise _wrong_url() from error
+    except ValueError:
+        raise _wrong_url() from None
     database = parts.path.strip("/") or "0"
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname or not (database.isascii() and database.isdigit()):
         raise _wrong_url()
     if parts.query or parts.fragment:
         raise _wrong_url()
-    password = Secret(unquote(parts.password)) if parts.password else None
-    user = unquote(parts.username) if parts.username else None
-    return RedisAddress(parts.hostname, port, int(database[:6]), parts.scheme == "rediss", user, password)
+    return RedisAddress(parts.hostname, port, int(database[:6]), parts.scheme == "rediss", url)
 
 
 def _wrong_url() -> ConfigError:
@@ -96,6 +100,7 @@ class Redis:
     async def close(self) -> None:
         """Close the connection."""
         self._drop()
+        await asyncio.sleep(0)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
@@ -140,9 +145,10 @@ class Redis:
 
 def _greeting(address: RedisAddress) -> list[Command]:
     commands: list[Command] = []
-    if address.password is not None:
-        secret = address.password.reveal()
-        commands.append(("AUTH", address.user, secret) if address.user else ("AUTH", secret))
+    parts = urlsplit(address.url.reveal())
+    if parts.password:
+        login = (parts.username, parts.password) if parts.username else (parts.password,)
+        commands.append(("AUTH", *map(unquote, login)))
     if address.database:
         commands.append(("SELECT", address.database))
     return commands

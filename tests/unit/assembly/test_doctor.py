@@ -18,6 +18,7 @@ from headgate.assembly import doctor
 from headgate.assembly.doctor import Check, examine
 from headgate.assembly.parts import load_parts
 from headgate.config import Secret
+from headgate.transport.redis import RedisAddress
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
 
@@ -54,6 +55,26 @@ def test_an_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sqlite(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], level: str) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
     assert only("sqlite").level == level
+
+
+@pytest.mark.parametrize(("policy", "level"), [("noeviction", "ok"), (None, "ok"), ("allkeys-lru", "warn")])
+def test_redis(monkeypatch: pytest.MonkeyPatch, policy: str | None, level: str) -> None:
+    async def answer(address: RedisAddress) -> str | None:
+        return policy
+
+    assert not found("redis")
+    monkeypatch.setattr(doctor, "eviction_policy", answer)
+    monkeypatch.setenv("HEADGATE_REDIS_URL", "redis://:a-long-password@127.0.0.1:7000/1")
+    check = only("redis")
+    assert check.level == level
+    assert "127.0.0.1:7000/1" in check.message
+
+
+def test_a_redis_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADGATE_REDIS_URL", "redis://:a-long-password@127.0.0.1:1")
+    check = only("redis")
+    assert check.level == "fail" and "redis-cli" in check.fix
+    assert "a-long-password" not in repr(examine(load_parts()))
 
 
 def test_settings_are_told_with_their_origin(monkeypatch: pytest.MonkeyPatch) -> None:

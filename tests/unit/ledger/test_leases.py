@@ -90,6 +90,36 @@ def test_four_processes_stay_within_requests_and_tokens_and_come_near(seed: int,
     virtual(main)
 
 
+@pytest.mark.parametrize("queue", [None, 20.0])
+def test_processes_that_all_want_more_get_about_the_same(queue: float | None, virtual: Run, memory_store: Callable[[], object]) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        store = memory_store()
+        processes = [Process(number, store.shares(), Limit(subject="key:*", rpm=240, queue=queue)) for number in range(4)]
+        given = [0] * 4
+        for process in processes:
+            await process.leases.start()
+
+        async def client(number: int) -> None:
+            await asyncio.sleep(number * 0.4)
+            while loop.time() < 1400:
+                outcome = await processes[number].ask(("key:a",), seconds=20)
+                if isinstance(outcome, Permit):
+                    given[number] += loop.time() > 1070
+                    outcome.release()
+                await asyncio.sleep(0.05)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(16):
+                group.create_task(client(number % 4))
+        for process in processes:
+            await process.leases.close()
+        assert sum(given) >= 0.75 * 240 * 330 / 60
+        assert min(given) >= 0.1 * sum(given)
+
+    virtual(main)
+
+
 def test_places_at_a_time_are_shared_and_come_back(virtual: Run, memory_store: Callable[[], object]) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -11,11 +11,12 @@ CREATE TABLE limit_grant (
 
 CREATE INDEX limit_grant_at ON limit_grant (at);
 
--- How many requests at a time a process holds of a subject's, until when.
+-- How many requests at a time a process holds of a subject's and would hold, until when.
 CREATE TABLE limit_hold (
     subject TEXT NOT NULL,
     holder TEXT NOT NULL,
     held INTEGER NOT NULL,
+    wanted INTEGER NOT NULL,
     until REAL NOT NULL,
     PRIMARY KEY (subject, holder)
 ) WITHOUT ROWID;

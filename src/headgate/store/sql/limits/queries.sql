@@ -19,11 +19,11 @@ DELETE FROM limit_grant WHERE bucket = :bucket AND slot < :oldest;
 DELETE FROM limit_grant WHERE at < :until;
 
 -- name: held_by_others
-SELECT coalesce(sum(held), 0) FROM limit_hold WHERE subject = :subject AND holder <> :holder AND until >= :now;
+SELECT holder, held, wanted FROM limit_hold WHERE subject = :subject AND holder <> :holder AND until >= :now;
 
 -- name: put_hold
-INSERT INTO limit_hold (subject, holder, held, until) VALUES (:subject, :holder, :held, :until)
-ON CONFLICT (subject, holder) DO UPDATE SET held = excluded.held, until = excluded.until;
+INSERT INTO limit_hold (subject, holder, held, wanted, until) VALUES (:subject, :holder, :held, :wanted, :until)
+ON CONFLICT (subject, holder) DO UPDATE SET held = excluded.held, wanted = excluded.wanted, until = excluded.until;
 
 -- name: sweep_holds
-DELETE FROM limit_hold WHERE until < :now OR held = 0;
+DELETE FROM limit_hold WHERE until < :now OR (held = 0 AND wanted = 0);
