@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from headgate.assembly.faces import ReceiptIds
+from headgate.assembly.operations import known_labels
 from headgate.assembly.parts import Parts
 from headgate.assembly.routing import deployment_target, router_of, routing_table
 from headgate.catalog.cards import ModelCard
@@ -15,16 +16,48 @@ from headgate.client import Target
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
+from headgate.gateway.money_parts import MoneyParts
+from headgate.gateway.money_routes import money_routes
+from headgate.gateway.operations import Operations
 from headgate.gateway.parts import GatewayParts
+from headgate.ledger import Receipt
+from headgate.ledger.budget_book import BudgetBook, BudgetStanding
 from headgate.ledger.key_store import KeyStore
 from headgate.ledger.limiter import Limiter
+from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Spending
 from headgate.router import Deployment
 from headgate.serving.app import App
-from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, check_binding
+from headgate.serving.auth import Authenticator
 from headgate.serving.house import FastEndpoint
 from headgate.serving.key_ring import KeyRing
 from headgate.transport.http1 import HttpClient
+
+
+class Books(msgspec.Struct, frozen=True):
+    """What a gateway keeps account with. `settled` is told of every receipt, with the route it came by."""
+
+    spending: Spending
+    limiter: Limiter
+    keys: KeyStore
+    budgets: BudgetBook
+    settled: Callable[[Receipt, str], None]
+
+    def standings(self, principal: Principal) -> tuple[BudgetStanding, ...]:
+        """The budgets that count a bearer's requests, as they stand; blocks. Raises `StoreError`."""
+        return self.budgets.standings_now(principal.subjects, time.time())
+
+
+class Door(msgspec.Struct, frozen=True):
+    """How clients get in: `enter` says who asks, `find` the same from memory alone (None: nobody gets in by the short way).
+
+    `hosts` are the names in Host headers that are answered to, None any.
+    """
+
+    enter: Authenticator
+    find: Callable[[bytes], Principal | None] | None
+    hosts: frozenset[str] | None
+    ring: KeyRing
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -35,37 +68,11 @@ class Gateway(msgspec.Struct, frozen=True):
     parts: GatewayParts
 
 
-def gateway(
-    parts: Parts, http: HttpClient, spending: Spending, limiter: Limiter, host: str, store: KeyStore, ring: KeyRing, *, auth: bool
-) -> Gateway:
-    """The gateway for `host`, with the models of providers that can be called; with `auth` for bearers of keys of the ring only.
-
-    Raises `ConfigError` when nobody would be kept out.
-    """
-    check_binding(host, authenticated=auth)
-    hosts = allowed_hosts(host)
-    targets = Targets(parts)
-    own = GatewayParts(
-        resolve=parts.resolve,
-        router=router_of(routing_table(parts)),
-        target=targets.find,
-        limiter=limiter,
-        spending=spending,
-        http=http,
-        models=callable_models(parts),
-        clock=time.time,
-        new_id=ReceiptIds(),
-    )
-    door = KeyDoor(ring) if auth else OpenDoor(hosts)
-    app = build_app(own, door=door, keys=Keys(store, ring, time.time), hosts=hosts)
-    return Gateway(app, fast_endpoints(own, ring.find) if auth else {}, own)
-
-
 class Targets:
     """How deployments are reached, worked out once for each."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self.parts = parts
         self._known: dict[str, tuple[Deployment, Target]] = {}
 
     def find(self, deployment: Deployment) -> Target:
@@ -75,9 +82,47 @@ class Targets:
             return known[1]
         if len(self._known) >= 4096:
             self._known.clear()
-        found = deployment_target(self._parts, deployment)
+        found = deployment_target(self.parts, deployment)
         self._known[deployment.id] = deployment, found
         return found
+
+    def resolve(self, name: str) -> Target:
+        """The target of a model as a client wrote it. Raises `ConfigError`."""
+        return self.parts.resolve(name)
+
+    def replace(self, parts: Parts) -> None:
+        """Go on with other settings."""
+        self.parts = parts
+        self._known.clear()
+
+
+def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations: Operations, targets: Targets) -> Gateway:
+    """The gateway, with the models of providers that can be called. Raises `ConfigError`."""
+    models = callable_models(parts)
+    own = GatewayParts(
+        resolve=targets.resolve,
+        router=router_of(routing_table(parts)),
+        target=targets.find,
+        limiter=books.limiter,
+        spending=books.spending,
+        http=http,
+        models=models,
+        clock=time.time,
+        new_id=ReceiptIds(),
+        settled=books.settled,
+    )
+    money = MoneyParts(store=books.spending.store, models=models, resolve=targets.resolve, clock=time.time, budgets=books.budgets)
+    app = build_app(
+        own,
+        door=door.enter,
+        keys=Keys(books.keys, door.ring, time.time, books.standings),
+        hosts=door.hosts,
+        body_limit=parts.settings.gateway.body_limit,
+        operations=operations,
+        further=money_routes(money),
+    )
+    operations.observer.counters.know(known_labels(app, parts))
+    return Gateway(app, {} if door.find is None else fast_endpoints(own, door.find), own)
 
 
 def callable_models(parts: Parts) -> tuple[ModelCard, ...]:

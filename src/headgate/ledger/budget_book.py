@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -82,12 +83,11 @@ class BudgetBook:
 
     async def standings(self, subjects: Sequence[str], at: float) -> tuple[BudgetStanding, ...]:
         """How far every budget that counts for one of `subjects` is used at `at` (seconds since the epoch)."""
+        return await self._store.read_async(partial(_standings, subjects=subjects, at=at))
 
-        def read(connection: Connection) -> tuple[BudgetStanding, ...]:
-            budgets = read_budgets(connection)[1]
-            return tuple(standing(connection, budget, subject, at) for budget in budgets for subject in subject_of(budget, subjects))
-
-        return await self._store.read_async(read)
+    def standings_now(self, subjects: Sequence[str], at: float) -> tuple[BudgetStanding, ...]:
+        """As `standings`, blocking."""
+        return self._store.read(partial(_standings, subjects=subjects, at=at))
 
     async def balances(self, at: float) -> tuple[BudgetStanding, ...]:
         """How far every budget is used at `at`, by everybody who has a balance in its window."""
@@ -109,6 +109,11 @@ class BudgetBook:
     async def end_budget(self, id: str) -> bool:
         """Take a budget out of force. False when there is none. One of the settings comes back with the next start."""
         return await self._store.write(lambda connection: end_budget(connection, id))
+
+
+def _standings(connection: Connection, subjects: Sequence[str], at: float) -> tuple[BudgetStanding, ...]:
+    budgets = read_budgets(connection)[1]
+    return tuple(standing(connection, budget, subject, at) for budget in budgets for subject in subject_of(budget, subjects))
 
 
 def _since(budget: Budget, at: float) -> dict[str, Value]:

@@ -14,6 +14,8 @@ import msgspec
 from headgate.config import Secret
 from headgate.errors import ConfigError, UsageError
 from headgate.ledger.audit import AuditTrail, Deed, Entry
+from headgate.ledger.budget_book import end_budget, put_budget
+from headgate.ledger.budgets import Budget
 from headgate.ledger.key_form import ID_BYTES, SECRET_BYTES, Pepper, Seals, importable, new_id, new_key
 from headgate.ledger.key_json import key_json
 from headgate.ledger.key_rows import Kept, all_kept, key_row
@@ -218,6 +220,7 @@ class KeyStore:
     def _noted(self, connection: Connection, action: str, key: VirtualKey, by: Principal, now: float) -> VirtualKey:
         """`key` with the number of the audit entry that tells what it has become."""
         deed = Deed(at=now, actor=actor_of(by), action=action, object=key.id, detail=key_json(key, now))
+        _put_budget(connection, key)
         return msgspec.structs.replace(key, version=self._audit.append(connection, deed))
 
     def _rows(self, connection: Connection, statement: str, values: dict[str, Value]) -> Sequence[Kept]:
@@ -254,6 +257,23 @@ class KeyStore:
     def _keep_mark(self, connection: Connection) -> bytes | None:
         connection.execute(self._sql["keep_pepper_mark"], {"mark": self.pepper.mark})
         return self._mark(connection)
+
+
+def budget_of(key: VirtualKey) -> Budget | None:
+    """The budget of a key as the ledger keeps it."""
+    if key.budget is None:
+        return None
+    own = f"key:{key.id}"
+    return Budget(id=own, scope=own, limit_nanos=key.budget.limit_nanos, window=key.budget.window, action=key.budget.action)
+
+
+def _put_budget(connection: Connection, key: VirtualKey) -> None:
+    """Make the ledger's budget of a key what the key says, in the same transaction."""
+    budget = budget_of(key)
+    if budget is not None:
+        put_budget(connection, budget, "api")
+    else:
+        end_budget(connection, f"key:{key.id}")
 
 
 def actor_of(principal: Principal) -> str:

@@ -20,7 +20,7 @@ from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Refusal, Slab, headroom_of
 from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back
-from headgate.ledger.budget_book import sync_budgets
+from headgate.ledger.budget_book import read_budgets, sync_budgets
 from headgate.ledger.budgets import Budget, Denied, check_budget
 from headgate.ledger.flushing import Flusher
 from headgate.ledger.intent import Intent
@@ -176,6 +176,17 @@ class Spending:
             _LOG.error("the ledger could not be left in order; what is open stays in %s: %s", self.folder, error)
             return False
         return True
+
+    def configure(self, budgets: Sequence[Budget]) -> None:
+        """Take these for the budgets of the settings, within a moment. Raises `ConfigError`."""
+        self._configured = tuple(map(check_budget, budgets))
+        if self._tender is not None:
+            self._tender.outdated()
+
+    async def refresh(self) -> None:
+        """Know every budget that was made or changed until now. Raises `StoreError`."""
+        _, budgets = await self.store.read_async(read_budgets)
+        self.accounts.replace(budgets)
 
     # --- one attempt ---
 

@@ -117,6 +117,10 @@ class Tender:
             self._delivered = time
             self._delivery = self._loop.create_task(deliverer.run())
 
+    def outdated(self) -> None:
+        """The budgets of the settings have changed: say so to the ledger in the next round."""
+        self._version = None
+
     async def _look(self) -> None:
         """Take over budgets that were changed."""
         if await self._store.read_async(version_of) != self._version:

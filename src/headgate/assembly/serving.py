@@ -1,0 +1,284 @@
+"""Everything one serving process of the gateway needs, opened in order and closed in the opposite one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+
+import msgspec
+
+from headgate.assembly.gateway import Books, Door, Gateway, Targets, gateway
+from headgate.assembly.keys import key_ring, key_store
+from headgate.assembly.listeners import listeners
+from headgate.assembly.operations import gateway_operations, known_labels, process_counters
+from headgate.assembly.parts import Parts
+from headgate.assembly.routing import routing_table
+from headgate.config import Secret
+from headgate.config.gate_settings import LimitSettings
+from headgate.gateway.operations import Operations
+from headgate.ledger import Ledger, Receipt, new_id
+from headgate.ledger.budget_book import BudgetBook
+from headgate.ledger.budgets import Budget
+from headgate.ledger.jsonl import JsonlReceipts
+from headgate.ledger.key_store import budget_of
+from headgate.ledger.keys import VirtualKey
+from headgate.ledger.leases import Leases
+from headgate.ledger.limit_shares import Shares, StoreShares
+from headgate.ledger.limiter import Limiter
+from headgate.ledger.limits import Limit
+from headgate.ledger.principal import Principal
+from headgate.ledger.spending import Spending
+from headgate.ledger.webhook import Webhook
+from headgate.observe.scrape import SnapshotFolder
+from headgate.router import Deployment
+from headgate.serving.auth import Authenticator, KeyDoor, OpenDoor, allowed_hosts, check_binding
+from headgate.serving.key_ring import KeyRing
+from headgate.serving.limits import ServerLimits
+from headgate.serving.request import Request
+from headgate.transport.http1 import HttpClient
+from headgate.transport.settings import parse_origin
+from headgate.wire.http import Send
+
+CANCELLED = 499
+"""What is counted for a client that left: the status other servers write into their logs for it."""
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process serves: the address it is bound to, its one key (None: none is asked for), where it meets its siblings, if any."""
+
+    host: str
+    key: Secret | None
+    access_log: bool = False
+    folder: SnapshotFolder | None = None
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A gateway whose parts are open. `apply` takes other settings while it serves."""
+
+    gateway: Gateway
+    operations: Operations
+    limits: ServerLimits
+    apply: Callable[[Parts], None]
+
+
+def server_limits(parts: Parts) -> ServerLimits:
+    """What the settings let clients do to the server."""
+    own = parts.settings.gateway
+    return ServerLimits(header_timeout=own.header_timeout, drain=own.drain)
+
+
+def budgets_of(parts: Parts) -> tuple[Budget, ...]:
+    """The budgets of the settings, each under a name of its own."""
+    return tuple(
+        Budget(
+            id=f"{one.scope}/{one.window}",
+            scope=one.scope,
+            limit_nanos=one.limit_nanos,
+            window=one.window,
+            action=one.action,
+            thresholds=one.alerts,
+        )
+        for one in parts.settings.budgets
+    )
+
+
+def limits_of(parts: Parts) -> tuple[Limit, ...]:
+    """The limits of the settings, and what providers allow the deployments of its routes."""
+    table = routing_table(parts)
+    return (*map(_limit, parts.settings.limits), *(limit for one in table.deployments.values() if (limit := _allowed(one)) is not None))
+
+
+def _limit(one: LimitSettings) -> Limit:
+    return Limit(
+        subject=one.subject,
+        rpm=one.rpm,
+        tpm=one.tpm,
+        input_tpm=one.input_tpm,
+        output_tpm=one.output_tpm,
+        concurrency=one.concurrency,
+        queue=one.queue or None,
+    )
+
+
+def _allowed(deployment: Deployment) -> Limit | None:
+    allowed = deployment.limits
+    found = Limit(
+        subject=f"deployment:{deployment.id}",
+        rpm=allowed.rpm,
+        tpm=allowed.tpm,
+        input_tpm=allowed.input_tpm,
+        output_tpm=allowed.output_tpm,
+        concurrency=allowed.concurrency,
+    )
+    return None if found.open else found
+
+
+class KeyBooks:
+    """Keeps limits and budgets in step with keys: a key is let in once both know of it."""
+
+    def __init__(self, spending: Spending, limiter: Limiter) -> None:
+        self._spending = spending
+        self._limiter = limiter
+        self._behind: set[str] = set()
+
+    def learn(self, key: VirtualKey) -> None:
+        """A key is let in, or has changed."""
+        limits = key.limits
+        own = Limit(
+            subject=f"key:{key.id}",
+            rpm=limits.rpm,
+            tpm=limits.tpm,
+            input_tpm=limits.input_tpm,
+            output_tpm=limits.output_tpm,
+            concurrency=limits.concurrency,
+        )
+        self._limiter.assign(own.subject, None if own.open else own)
+        if budget_of(key) not in (None, *self._spending.accounts.budgets):
+            self._behind.add(key.id)
+
+    def knows(self, principal: Principal) -> bool:
+        """Whether the budget of a bearer's key is in force here."""
+        return principal.key_id not in self._behind
+
+    async def catch_up(self) -> None:
+        """Know every budget. Raises `StoreError`."""
+        behind, self._behind = self._behind, set()
+        try:
+            await self._spending.refresh()
+        except BaseException:
+            self._behind |= behind
+            raise
+
+
+class BookedDoor:
+    """A `KeyDoor` that lets nobody in before the budget of the key is in force."""
+
+    def __init__(self, ring: KeyRing, books: KeyBooks) -> None:
+        self._door = KeyDoor(ring)
+        self._ring = ring
+        self._books = books
+
+    async def principal(self, request: Request) -> Principal:
+        """See `Authenticator`. Raises `StoreError` while the ledger cannot say."""
+        found = await self._door.principal(request)
+        if not self._books.knows(found):
+            await self._books.catch_up()
+        return found
+
+    def find(self, raw: bytes) -> Principal | None:
+        """From memory alone."""
+        found = self._ring.find(raw)
+        return found if found is not None and self._books.knows(found) else None
+
+
+@asynccontextmanager
+async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
+    """Everything open while the block runs. Raises `ConfigError` for settings that cannot be, `StoreError` for a ledger that is not to be had."""
+    check_binding(opening.host, authenticated=opening.key is not None)
+    async with AsyncExitStack() as stack:
+        ledger = parts.ledger()
+        stack.callback(ledger.close)
+        counters = process_counters(opening.folder)
+        told = stack.enter_context(listeners(parts.environment.real, counters, access=opening.access_log))
+        metrics = parts.settings.gateway.metrics == "open"
+        operations = gateway_operations(parts, ledger, counters, *told, folder=opening.folder, open_metrics=metrics)
+        http = await stack.enter_async_context(parts.http())
+        spending = await _spending(stack, parts, ledger, http)
+        limiter = await _limiter(stack, parts, ledger, shared=opening.folder is not None)
+        step = KeyBooks(spending, limiter)
+        ring = await stack.enter_async_context(key_ring(parts, key_store(parts, ledger), opening.key, step.learn))
+        settled = _settled(stack, parts, operations)
+        books = Books(spending, limiter, key_store(parts, ledger), BudgetBook(ledger.database), settled)
+        targets = Targets(parts)
+        made = gateway(parts, http, books, _door(opening, ring, step), operations, targets)
+        stack.callback(operations.readiness.stop)
+        yield Running(made, operations, server_limits(parts), _applier(made, books, targets, operations))
+
+
+async def _spending(stack: AsyncExitStack, parts: Parts, ledger: Ledger, http: HttpClient) -> Spending:
+    alerts = parts.settings.alerts
+    hook = None if alerts.webhook is None else Webhook(alerts.webhook.reveal(), _post(http), alerts.secret)
+    journal = parts.settings.data_dir / "journal"
+    spending = Spending(ledger.database, journal, budgets_of(parts), deliver=None if hook is None else hook.deliver)
+    await spending.start()
+    stack.push_async_callback(spending.stop)
+    return spending
+
+
+def _post(http: HttpClient) -> Callable[..., object]:
+    """Sends an alert to the address of the settings; the operator's own, so that it may be a private one."""
+
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        base, slash, path = url.partition("://")[2].partition("/")
+        origin = parse_origin(f"{url.partition('://')[0]}://{base}", allow_private=True)
+        reply = await http.request(origin, Send("POST", f"{slash or '/'}{path}", body, tuple(headers.items()), timeout=10.0))
+        return reply.status
+
+    return post
+
+
+async def _limiter(stack: AsyncExitStack, parts: Parts, ledger: Ledger, *, shared: bool) -> Limiter:
+    """The limiter; where other processes count for the same limits, with shares of them."""
+    settings = parts.settings
+    if not shared and settings.database_url is None:
+        return Limiter(limits_of(parts))
+    shares: Shares = StoreShares(ledger.database)
+    if settings.redis_url is not None:
+        redis = import_module("headgate.transport.redis")
+        address = redis.parse_redis_url(settings.redis_url.reveal())
+        scope = str(ledger.database.place)
+        shares = import_module("headgate.ledger.redis_shares").RedisShares(redis.Redis(address), shares, scope)
+    leases = Leases(shares, new_id(time.time(), os.urandom(10)))
+    await leases.start()
+    stack.push_async_callback(leases.close)
+    return Limiter(limits_of(parts), leases=leases)
+
+
+def _door(opening: Opening, ring: KeyRing, step: KeyBooks) -> Door:
+    hosts = allowed_hosts(opening.host)
+    if opening.key is None:
+        return Door(OpenDoor(hosts), None, hosts, ring)
+    booked = BookedDoor(ring, step)
+    enter: Authenticator = booked
+    return Door(enter, booked.find, hosts, ring)
+
+
+def _settled(stack: AsyncExitStack, parts: Parts, operations: Operations) -> Callable[[Receipt, str], None]:
+    """Who is told of receipts: counters, spans and the access log; files of the settings' folder."""
+    folder = parts.settings.receipt_dir
+    files = None if folder is None else JsonlReceipts(folder)
+    if files is not None:
+        stack.callback(files.close)
+
+    def settled(receipt: Receipt, route: str) -> None:
+        operations.observer.finished(receipt, route, _status(receipt), key_id=receipt.key or "")
+        if files is not None:
+            files.add(receipt)
+
+    return settled
+
+
+def _status(receipt: Receipt) -> int:
+    """The status a client most likely saw."""
+    if receipt.status == "ok":
+        return 200
+    if receipt.status == "cancelled":
+        return CANCELLED
+    last = receipt.attempts[-1].status if receipt.attempts else None
+    return last if last is not None and last >= 400 else 502
+
+
+def _applier(made: Gateway, books: Books, targets: Targets, operations: Operations) -> Callable[[Parts], None]:
+    def apply(parts: Parts) -> None:
+        """Route, limit and reserve by other settings from now on. Raises `ConfigError`, and changes nothing then."""
+        table, limits, budgets = routing_table(parts), limits_of(parts), budgets_of(parts)
+        targets.replace(parts)
+        made.parts.router.replace(table)
+        books.limiter.replace(limits)
+        books.spending.configure(budgets)
+        operations.observer.counters.know(known_labels(made.app, parts))
+
+    return apply
