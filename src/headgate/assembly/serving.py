@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import signal
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from importlib import import_module
 
 import msgspec
@@ -15,9 +19,11 @@ from headgate.assembly.keys import key_ring, key_store
 from headgate.assembly.listeners import listeners
 from headgate.assembly.operations import gateway_operations, known_labels, process_counters
 from headgate.assembly.parts import Parts
+from headgate.assembly.reloading import make_reloader
 from headgate.assembly.routing import routing_table
 from headgate.config import Secret
 from headgate.config.gate_settings import LimitSettings
+from headgate.config.reload import Reloader
 from headgate.gateway.operations import Operations
 from headgate.ledger import Ledger, Receipt, new_id
 from headgate.ledger.budget_book import BudgetBook
@@ -31,13 +37,15 @@ from headgate.ledger.limiter import Limiter
 from headgate.ledger.limits import Limit
 from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Spending
-from headgate.ledger.webhook import Webhook
+from headgate.ledger.webhook import Post, Webhook
 from headgate.observe.scrape import SnapshotFolder
 from headgate.router import Deployment
 from headgate.serving.auth import Authenticator, KeyDoor, OpenDoor, allowed_hosts, check_binding
 from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import ServerLimits
+from headgate.serving.pid_file import PidFile, pid_file
 from headgate.serving.request import Request
+from headgate.serving.server import Server, serve
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import parse_origin
 from headgate.wire.http import Send
@@ -176,7 +184,7 @@ class BookedDoor:
 
 @asynccontextmanager
 async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
-    """Everything open while the block runs. Raises `ConfigError` for settings that cannot be, `StoreError` for a ledger that is not to be had."""
+    """Everything open while the block runs. Raises `ConfigError` for settings that cannot be, `StoreError` for no ledger."""
     check_binding(opening.host, authenticated=opening.key is not None)
     async with AsyncExitStack() as stack:
         ledger = parts.ledger()
@@ -208,7 +216,7 @@ async def _spending(stack: AsyncExitStack, parts: Parts, ledger: Ledger, http: H
     return spending
 
 
-def _post(http: HttpClient) -> Callable[..., object]:
+def _post(http: HttpClient) -> Post:
     """Sends an alert to the address of the settings; the operator's own, so that it may be a private one."""
 
     async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
@@ -282,3 +290,57 @@ def _applier(made: Gateway, books: Books, targets: Targets, operations: Operatio
         operations.observer.counters.know(known_labels(made.app, parts))
 
     return apply
+
+
+async def run_gateway(
+    parts: Parts,
+    running: Running,
+    opening: Opening,
+    port: int,
+    ready: Callable[[str], None],
+    *,
+    say: Callable[[str], None],
+    sock: socket.socket | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, reading the settings anew when their file changes or on SIGHUP. `ready` gets the address once it
+    listens. Only a process without siblings holds the pid file: others are told by their supervisor."""
+    with ExitStack() as stack:
+        alone = opening.folder is None
+
+        def begun(server: Server) -> None:
+            pid = stack.enter_context(PidFile(pid_file(parts.settings.data_dir, server.port))) if alone else None
+            stack.enter_context(_reloading(make_reloader(parts, running.apply, say, flags={"gateway_host": opening.host}, pid=pid)))
+            settle_memory()
+            ready(server.url)
+
+        made = running.gateway
+        await serve(
+            made.app,
+            opening.host,
+            port,
+            limits=running.limits,
+            ready=begun,
+            stopping=running.operations.readiness.stop,
+            fast=made.fast,
+            sock=sock,
+        )
+
+
+@contextmanager
+def _reloading(reloader: Reloader[Parts]) -> Iterator[None]:
+    """Watch the settings while the block runs; SIGHUP makes it look at once."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(reloader.run(asyncio.sleep, asyncio.to_thread))
+    loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        task.cancel()
+
+
+def settle_memory() -> None:
+    """Nothing that was made for the start is looked at by the garbage collector again, which has less to do besides."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)

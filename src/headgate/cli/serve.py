@@ -10,7 +10,7 @@ from headgate.cli.lazy import call
 @click.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port (0: any free one).  [default: 6120]")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that serve.  [default: gateway.workers, else 1]")
 @click.option("--access-log", is_flag=True, help="Log a line for each request, without content.")
 @click.option("--no-auth", is_flag=True, help="Serve without a key; loopback only.")
 def serve(**options: object) -> int:

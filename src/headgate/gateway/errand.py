@@ -20,6 +20,7 @@ from headgate.gateway.outline import Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Attempt, Receipt
 from headgate.ledger.intent import asker_of
+from headgate.ledger.labels import agent_tag
 from headgate.ledger.limit_gates import Permit
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Operation
@@ -145,7 +146,7 @@ class Errand:
             key=asker.key,
             team=asker.team,
             user=asker.user,
-            tags=asker.tags,
+            tags=asker.tags if labels.agent is None else (*asker.tags, agent_tag(labels.agent)),
             tenant=asker.tenant,
             session=labels.session,
             explanation=_explanation(self.plan),

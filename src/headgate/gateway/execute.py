@@ -21,6 +21,7 @@ from headgate.gateway.stamps import cost_text, stamps
 from headgate.ledger.bounds import bound_of
 from headgate.ledger.budgets import Bound, Denied
 from headgate.ledger.intent import Intent
+from headgate.ledger.labels import run_scope
 from headgate.ledger.limit_gates import Permit
 from headgate.ledger.limits import Full
 from headgate.ledger.spending import Hold
@@ -215,7 +216,7 @@ class Execution:
             model=deployment.model,
             account=target.credential.account,
             bound=bound_for(errand.outline, target, errand.at, self._size, output),
-            run=errand.labels.run,
+            run=_run(errand),
             request_bytes=self._size,
         )
 
@@ -286,6 +287,12 @@ class Execution:
                 if task.exception() is None or not waiting:
                     tasks.pop(task)
                     return task.result()
+
+
+def _run(errand: Errand) -> str | None:
+    """The name that the budget of the errand's run is kept by."""
+    run = errand.labels.run
+    return None if run is None else run_scope(errand.principal, run).removeprefix("run:")
 
 
 UNASKED = Report(kind=ErrorKind.CANCELLED)

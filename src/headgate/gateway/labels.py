@@ -1,4 +1,4 @@
-"""What a client may say of a request for its own books: session, run and agent. Advisory: nothing is decided by it (faults H18)."""
+"""What a client says of a request for its own books: session, run and agent. Advisory: nothing is decided by it (faults H18)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 import msgspec
 
+from headgate.ledger.labels import AGENT_HEADER, RUN_HEADER, read_label
 from headgate.serving.request import Request
 
-LONGEST = 128
+SESSION_HEADER = "x-headgate-session"
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}", re.ASCII)
-SESSION, RUN, AGENT = "x-headgate-session", "x-headgate-run", "x-headgate-agent"
 
 
 class Labels(msgspec.Struct, frozen=True):
-    """Names the client gave; None for those it did not, and for what is no name."""
+    """Names the client gave; None for those it did not."""
 
     session: str | None = None
     run: str | None = None
@@ -25,11 +25,17 @@ UNLABELLED = Labels()
 
 
 def labels_of(request: Request, session: str | None) -> Labels:
-    """The labels of a request: its headers, and the `session` of its body."""
-    found = _word(request.header(SESSION)) or _word(session)
-    run, agent = _word(request.header(RUN)), _word(request.header(AGENT))
+    """The labels of a request: its headers, and the `session` of its body, where that is a name. Raises `UsageError` for a run or an agent
+    that is no label."""
+    found = _word(request.header(SESSION_HEADER)) or _word(session)
+    run, agent = _label(request, RUN_HEADER), _label(request, AGENT_HEADER)
     return Labels(found, run, agent) if found or run or agent else UNLABELLED
 
 
 def _word(text: str | None) -> str | None:
     return text if text is not None and _WORD.fullmatch(text) else None
+
+
+def _label(request: Request, header: str) -> str | None:
+    text = request.header(header)
+    return None if text is None else read_label(text, header)

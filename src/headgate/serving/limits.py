@@ -25,6 +25,6 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long the rest of a body is thrown away after an early answer, so that the client gets to read that answer."""
     keep_alive: int = 75
     """Idle time between two requests of a connection."""
-    drain: int = 10
+    drain: float = 10
     """What requests under way get when the server stops."""
     backlog: int = 1024

@@ -120,19 +120,23 @@ async def serve(
     *,
     limits: ServerLimits | None = None,
     ready: Callable[[Server], None] | None = None,
+    stopping: Callable[[], None] | None = None,
     fast: Mapping[bytes, FastEndpoint] | None = None,
     sock: socket.socket | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then drain and return. A second signal ends the drain. `ready` is called once the socket listens.
+    """Serve until SIGINT or SIGTERM, then drain and return. A second signal ends the drain. `ready` is called once the socket listens,
+    `stopping` when the first signal has come.
 
     Raises `ConfigError` when the address cannot be had.
     """
-    stopping = asyncio.Event()
+    stopped = asyncio.Event()
     async with Server(app, host, port, limits, fast=fast, sock=sock) as server:
-        with _signals(stopping, server):
+        with _signals(stopped, server):
             if ready is not None:
                 ready(server)
-            await stopping.wait()
+            await stopped.wait()
+            if stopping is not None:
+                stopping()
             await server.stop()
 
 
@@ -144,8 +148,11 @@ def _signals(stopping: asyncio.Event, server: Server) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
 
+    def turn() -> None:
+        (server.hurry if stopping.is_set() else stopping.set)()
+
     def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(server.hurry if stopping.is_set() else stopping.set)
+        loop.call_soon_threadsafe(turn)
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:

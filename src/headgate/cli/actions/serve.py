@@ -9,15 +9,13 @@ import sys
 import click
 import uvloop
 
-from headgate.assembly.gateway import callable_models, gateway_app
-from headgate.assembly.listeners import listeners
-from headgate.assembly.operations import clear_metrics, gateway_operations, metrics_folder, process_counters
+from headgate.assembly.gateway import callable_models
+from headgate.assembly.operations import clear_metrics, metrics_folder
 from headgate.assembly.parts import Parts, load_parts
+from headgate.assembly.serving import Opening, opened, run_gateway, server_limits
 from headgate.config import Secret
 from headgate.serving.auth import check_binding, generate_key
-from headgate.serving.limits import ServerLimits
 from headgate.serving.listening import listen_together
-from headgate.serving.server import serve as run_server
 from headgate.serving.supervisor import Supervisor
 from headgate.transport.settings import bracketed
 
@@ -25,12 +23,13 @@ WORKER = (sys.executable, "-P", "-m", "headgate.cli.actions.worker")
 """One serving process; -P keeps modules out that lie in the working folder."""
 
 
-def serve(host: str | None, port: int | None, workers: int, access_log: bool, no_auth: bool) -> int:
+def serve(host: str | None, port: int | None, workers: int | None, access_log: bool, no_auth: bool) -> int:
     """See `headgate serve --help`."""
     parts = load_parts({"gateway_host": host})
     number = parts.settings.gateway_port if port is None else port
     made = None if no_auth or parts.settings.key is not None else generate_key(secrets.token_bytes(24))
     key = None if no_auth else parts.settings.key or made
+    workers = workers or parts.settings.gateway.workers
     if workers > 1:
         return _supervise(parts, number, workers, key, made, access_log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -39,21 +38,18 @@ def serve(host: str | None, port: int | None, workers: int, access_log: bool, no
 
 
 async def _serve(parts: Parts, port: int, key: Secret | None, made: Secret | None, access_log: bool) -> None:
-    host, counters = parts.settings.gateway_host, process_counters()
-    ledger = parts.ledger()
-    try:
-        with listeners(parts.environment.real, counters, access=access_log) as told:
-            operations = gateway_operations(parts, ledger, counters, *told)
-            async with parts.http() as http:
-                app = gateway_app(parts, http, ledger, host, key, operations)
-                await run_server(app, host, port, ready=lambda server: _ready(parts, server.url, key, made))
-    finally:
-        ledger.close()
+    opening = Opening(host=parts.settings.gateway_host, key=key, access_log=access_log)
+    async with opened(parts, opening) as running:
+        await run_gateway(parts, running, opening, port, lambda url: _ready(parts, url, key, made), say=_said)
+
+
+def _said(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _supervise(parts: Parts, port: int, workers: int, key: Secret | None, made: Secret | None, access_log: bool) -> int:
     """Have `workers` processes serve; the supervisor itself opens no ledger."""
-    host, limits = parts.settings.gateway_host, ServerLimits()
+    host, limits = parts.settings.gateway_host, server_limits(parts)
     check_binding(host, authenticated=key is not None)
     sockets = listen_together(host, port, limits.backlog, workers)
     number = sockets[0].getsockname()[1]
@@ -62,7 +58,7 @@ def _supervise(parts: Parts, port: int, workers: int, key: Secret | None, made: 
         WORKER,
         sockets,
         {"host": host, "port": number, "key": None if key is None else key.reveal(), "access_log": access_log},
-        say=lambda line: click.echo(line, err=True),
+        say=_said,
         ready=lambda: _ready(parts, f"http://{bracketed(host)}:{number}", key, made, workers),
         drain=limits.drain,
         backlog=limits.backlog,

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 
 import msgspec
 import uvloop
 
-from headgate.assembly.gateway import gateway_app
-from headgate.assembly.listeners import listeners
-from headgate.assembly.operations import gateway_operations, metrics_folder, process_counters
+from headgate.assembly.operations import metrics_folder
 from headgate.assembly.parts import Parts, load_parts
+from headgate.assembly.serving import Opening, opened, run_gateway
 from headgate.cli import exit_code, report
 from headgate.config import Secret
 from headgate.errors import HeadgateError
 from headgate.observe.scrape import SnapshotFolder
 from headgate.serving.inheritance import Inherited, Lifeline
-from headgate.serving.server import serve
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -33,7 +30,6 @@ class WorkerOptions(msgspec.Struct, frozen=True):
 def main() -> int:
     """Serve until told to stop, or until the supervisor is gone; the exit code."""
     try:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for those who can reload; its default would end this process
         lifeline = Lifeline()
         inherited = lifeline.read()
         lifeline.watch()
@@ -48,22 +44,20 @@ def main() -> int:
 
 
 async def _serve(parts: Parts, inherited: Inherited, options: WorkerOptions, lifeline: Lifeline) -> None:
-    key = None if options.key is None else Secret(options.key)
     folder = SnapshotFolder(metrics_folder(parts.settings.data_dir, options.port), inherited.slot)
-    counters, ledger = process_counters(folder), parts.ledger()
-    try:
-        with listeners(parts.environment.real, counters, access=options.access_log) as told:
-            operations = gateway_operations(parts, ledger, counters, *told, folder=folder)
-            async with parts.http() as http:
-                app = gateway_app(parts, http, ledger, options.host, key, operations)
-                publishing = asyncio.create_task(operations.scraper.keep_publishing())
-                try:
-                    sock = inherited.listening()
-                    await serve(app, options.host, options.port, sock=sock, ready=lambda server: lifeline.ready())
-                finally:
-                    publishing.cancel()
-    finally:
-        ledger.close()
+    key = None if options.key is None else Secret(options.key)
+    opening = Opening(host=options.host, key=key, access_log=options.access_log, folder=folder)
+    async with opened(parts, opening) as running:
+        publishing = asyncio.create_task(running.operations.scraper.keep_publishing())
+        try:
+            sock = inherited.listening()
+            await run_gateway(parts, running, opening, options.port, lambda url: lifeline.ready(), say=_said, sock=sock)
+        finally:
+            publishing.cancel()
+
+
+def _said(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

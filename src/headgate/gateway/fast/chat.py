@@ -20,12 +20,13 @@ from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
 from headgate.gateway.fast.relay import Relay, StreamRelay, WholeRelay
-from headgate.gateway.labels import UNLABELLED
+from headgate.gateway.labels import SESSION_HEADER, UNLABELLED
 from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import overhear, returned
 from headgate.ledger.intent import Intent
+from headgate.ledger.labels import AGENT_HEADER, RUN_HEADER
 from headgate.ledger.limits import Full
 from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Hold
@@ -39,7 +40,7 @@ from headgate.serving.turn import Turn
 from headgate.wire.http import Reply
 
 SCOPE = "completions:read"
-_ADVISORY = frozenset({"x-headgate-session", "x-headgate-run", "x-headgate-agent"})
+_ADVISORY = frozenset({SESSION_HEADER, RUN_HEADER, AGENT_HEADER})
 REMEMBERED = 1024
 
 
