@@ -52,7 +52,7 @@ def test_nothing_found(headgate: Command) -> None:
 
 def test_prices_are_dollars_per_million(headgate: Command) -> None:
     (line,) = [line for line in headgate("models", "sim-openai/sim-small", code=0).out.splitlines() if line.startswith("sim-openai")]
-    assert line.split() == ["sim-openai/sim-small", "0.15", "0.60", "0.5", "128,000", "16,384", "—", "active"]
+    assert line.split() == ["sim-openai/sim-small", "0.15", "0.60", "0.5", "128,000", "16,384", "low", "active"]
 
 
 def test_models_of_one_kind(headgate: Command) -> None:
