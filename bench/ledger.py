@@ -7,8 +7,8 @@
 Microseconds of `time.process_time` per request, all threads of the process together, journal, encoding, hashing and SQLite included. The
 receipts are made beforehand, because every face makes them anyway. Columns: no budget; two hard budgets (one key's, one for all); the same
 with SQLite's synchronous=FULL. "one core" is how many requests a second that leaves room for if a process did nothing else. 64 attempts
-are open at any time, and the loop is given to others after every 16, as in a server. As a yardstick: one receipt of the same size inserted by
-a bare `executemany` in transactions of 100.
+are open at any time, and the loop is given to others after every 16, as in a server. As a yardstick: one receipt of the same size inserted
+by a bare `executemany` in transactions of 100.
 """
 
 from __future__ import annotations

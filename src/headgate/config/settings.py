@@ -239,6 +239,7 @@ READERS: dict[Callable[[str, Path], Value], JsonObject] = {
         "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 86400}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]
     },
     _database: {"type": "string", "pattern": "^[a-zA-Z]+://"},
+    _redis: {"type": "string", "pattern": "^rediss?://"},
     _url: {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"},
 }
 """What each reader takes, as JSON Schema."""
