@@ -116,7 +116,9 @@ def resident(pid: int) -> float:
 
 
 @contextmanager
-def running(command: list[str], core: int, log: Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], core: int, log: Path, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own on one core, ended at the end."""
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -188,7 +190,9 @@ class Bench:
         home = Path(tempfile.mkdtemp(dir=self.folder))
         port = free_port()
         at = f"http://127.0.0.1:{self.upstream}"
-        providers = f"providers:\n  openai: {{base_url: {at}/v1, allow_private: true}}\n  anthropic: {{base_url: {at}, allow_private: true}}\n"
+        providers = (
+            f"providers:\n  openai: {{base_url: {at}/v1, allow_private: true}}\n  anthropic: {{base_url: {at}, allow_private: true}}\n"
+        )
         (home / "headgate.yaml").write_text(providers + COLUMNS[column])
         env = {
             "HEADGATE_KEY": KEY,
@@ -200,7 +204,12 @@ class Bench:
         key = KEY
         if column != "proxy":
             made = subprocess.run(
-                [*program, "keys", "create", "bench", "--quiet"], env={**os.environ, **env}, cwd=home, capture_output=True, text=True, check=True
+                [*program, "keys", "create", "bench", "--quiet"],
+                env={**os.environ, **env},
+                cwd=home,
+                capture_output=True,
+                text=True,
+                check=True,
             )
             key = made.stdout.strip()
         with running([*program, "serve", "--port", str(port)], CORES[0], self.folder / "headgate.log", env, home) as process:
