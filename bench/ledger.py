@@ -7,7 +7,7 @@
 Microseconds of `time.process_time` per request, all threads of the process together, journal, encoding, hashing and SQLite included. The
 receipts are made beforehand, because every face makes them anyway. Columns: no budget; two hard budgets (one key's, one for all); the same
 with SQLite's synchronous=FULL. "one core" is how many requests a second that leaves room for if a process did nothing else. 64 attempts
-are open at any time, and the loop is given to others after every 16, as in a server. As a yardstick: one receipt of the same size inserted
+are open at any time, and 100 requests are committed together, as at 5,000 a second. As a yardstick: one receipt of the same size inserted
 by a bare `executemany` in transactions of 100.
 """
 
@@ -46,7 +46,7 @@ COLUMNS: dict[str, tuple[tuple[Budget, ...], Literal["NORMAL", "FULL"], float | 
     "2 hard budgets, FULL": (HARD, "FULL", None),
 }
 OPEN = 64
-TURN = 16
+TOGETHER = 100
 
 
 def receipt(at: float) -> Receipt:
@@ -85,7 +85,8 @@ async def run(spending: Spending, receipts: list[Receipt]) -> float:
     under_way: deque[tuple[Receipt, Hold]] = deque()
     began = time.process_time()
     for index, each in enumerate(receipts):
-        intent = Intent(id=each.id, at=each.at, principal=WHO, provider="openai", model="gpt-5-mini", bound=bound, request_bytes=900)
+        at = time.time()
+        intent = Intent(id=each.id, at=at, principal=WHO, provider="openai", model="gpt-5-mini", bound=bound, request_bytes=900)
         hold = spending.reserve_now(intent) or await spending.reserve(intent)
         if not isinstance(hold, Hold):
             raise RuntimeError(hold.message())
@@ -93,8 +94,8 @@ async def run(spending: Spending, receipts: list[Receipt]) -> float:
         under_way.append((each, hold))
         if len(under_way) == OPEN:
             spending.close(*pair(under_way.popleft()))
-        if index % TURN == 0:
-            await asyncio.sleep(0)
+        if index % TOGETHER == 0:
+            await spending.drain()
     while under_way:
         spending.close(*pair(under_way.popleft()))
     await spending.drain()
