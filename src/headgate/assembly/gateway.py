@@ -111,7 +111,14 @@ def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations
         new_id=ReceiptIds(),
         settled=books.settled,
     )
-    money = MoneyParts(store=books.spending.store, models=models, resolve=targets.resolve, clock=time.time, budgets=books.budgets)
+    money = MoneyParts(
+        store=books.spending.store,
+        models=models,
+        resolve=targets.resolve,
+        clock=time.time,
+        budgets=books.budgets,
+        noting=books.keys.noting,
+    )
     app = build_app(
         own,
         door=door.enter,
