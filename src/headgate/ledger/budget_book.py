@@ -81,15 +81,18 @@ def end_budget(connection: Connection, id: str) -> bool:
     return ended
 
 
-def sync_budgets(connection: Connection, budgets: Iterable[Budget]) -> tuple[int, tuple[Budget, ...]]:
-    """Make the budgets of the settings those of the database, which keeps the others. Returns as `read_budgets`."""
+def sync_budgets(connection: Connection, budgets: Iterable[Budget], *, sole: bool = True) -> tuple[int, tuple[Budget, ...]]:
+    """Make the budgets of the settings those of the database, which keeps those made otherwise. Returns as `read_budgets`.
+
+    Unless `sole`, it keeps those of other settings as well.
+    """
     wanted = {budget.id: budget for budget in budgets}
     stored = {str(row[0]): (_budget(row), row[6]) for row in connection.execute(SQL["find_budgets"]).fetchall()}
     for id, budget in wanted.items():
         if stored.get(id) != (budget, "config"):
             put_budget(connection, budget, "config")
     for id, (_, origin) in stored.items():
-        if origin == "config" and id not in wanted:
+        if sole and origin == "config" and id not in wanted:
             end_budget(connection, id)
     return read_budgets(connection)
 
