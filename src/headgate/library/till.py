@@ -16,7 +16,9 @@ from headgate.library.terms import Terms
 
 _LOG = logging.getLogger("headgate.library")
 SLOTS = 1024
-"""Calls of one client that may be under way at once."""
+"""Attempts that the journal of a client can hold."""
+AT_ONCE = 256
+"""Calls of one client that are under way at once; further ones wait. Each may need several slots before it is over."""
 PATIENCE = 5.0
 """Seconds that a call waits for its receipt to be committed. It is in the journal by then; a disk that has failed is not waited for."""
 
@@ -32,6 +34,7 @@ class Till:
             parts.ledger.database, parts.journal, parts.budgets, settings=SpendingSettings(slots=SLOTS), now=parts.clock, sole=False
         )
         self._book = BudgetBook(parts.ledger.database)
+        self.room = asyncio.Semaphore(AT_ONCE)
         self._opening = asyncio.Lock()
         self._open = False
 

@@ -51,6 +51,7 @@ class Trip:
         self.attempts: list[Attempt] = []
         self.holds: list[tuple[Hold, int | None]] = []
         self.receipt: Receipt | None = None
+        self._inside = False
 
     async def run(self, ask: Callable[[Leg], Awaitable[T]]) -> tuple[Leg, T]:
         """What `ask` returns for the first leg that is answered, which is still open. Raises what the last one failed with."""
@@ -58,6 +59,8 @@ class Trip:
         choices: Sequence[Choice] = self.plan.order
         again = False
         refused: BudgetExceeded | None = None
+        await self.till.room.acquire()
+        self._inside = True
         try:
             while True:
                 leg = await self._begin(choices, again)
@@ -72,7 +75,9 @@ class Trip:
                     leg.over(error)
                     choices, again = await self._next(error)
         except BaseException as error:
-            if leg is not None:
+            if leg is None:
+                self._leave()
+            else:
                 leg.over(error)
                 await self.settle(leg)
             raise
@@ -118,7 +123,14 @@ class Trip:
         if self.receipt is None and (self.attempts or not isinstance(last.tab.error, BudgetExceeded)):
             self.receipt = self._made(last)
             self.till.spending.close(self.receipt, self.holds)
+        self._leave()
         await asyncio.shield(self.till.written())
+
+    def _leave(self) -> None:
+        """Make room for another call, once."""
+        if self._inside:
+            self._inside = False
+            self.till.room.release()
 
     def _made(self, last: Leg) -> Receipt:
         terms = self.till.terms

@@ -14,10 +14,11 @@ from headgate.config.route_settings import DeploymentSettings, RouteSettings, Ro
 from headgate.domain.cost import NANO
 from headgate.domain.request import Request, user_message
 from headgate.errors import BudgetExceeded, ProviderError, StoreError, UsageError
-from headgate.ledger import Ledger
+from headgate.ledger import Filter, Ledger
 from headgate.ledger.budget_book import BudgetBook, read_budgets
 from headgate.ledger.budgets import Budget
 from headgate.library import AsyncClient, Client, LibraryParts, make_terms
+from headgate.library.till import AT_ONCE
 from headgate.router import Router
 from headgate.sim.faults import Match, Rule, Status
 from headgate.sim.server import Simulator
@@ -193,3 +194,14 @@ def test_the_journal_is_gone_when_the_client_is(make_parts: MakeParts, tmp_path:
         client.complete(MODEL, "Where?")
         assert list((tmp_path / "journal").iterdir())
     assert not [path for path in (tmp_path / "journal").iterdir() if path.suffix == ".journal"]
+
+
+def test_more_calls_than_there_is_room_for_wait(make_parts: MakeParts, ledger: Ledger) -> None:
+    async def main() -> None:
+        async with AsyncClient(make_parts=make_parts) as client:
+            asked = (client.complete(MODEL, "Where?", max_tokens=5) for _ in range(AT_ONCE + 40))
+            answers = await asyncio.gather(*asked)
+            assert all(answer.text for answer in answers)
+
+    asyncio.run(main())
+    assert len(ledger.list(Filter(limit=1000))) == AT_ONCE + 40
