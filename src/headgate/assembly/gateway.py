@@ -114,7 +114,14 @@ def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations
         settled=books.settled,
         counted=books.counted,
     )
-    money = MoneyParts(store=books.spending.store, models=models, resolve=targets.resolve, clock=time.time, budgets=books.budgets)
+    money = MoneyParts(
+        store=books.spending.store,
+        models=models,
+        resolve=targets.resolve,
+        clock=time.time,
+        budgets=books.budgets,
+        noting=books.keys.noting,
+    )
     app = build_app(
         own,
         door=door.enter,

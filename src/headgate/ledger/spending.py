@@ -63,7 +63,8 @@ class Spending:
     """The money of one process. Belongs to one event loop; `start` it first, `stop` it last.
 
     `folder` is for journals and local to the machine; `store` has the ledger's schema. `budgets` are those of the settings. `on_alert` is
-    called, in the loop, for every threshold this process found reached; `deliver` (`Webhook.deliver`) gets every alert of the ledger
+    called, in the loop, for every threshold this process found reached; `sole` ends budgets of settings that are not among these, as
+    whoever serves does and who only calls does not. `deliver` (`Webhook.deliver`) gets every alert of the ledger
     in order, from one process at a time, until it says that it was taken.
     """
 
@@ -77,6 +78,7 @@ class Spending:
         now: Callable[[], float] = time.time,
         on_alert: Callable[[Alert], None] | None = None,
         deliver: Callable[[Alert], Awaitable[bool]] | None = None,
+        sole: bool = True,
     ) -> None:
         self.store = store
         self.folder = folder
@@ -88,6 +90,7 @@ class Spending:
         self._on_alert = on_alert
         self._deliverer = None if deliver is None else Deliverer(store, deliver)
         self._configured = tuple(map(check_budget, budgets))
+        self._sole = sole
         self._drawing = asyncio.Lock()
         self._journal: Journal | None = None
         self._flusher: Flusher | None = None
@@ -108,13 +111,13 @@ class Spending:
 
     async def _register(self) -> int:
         """Make this process known to the ledger. Returns the number of the last change of the budgets. Raises `StoreError`."""
-        process, lease, configured = self.process, self.settings.lease, self._configured
+        process, lease, configured, sole = self.process, self.settings.lease, self._configured, self._sole
         host = f"{socket.gethostname()}:{os.getpid()}"
 
         def register(connection: Connection) -> tuple[int, tuple[Budget, ...]]:
             at = clock(connection)
             connection.execute(SQL["register"], {"process": process, "host": host, "now": at, "expires": at + lease})
-            return sync_budgets(connection, configured)
+            return sync_budgets(connection, configured, sole=sole)
 
         version, budgets = await self.store.write(register)
         self.accounts.replace(budgets)

@@ -25,6 +25,7 @@ from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
+from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
@@ -53,6 +54,7 @@ T = TypeVar("T")
 
 
 PATIENCE = 10.0
+ROUTING = RoutingSettings()
 PEPPER = "pepper-for-tests-0123456789abcdef"
 
 
@@ -78,7 +80,7 @@ def with_completions(target: Target) -> Target:
     return replace(target, provider=replace(target.provider, serves=None))
 
 
-def sim_table(catalog: Catalog) -> RoutingTable:
+def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: tuple[RouteSettings, ...] = ()) -> RoutingTable:
     """Names and what they stand for, where simulated providers alone can be called."""
     facts = {}
     for name, provider in PROVIDERS.items():
@@ -91,7 +93,7 @@ def sim_table(catalog: Catalog) -> RoutingTable:
             missing=None if provider.auth.default is not None else f"no key for {provider.label}",
             simulated=provider.simulated,
         )
-    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time())))
+    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes))
 
 
 def fresh_id() -> str:
