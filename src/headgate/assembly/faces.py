@@ -12,22 +12,6 @@ from headgate.ledger.receipt import RANDOM_BYTES, Face
 from headgate.library import LibraryParts
 
 
-class ReceiptIds:
-    """Fresh receipt ids; randomness is fetched for many at a time."""
-
-    def __init__(self) -> None:
-        self._random = b""
-        self._at = 0
-
-    def __call__(self) -> str:
-        """The next one."""
-        at = self._at
-        if at == len(self._random):
-            self._random, at = secrets.token_bytes(RANDOM_BYTES * 256), 0
-        self._at = at + RANDOM_BYTES
-        return new_id(time.time(), self._random[at : at + RANDOM_BYTES])
-
-
 def receipt_id() -> str:
     """A fresh receipt id."""
     return new_id(time.time(), secrets.token_bytes(RANDOM_BYTES))

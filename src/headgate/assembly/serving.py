@@ -199,7 +199,9 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         step = KeyBooks(spending, limiter)
         ring = await stack.enter_async_context(key_ring(parts, key_store(parts, ledger), opening.key, step.learn))
         settled = _settled(stack, parts, operations)
-        books = Books(spending, limiter, key_store(parts, ledger), BudgetBook(ledger.database), settled)
+        unheard = parts.settings.receipt_dir is None and not operations.observer.heard
+        counted = operations.observer.counters.request if unheard else None
+        books = Books(spending, limiter, key_store(parts, ledger), BudgetBook(ledger.database), settled, counted)
         targets = Targets(parts)
         made = gateway(parts, http, books, _door(opening, ring, step), operations, targets)
         stack.callback(operations.readiness.stop)

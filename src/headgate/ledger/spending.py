@@ -35,7 +35,7 @@ from headgate.ledger.spending_settings import SpendingSettings
 from headgate.ledger.taking import Parts, Short, fit, merged, put_back, slabs_for, unbounded_by
 from headgate.ledger.tending import Tender, Tending
 from headgate.store.base import Store
-from headgate.store.connection import Connection, clock
+from headgate.store.connection import Connection, Row, clock
 
 _LOG = logging.getLogger("headgate.ledger")
 RESERVED: Final = 0
@@ -209,13 +209,27 @@ class Spending:
             slabs = found
         return self._noted(journal, intent, route, slabs)
 
+    def reserve_on(self, route: Route, id: str, at: float, bound: int | None, size: int) -> Hold | None:
+        """As `reserve_now`, by a route that `accounts.route` gave, where the slabs used last have room; None: that takes `reserve_now`.
+
+        `size` is bytes of the request.
+        """
+        journal, flusher, slabs = self._journal, self._flusher, route.slabs
+        if journal is None or flusher is None or flusher.trouble is not None or not self._registered or self._closing:
+            return None
+        if slabs is None or route.outdated or not fit(slabs, bound, at):
+            return None
+        return self._noted_on(journal, route, slabs, id, at, bound, size)
+
     def _noted(self, journal: Journal, intent: Intent, route: Route, slabs: tuple[Slab, ...]) -> Hold | None:
         """Reserve an intent in slabs that have room; None when the journal is full."""
-        bound = intent.bound.nanos
         route.use(slabs)
-        slot, size = journal.reserve(
-            intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, route.context, route.packed
-        )
+        return self._noted_on(journal, route, slabs, intent.id, intent.at, intent.bound.nanos, intent.request_bytes)
+
+    def _noted_on(
+        self, journal: Journal, route: Route, slabs: tuple[Slab, ...], id: str, at: float, bound: int | None, size: int
+    ) -> Hold | None:
+        slot, end = journal.reserve(id, at, NO_BOUND if bound is None else bound, size, route.context, route.packed)
         if slot == FULL:
             return None
         need = bound or 0
@@ -223,9 +237,9 @@ class Spending:
             if slab.hard:
                 slab.free -= need
             slab.open += 1
-            slab.used = intent.at
+            slab.used = at
         self._open += 1
-        return Hold(intent.id, slot, size, need, slabs)
+        return Hold(id, slot, end, need, slabs)
 
     async def reserve(self, intent: Intent) -> Hold | Denied:
         """Reserve, drawing from the ledger what memory has not. Raises `StoreError` when the ledger cannot be reached."""
@@ -337,6 +351,18 @@ class Spending:
             journal.close(slot, size, stored)
         slots = (slot,) if len(holds) < 2 else (*(hold.slot for hold, _ in holds[1:]), slot)
         flusher.add(receipt_row(receipt, stored), moves, slots if slot != FULL else ())
+
+    def close_one(self, hold: Hold, cost: int | None, stored: bytes, row: Row) -> None:
+        """As `close`, for a request of one attempt whose receipt is `stored` already; `row` is its row without the last column."""
+        journal, flusher = self._journal, self._flusher
+        if journal is None or flusher is None:
+            raise StoreError("the ledger is closed")
+        moves = self._settled(hold, cost)
+        self._open -= 1
+        if moves:
+            stored = charged(stored, moves)
+        journal.close(hold.slot, hold.size, stored)
+        flusher.add((*row, stored.decode()), moves, (hold.slot,))
 
     def _settled(self, hold: Hold, cost: int | None) -> tuple[Move, ...]:
         """End a hold: what it did not need is free, and what it cost is to be booked."""
