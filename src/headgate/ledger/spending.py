@@ -143,6 +143,11 @@ class Spending:
         """Whether requests can be admitted."""
         return self.trouble is None
 
+    @property
+    def under_way(self) -> tuple[int, int]:
+        """Attempts that hold a reservation, and slots of the journal in use: those and what is not committed yet."""
+        return self._open, 0 if self._journal is None else self._journal.used
+
     async def drain(self) -> None:
         """Wait until everything closed so far is committed."""
         if self._flusher is not None:

@@ -419,6 +419,10 @@ class StreamRelay(Relay):
     def _end(self) -> None:
         """The body is over, and no terminator was seen in it."""
         self.http.forget(self)
+        if self.error is None and (self.status != 200 or not _is_events(self.headers)):
+            self._done = True
+            self.fail(self, None)  # a refusal, or an answer, without a body
+            return
         error = self.error or self._closed()
         if not self._begun:
             self.fail(self, error or Truncated("the stream ended before anything was in it"))
