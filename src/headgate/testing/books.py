@@ -99,11 +99,11 @@ def _reading(findings: tuple[str, ...]) -> Callable[[Connection], Books]:
         for receipt in receipts.values():
             for balance, nanos in receipt.charges:
                 charged[balance] = charged.get(balance, 0) + nanos
-        for to, of, nanos in rows("SELECT balance, receipt, nanos FROM posting"):
+        for to, of, posted in rows("SELECT balance, receipt, nanos FROM posting"):
             if to is not None:
-                charged[int(str(to))] = charged.get(int(str(to)), 0) + int(str(nanos))
+                charged[int(str(to))] = charged.get(int(str(to)), 0) + int(str(posted))
             elif of is not None:
-                corrected[str(of)] = corrected.get(str(of), 0) + int(str(nanos))
+                corrected[str(of)] = corrected.get(str(of), 0) + int(str(posted))
         balances = rows("SELECT n, budget, subject, spent, held FROM balance ORDER BY n")
         (processes,) = (row[0] for row in rows("SELECT count(*) FROM process"))
         (slabs,) = (row[0] for row in rows("SELECT count(*) FROM slab WHERE amount > 0"))
