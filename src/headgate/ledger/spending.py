@@ -140,6 +140,16 @@ class Spending:
         """Whether requests can be admitted."""
         return self.trouble is None
 
+    @property
+    def under_way(self) -> int:
+        """How many attempts are reserved and not over."""
+        return self._open
+
+    @property
+    def journal_depth(self) -> int:
+        """How many slots of the journal are taken: attempts under way, and closed requests that are not committed yet."""
+        return 0 if self._journal is None else self._journal.used
+
     async def drain(self) -> None:
         """Wait until everything closed so far is committed."""
         if self._flusher is not None:
