@@ -121,7 +121,7 @@ def raced(make_gate: MakeGate, simulator: Simulator, database: Secret | None, wo
     assert [threshold for budget, threshold in told if budget == "global/total"][:2] == [75, 90]
     assert [threshold for budget, threshold in told if budget == "provider:sim-openai/total"] == [75, 90, 100]
     figures = {"processes": workers, "admitted": found[200], "denied": found[DENIED], "limit": limit, "spent": bill.total}
-    for name, value in (*figures.items(), ("looks", looks.count), ("most_seen", looks.most), ("over", 0)):
+    for name, value in (*figures.items(), ("looks", looks.count), ("most_seen", looks.most), ("over", max(0, looks.most - limit))):
         record(name, value)
 
 

@@ -19,7 +19,7 @@ from headgate.ledger.limits import Limit
 from headgate.sim.settings import SimSettings
 from headgate.testing.books import read_books
 from headgate.testing.gateway import Rig, running_gateway
-from headgate.testing.served import open_files
+from headgate.testing.served import open_sockets
 from headgate.testing.simulators import wait_for
 from headgate.testing.traffic import CHAT, Line, chat_body
 
@@ -64,7 +64,7 @@ async def baseline(rig: Rig) -> Baseline:
         upstream_in_use=rig.http.open_connections - rig.http.idle_connections,
         told=rig.http.told,
         waiting=rig.limiter.waiting,
-        places=room.limit - room.left,
+        places=room.limit - room.remaining,
     )
 
 
@@ -103,11 +103,11 @@ def cancelled(folder: Path, count: int) -> dict[str, object]:
         asyncio.run(leaving(port, LINES * 2, seed=0))
         before = settled_baseline(rig)
         assert before == msgspec.structs.replace(Baseline(0, 0, 0, 0, 0, 0, 0), tasks=before.tasks)
-        files, threads = open_files_without_pool(rig), threading.active_count()
+        files, threads = sockets_without_pool(rig), threading.active_count()
         found = asyncio.run(leaving(port, count, seed=1))
         after = settled_baseline(rig)
         assert after == before
-        assert wait_for(lambda: open_files_without_pool(rig) <= files, 10), "0 leaked sockets"
+        assert wait_for(lambda: sockets_without_pool(rig) <= files, 10), f"{sockets_without_pool(rig)} sockets, {files} before"
         assert threading.active_count() <= threads
         answers = {key for key in found if key != "left"}
         assert answers == {"answered 200"}, found
@@ -133,9 +133,9 @@ def settled_baseline(rig: Rig) -> Baseline:
     return rig.run(baseline(rig))
 
 
-def open_files_without_pool(rig: Rig) -> int:
-    """Descriptors of this process; idle upstream connections, which are kept on purpose, count at neither end."""
-    return open_files(os.getpid()) - 2 * rig.http.open_connections
+def sockets_without_pool(rig: Rig) -> int:
+    """Sockets of this process; idle upstream connections, which are kept on purpose, count at neither end."""
+    return open_sockets(os.getpid()) - 2 * rig.http.open_connections
 
 
 def test_clients_that_leave_cost_nothing_that_stays(tmp_path: Path) -> None:
