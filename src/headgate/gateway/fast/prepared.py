@@ -11,6 +11,7 @@ from headgate.client.chat import CONTENT_TYPE
 from headgate.gateway.execute import OVERHEAD, TOOLS_OVERHEAD, subjects_of
 from headgate.gateway.outline import Outline
 from headgate.gateway.upstream import WIRES
+from headgate.ledger.bounds import IMMENSE, LARGEST
 from headgate.ledger.budgets import Bound
 from headgate.router import Deployment
 from headgate.transport.http1 import HttpClient
@@ -135,7 +136,7 @@ class Prepared:
         for step in self._steps:
             if step.above < into:
                 most = max(most, -(-(step.input * into + step.output * out) // step.denominator))
-        return Bound(most)
+        return Bound(most) if most <= LARGEST else IMMENSE
 
     def _renew(self, day: int, at: float) -> None:
         self._day = day
