@@ -133,8 +133,25 @@ def resident_kib(pid: int) -> int:
 
 def open_sockets(pid: int) -> int:
     """How many sockets a process has open. Linux."""
-    count = 0
+    return len(_sockets(pid))
+
+
+def open_clients(pid: int, port: int) -> int:
+    """How many connections a process has that came in at `port`. Linux, IPv4."""
+    mine = _sockets(pid)
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] != LISTENING and int(row[1].rpartition(":")[2], 16) == port and row[9] in mine for row in rows)
+
+
+LISTENING = "0A"
+
+
+def _sockets(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    found = set()
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            count += os.readlink(path).startswith("socket:")
-    return count
+            target = os.readlink(path)
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    return found
