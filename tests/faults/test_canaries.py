@@ -1,4 +1,4 @@
-"""Secrets and prompts, each with a mark of its own, through every surface of a running gateway; then a look into everything it left (J1–J5).
+"""Secrets and prompts, each with a mark of its own, through every surface of a running gateway; then a look into everything it left.
 
 The gateway runs as ``headgate serve`` with its access log on, beside the simulator, whose scripted refusals quote the key they were
 sent. Nothing that was written or answered may hold a mark, but for the answers to the client itself.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from headgate.sim.faults import CutStream, Garbage, Match, Reset, Rule, Status, StreamError
+from headgate.sim.faults import Garbage, Match, Reset, Rule, Status, StreamError
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 from headgate.testing.simulators import wait_for
@@ -198,4 +198,3 @@ def test_no_sink_holds_a_secret_or_a_prompt(served: Served) -> None:
     marks = {**MARKS, "a virtual key": minted, "the secret of a virtual key": minted.rpartition("-")[2]}
     hits = [f"{what} in {name}" for name, data in sinks.items() for what, mark in marks.items() if mark.encode() in data]
     assert not hits, "\n".join(hits)
-

@@ -135,6 +135,7 @@ class Execution:
     def _after(self, error: HeadgateError) -> Retry | Fallback | Response:
         """What next after a failed visit: another, or the answer that says so."""
         errand, now = self._errand, self._loop.time()
+        forget_frames(error)
         cause = error.error if isinstance(error, Refusal) else error
         step = errand.parts.router.next(errand.plan, errand.tried, cause, now, self._deadline)
         if not isinstance(step, GiveUp):
@@ -277,6 +278,13 @@ class Execution:
                 if task.exception() is None or not waiting:
                     tasks.pop(task)
                     return task.result()
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of where an error passed. Those frames hold the whole request and what holds the error itself: a circle of megabytes."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _run(errand: Errand) -> str | None:

@@ -11,6 +11,10 @@ from headgate.ledger.budgets import Bound
 LISTED_TIERS = frozenset({"", "default", "standard", "standard_only", "on_demand"})
 """Service tiers at whose prices the list's are; "auto" may be served, and billed, in a dearer one."""
 
+LARGEST = 1 << 62
+"""Nano-dollars; what journals and databases can keep, with some room above."""
+IMMENSE = Bound(None, "it asks for more output than can be reckoned with")
+
 
 def bound_of(
     card: ModelCard | None,
@@ -43,6 +47,8 @@ def bound_of(
         return Bound(None, "it refers to files, and how much the model reads is not known")
     longest = max(request_bytes, known.context or 0) if remote else request_bytes
     nanos = upper_bound(card, day_of(at), longest, max_tokens, lane, max(1, choices)).nanos
+    if nanos is not None and nanos > LARGEST:
+        return IMMENSE
     return Bound(nanos, "" if nanos is not None else f"the model has no {lane} price")
 
 

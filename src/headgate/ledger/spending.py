@@ -144,9 +144,14 @@ class Spending:
         return self.trouble is None
 
     @property
-    def under_way(self) -> tuple[int, int]:
-        """Attempts that hold a reservation, and slots of the journal in use: those and what is not committed yet."""
-        return self._open, 0 if self._journal is None else self._journal.used
+    def under_way(self) -> int:
+        """How many attempts are reserved and not over."""
+        return self._open
+
+    @property
+    def journal_depth(self) -> int:
+        """How many slots of the journal are taken: attempts under way, and closed requests that are not committed yet."""
+        return 0 if self._journal is None else self._journal.used
 
     async def drain(self) -> None:
         """Wait until everything closed so far is committed."""

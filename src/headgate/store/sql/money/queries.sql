@@ -91,6 +91,9 @@ INSERT INTO posting (at, kind, balance, receipt, process, nanos) VALUES (:at, :k
 -- name: postings_of
 SELECT balance, sum(nanos) FROM posting WHERE receipt = :receipt GROUP BY balance;
 
+-- name: receipts_between
+SELECT id, detail FROM receipt WHERE at >= :since AND at < :until ORDER BY at;
+
 -- name: receipt_to_correct
 SELECT at, detail FROM receipt WHERE id = :receipt;
 
