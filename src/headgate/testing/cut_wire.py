@@ -40,7 +40,12 @@ class CutWire:
     def _call(self, function: object) -> None:
         assert callable(function)
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (function(), done.set()))
+
+        def run() -> None:
+            function()
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
         done.wait()
 
     def _drop(self) -> None:
