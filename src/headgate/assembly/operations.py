@@ -52,12 +52,11 @@ def gateway_operations(
     counters: Counters,
     *listeners: Callable[[RequestFacts], None],
     folder: SnapshotFolder | None = None,
-    open_metrics: bool = False,
 ) -> Operations:
     """Counts, readiness and what listens to finished requests, for one process; `folder` is where it meets its siblings."""
     readiness = Readiness(time.monotonic, {"ledger": _ledger_probe(ledger)}, {"providers": _provider_probe(parts)})
     scraper = Scraper(counters, time.time, __version__, folder)
-    return Operations(observer=Observer(counters, *listeners), scraper=scraper, readiness=readiness, open_metrics=open_metrics)
+    return Operations(observer=Observer(counters, *listeners), scraper=scraper, readiness=readiness, metrics=parts.settings.gateway.metrics)
 
 
 def known_labels(app: App, parts: Parts) -> Known:

@@ -39,7 +39,7 @@ class Parts(msgspec.Struct, frozen=True):
     @property
     def default_models(self) -> dict[str, str | None]:
         """The default model of every provider; those that cannot be loaded have none."""
-        return self.settings.default_models({name: self._default_model(name) for name in self.providers})
+        return {name: self._default_model(name) for name in self.providers}
 
     def _default_model(self, name: str) -> str | None:
         provider = self.usable(name)

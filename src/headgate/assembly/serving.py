@@ -176,8 +176,7 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         stack.callback(ledger.close)
         counters = process_counters(opening.folder)
         told = stack.enter_context(listeners(parts.environment.real, counters, access=opening.access_log))
-        metrics = parts.settings.gateway.metrics == "open"
-        operations = gateway_operations(parts, ledger, counters, *told, folder=opening.folder, open_metrics=metrics)
+        operations = gateway_operations(parts, ledger, counters, *told, folder=opening.folder)
         http = await stack.enter_async_context(parts.http())
         spending = await _spending(stack, parts, ledger, http)
         limiter = await _limiter(stack, parts, ledger, shared=opening.folder is not None)

@@ -72,12 +72,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receipt_dir: Path | None
     """Where receipts are also written as JSON lines, a file for each run."""
     default_provider: str | None
-    openai_default_model: str | None
-    anthropic_default_model: str | None
-    gemini_default_model: str | None
-    ollama_default_model: str | None
-    bedrock_default_model: str | None
-    grok_default_model: str | None
     routing_log: Path | None
     """Where routing decisions are noted down, for `headgate route simulate`."""
     providers: dict[str, ProviderSettings]
@@ -105,18 +99,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def ledger_place(self) -> Path | Secret:
         """Where receipts and money are kept: the file, or the URL of a server's database."""
         return self.database_url or self.ledger_file
-
-    def default_models(self, provided: Mapping[str, str | None]) -> dict[str, str | None]:
-        """`provided` (provider: default model) with the default models of these settings put over it."""
-        mine = {
-            "openai": self.openai_default_model,
-            "anthropic": self.anthropic_default_model,
-            "gemini": self.gemini_default_model,
-            "ollama": self.ollama_default_model,
-            "bedrock": self.bedrock_default_model,
-            "xai": self.grok_default_model,
-        }
-        return {provider: mine.get(provider) or model for provider, model in provided.items()}
 
     def explain(self) -> tuple[tuple[str, str, str], ...]:
         """Rows of (name, value as it may be shown, origin), in the order of the settings."""
@@ -280,12 +262,6 @@ SPECS: dict[str, Spec] = {
     "catalog_file": Spec(_path, _is(None)),
     "receipt_dir": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
-    "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME")),
-    "anthropic_default_model": Spec(_text, _is(None), ("GENAI_ANTHROPIC_DEFAULT_MODEL", "ANTHROPIC_MODEL_NAME_MEDIUM")),
-    "gemini_default_model": Spec(_text, _is(None), ("GENAI_GEMINI_DEFAULT_MODEL", "GEMINI_MODEL_NAME_MEDIUM")),
-    "ollama_default_model": Spec(_text, _is(None), ("GENAI_OLLAMA_DEFAULT_MODEL",)),
-    "bedrock_default_model": Spec(_text, _is(None), ("GENAI_BEDROCK_DEFAULT_MODEL",)),
-    "grok_default_model": Spec(_text, _is(None), ("GROK_MODEL_NAME",)),
     "routing_log": Spec(_path, _is(None)),
 }
 """The settings that are single values, in the order in which they are explained. The names are those of `Settings` and of

@@ -30,8 +30,11 @@ from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
+from headgate.gateway.money_parts import MoneyParts
+from headgate.gateway.money_routes import money_routes
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Filter, Ledger, Receipt, new_id
+from headgate.ledger.budget_book import BudgetBook
 from headgate.ledger.budgets import Budget
 from headgate.ledger.key_form import Pepper
 from headgate.ledger.key_store import KeyStore
@@ -185,18 +188,21 @@ def running_gateway(
     change: Callable[[Target], Target] | None = None,
     around: Callable[[App], App] | None = None,
     gate: Gate | None = None,
+    router: Router | None = None,
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
-    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes.
+    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `router` None knows the names of
+    the catalog and of `gate`.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = Ledger.open(folder / "ledger.db")
         stack.callback(ledger.close)
         rig = Rig(sim, ledger, folder, key or "", gate or Gate())
-        rig.app = app = _app(rig, _ring(rig, key, admin_key), key is not None, host, body_limit, change)
+        rig.parts = _parts(rig, change, router)
+        rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
 
@@ -207,13 +213,13 @@ def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
     return rig.ring
 
 
-def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None, change: Callable[[Target], Target] | None) -> App:
+def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router | None) -> GatewayParts:
     catalog = load_catalog()
     find = sim_resolver(rig.sim.url, catalog)
     resolve = find if change is None else lambda name: change(find(name))
-    rig.parts = parts = GatewayParts(
+    return GatewayParts(
         resolve=resolve,
-        router=Router(sim_table(catalog, rig.gate.routing, rig.gate.routes), random.Random(7).random),
+        router=router or Router(sim_table(catalog, rig.gate.routing, rig.gate.routes), random.Random(7).random),
         target=lambda deployment: resolve(deployment.name),
         limiter=rig.limiter,
         spending=rig.spending,
@@ -223,10 +229,16 @@ def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None,
         new_id=fresh_id,
         settled=rig.settled,
     )
+
+
+def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, body_limit: int | None) -> App:
+    store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
+    money = MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets)
     limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
     door = KeyDoor(ring) if auth else OpenDoor(hosts)
-    return build_app(parts, door=door, keys=Keys(rig.keys, ring, time.time), hosts=hosts, body_limit=limit)
+    keys = Keys(rig.keys, ring, time.time)
+    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, further=money_routes(money))
 
 
 @contextmanager
