@@ -56,7 +56,7 @@ def test_metrics_need_a_key(rig: Rig) -> None:
 
 def test_metrics_may_be_open() -> None:
     plain = plain_operations()
-    opened = Operations(observer=plain.observer, scraper=plain.scraper, readiness=plain.readiness, open_metrics=True)
+    opened = Operations(observer=plain.observer, scraper=plain.scraper, readiness=plain.readiness, metrics="open")
     assert [route.auth for route in operations_routes(opened) if route.path == "/metrics"] == [False]
     assert [route.auth for route in operations_routes(plain) if route.path == "/metrics"] == [True]
 

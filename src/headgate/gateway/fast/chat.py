@@ -20,7 +20,7 @@ from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
 from headgate.gateway.fast.relay import Relay, StreamRelay, WholeRelay
-from headgate.gateway.labels import SESSION_HEADER, UNLABELLED
+from headgate.gateway.labels import SESSION_HEADER, TRACE_HEADER, UNLABELLED, Labels
 from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
@@ -64,6 +64,8 @@ class FastChat:
 
     def admit(self, fields: dict[str, bytes]) -> object | None:
         """See `FastEndpoint`."""
+        if self._parts.load.full:
+            return None
         key = plain_key(fields)
         principal = None if key is None else self._find(key)
         if principal is None or SCOPE not in principal.scopes or principal.recording != "off" or not _ADVISORY.isdisjoint(fields):
@@ -84,16 +86,14 @@ class FastChat:
 
     def _begin(self, turn: Turn, seen: Outline, principal: Principal) -> bool:
         parts, now = self._parts, self._loop.time()
-        plan = parts.router.plan(
-            Wish(
-                model=seen.model,
-                input_tokens=estimate_tokens(len(turn.body)),
-                max_output=seen.max_output,
-                needs=seen.needs,
-                allowed=principal.models,
-            ),
-            now,
+        wish = Wish(
+            model=seen.model,
+            input_tokens=estimate_tokens(len(turn.body)),
+            max_output=seen.max_output,
+            needs=seen.needs,
+            allowed=principal.models,
         )
+        plan = parts.router.plan(wish, now)
         if not plan.order or plan.hedge is not None or plan.sticky is not None:
             return False
         deployment = plan.order[0].deployment
@@ -101,7 +101,11 @@ class FastChat:
         if prepared is None:
             return False
         body = prepared.body(turn.body, seen)
-        errand = Errand(parts, principal, seen, plan, route=self._path, dialect_in=self._dialect.name, clock=now, labels=UNLABELLED)
+        trace = turn.fields.get(TRACE_HEADER)
+        labels = UNLABELLED if trace is None else Labels(trace=trace.decode("latin-1"))
+        errand = Errand(parts, principal, seen, plan, route=self._path, dialect_in=self._dialect.name, clock=now, labels=labels)
+        if parts.decided is not None:
+            errand.decided = parts.router.decided(wish, plan, errand.at, now)
         visit = self._visit(errand, prepared, len(turn.body), now)
         if visit is None:
             return False
@@ -191,6 +195,7 @@ class FastChat:
         request = msgspec.structs.replace(request, principal=visit.errand.principal, route=self._path)
         ask = read_ask(relay.turn.body, request)
         execution = self._chat.execution(visit.errand, request, ask)
+        visit.hear(relay.headers, self._loop.time())
         if error is not None and relay.stale:
             return await execution.repeat(visit)
         try:

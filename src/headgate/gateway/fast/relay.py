@@ -13,6 +13,7 @@ from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, W
 from headgate.gateway.errand import Visit
 from headgate.gateway.fast.prepared import Prepared
 from headgate.gateway.last_words import LastWords
+from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.relay import EventRelay, is_usage_only
 from headgate.gateway.stamps import cost_text
 from headgate.gateway.upstream import returned_headers
@@ -65,6 +66,7 @@ class Relay(Told):
         """The visit was the last one of its errand."""
         now = self.turn.loop.time()
         visit = self.visit
+        visit.hear(self.headers, now)
         visit.over(
             Outcome(
                 response=self.answered(),
@@ -85,7 +87,10 @@ class Relay(Told):
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
         errand = self.visit.errand
-        passed = "".join([f"{name}: {value}\r\n" for name, value in returned_headers(self.headers)])
+        left = limit_marks(errand, self.turn.loop.time())
+        passed = "".join([f"{name}: {value}\r\n" for name, value in (*returned_headers(self.headers), *left)])
+        if "x-request-id" not in self.headers:
+            passed += f"x-request-id: {errand.id}\r\n"
         return (
             f"{passed}cache-control: no-store\r\nx-headgate-request-id: {errand.id}\r\n"
             f"x-headgate-provider: {self.visit.deployment.provider}\r\nx-headgate-attempts: {len(errand.tried)}\r\n"
