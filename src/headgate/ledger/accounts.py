@@ -69,14 +69,25 @@ class Account:
 
 
 class Route:
-    """What is the same for all requests of one bearer to one model: its accounts, and the part of their journal entries."""
+    """What is the same for all requests of one bearer to one model: its accounts, and the part of their journal entries.
 
-    __slots__ = ("accounts", "context", "principal")
+    `slabs` are those its last request was reserved in, which the next one tries first, and `packed` their numbers.
+    """
+
+    __slots__ = ("accounts", "context", "packed", "principal", "slabs")
 
     def __init__(self, principal: Principal, context: bytes, accounts: tuple[Account, ...]) -> None:
         self.principal = principal
         self.context = context
         self.accounts = accounts
+        self.slabs: tuple[Slab, ...] | None = () if not accounts else None
+        self.packed = b""
+
+    def use(self, slabs: tuple[Slab, ...]) -> None:
+        """Try these first from now on."""
+        if slabs is not self.slabs:
+            self.slabs = slabs
+            self.packed = b"".join([slab.packed for slab in slabs])
 
 
 class Accounts:

@@ -172,8 +172,8 @@ def subject_of(budget: Budget, subjects: Iterable[str]) -> tuple[str, ...]:
     return (scope,) if scope in subjects else ()
 
 
-def decide_draw(limit: int, used: int, need: int, *, tight: bool = False) -> int | None:
-    """How much of a balance to set aside for a process that needs `need` now; None: that does not fit.
+def decide_draw(limit: int, used: int, need: int, *, bound: int = 0, tight: bool = False) -> int | None:
+    """How much of a balance to set aside for a process that needs `need` more for a request of that `bound`; None: it does not fit.
 
     More than it needs, so that it need not ask for every request, but a small share of what remains, so that others find room too; exactly
     what it needs when somebody has been turned away (`tight`). What costs nothing always fits.
@@ -183,7 +183,7 @@ def decide_draw(limit: int, used: int, need: int, *, tight: bool = False) -> int
         return None
     if tight or need == 0:
         return need
-    return max(need, min(need * DRAW_BOUNDS, room // DRAW_SHARE))
+    return max(need, min(max(need, bound) * DRAW_BOUNDS, room // DRAW_SHARE))
 
 
 def crossed(limit: int, spent: int, thresholds: Sequence[int], told: int = 0) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from headgate.errors import StoreError
-from headgate.ledger.accounts import Accounts, Refusal, Slab, headroom_of
+from headgate.ledger.accounts import Accounts, Refusal, Route, Slab, headroom_of
 from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back
 from headgate.ledger.budget_book import read_budgets, sync_budgets
@@ -32,7 +32,7 @@ from headgate.ledger.receipt import Receipt, new_id
 from headgate.ledger.rows import charged, encoded, receipt_row
 from headgate.ledger.settling import true_up
 from headgate.ledger.spending_settings import SpendingSettings
-from headgate.ledger.taking import Parts, Short, merged, put_back, slabs_for, take, unbounded_by
+from headgate.ledger.taking import Parts, Short, fit, merged, put_back, slabs_for, unbounded_by
 from headgate.ledger.tending import Tender, Tending
 from headgate.store.base import Store
 from headgate.store.connection import Connection, clock
@@ -196,32 +196,31 @@ class Spending:
         if journal is None or self._flusher is None or self._flusher.trouble is not None or not self._registered or self._closing:
             return None
         route = self.accounts.route(intent)
-        bound = intent.bound.nanos
-        if not route.accounts:
-            slot, size = journal.reserve(
-                intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, route.context, b""
-            )
-            if slot == FULL:
-                return None
-            self._open += 1
-            return Hold(intent.id, slot, size, bound or 0, ())
-        found = slabs_for(route.accounts, intent)
-        if not isinstance(found, tuple):
-            return found
-        return self._noted(intent, route.context, take(found, bound or 0, intent.at))
+        slabs = route.slabs
+        if slabs is None or not fit(slabs, intent.bound.nanos, intent.at):
+            found = slabs_for(route.accounts, intent)
+            if not isinstance(found, tuple):
+                return found
+            slabs = found
+        return self._noted(journal, intent, route, slabs)
 
-    def _noted(self, intent: Intent, context: bytes, slabs: tuple[Slab, ...]) -> Hold | None:
-        """The hold of an intent whose slabs have been taken from; None, and nothing taken, when the journal is full."""
-        journal, bound = self._journal, intent.bound.nanos
-        packed = b"".join([slab.packed for slab in slabs])
-        slot, size = FULL, 0
-        if journal is not None:
-            slot, size = journal.reserve(intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, context, packed)
+    def _noted(self, journal: Journal, intent: Intent, route: Route, slabs: tuple[Slab, ...]) -> Hold | None:
+        """Reserve an intent in slabs that have room; None when the journal is full."""
+        bound = intent.bound.nanos
+        route.use(slabs)
+        slot, size = journal.reserve(
+            intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, route.context, route.packed
+        )
         if slot == FULL:
-            put_back(slabs, bound or 0)
             return None
+        need = bound or 0
+        for slab in slabs:
+            if slab.hard:
+                slab.free -= need
+            slab.open += 1
+            slab.used = intent.at
         self._open += 1
-        return Hold(intent.id, slot, size, bound or 0, slabs)
+        return Hold(intent.id, slot, size, need, slabs)
 
     async def reserve(self, intent: Intent) -> Hold | Denied:
         """Reserve, drawing from the ledger what memory has not. Raises `StoreError` when the ledger cannot be reached."""
@@ -275,7 +274,7 @@ class Spending:
         slabs = tuple(drawn for account in route.accounts if (drawn := account.slab_at(intent.at)) is not None)
         if len(slabs) < len(route.accounts):
             return None
-        return self._noted(intent, route.context, take(slabs, bound, intent.at))
+        return None if self._journal is None else self._noted(self._journal, intent, route, slabs)
 
     def _deny(self, intent: Intent, short: Short) -> Denied:
         account, refused = short.account, short.refused
