@@ -21,8 +21,9 @@ from headgate.gateway.surfaces import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RE
 from headgate.serving.app import App
 from headgate.serving.auth import Authenticator
 from headgate.serving.envelopes import Surface
+from headgate.serving.limits import BODY_LIMIT
 from headgate.serving.response import Endpoint
-from headgate.serving.routes import BODY_LIMIT, Route, Routes
+from headgate.serving.routes import Route, Routes
 
 UNSERVED = (
     ("/v1/files", OPENAI, FILES),
@@ -53,6 +54,11 @@ def build_app(
     (`serving.auth.allowed_hosts`; None: any); the rest as for `build_routes`.
     """
     routes = build_routes(parts, keys=keys, body_limit=body_limit, operations=operations, further=further)
+    return app_over(parts, routes, door=door, hosts=hosts)
+
+
+def app_over(parts: GatewayParts, routes: Routes, *, door: Authenticator, hosts: frozenset[str] | None) -> App:
+    """An app of these routes: see `build_app`."""
     return App(
         routes,
         door=door,

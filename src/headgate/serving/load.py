@@ -8,6 +8,7 @@ from collections.abc import Callable
 from headgate.ledger.limit_headers import refusal_headers
 from headgate.ledger.overload import Overload
 from headgate.serving.envelopes import Refused
+from headgate.serving.limits import BODY_LIMIT
 
 
 def _none() -> int:
@@ -30,6 +31,8 @@ class Load:
         shed: Callable[[str], None] = _uncounted,
     ) -> None:
         self.exchanges = 0
+        self.largest_body = BODY_LIMIT
+        """Bytes of a request; what answers from within the protocol leaves longer ones to the app, which refuses them."""
         self._overload = overload
         self._others = others
         self._clock = clock

@@ -45,10 +45,9 @@ from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
 from headgate.serving.cache import LayeredCache, ResponseCache
 from headgate.serving.cache_control import CacheRule
 from headgate.serving.key_ring import KeyRing
-from headgate.serving.limits import ServerLimits
+from headgate.serving.limits import BODY_LIMIT, ServerLimits
 from headgate.serving.load import Load
 from headgate.serving.recorder import Recorder
-from headgate.serving.routes import BODY_LIMIT
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
@@ -232,7 +231,7 @@ def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None,
         load=rig.load,
         count=rig.counters.event,
     )
-    limit = BODY_LIMIT if body_limit is None else body_limit
+    rig.load.largest_body = limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
     door = KeyDoor(ring) if auth else OpenDoor(hosts)
     return build_app(parts, door=door, keys=Keys(rig.keys, ring, time.time), hosts=hosts, body_limit=limit, operations=rig.operations)

@@ -86,12 +86,12 @@ def counted(gate: Rig, family: str) -> dict[str, float]:
         (CHAT, asked(model="sim-anthropic/sim-small")),
         (MESSAGES, asked(model="sim-anthropic/sim-small")),
         (GEMINI, {"contents": [{"role": "user", "parts": [{"text": "Hello."}]}], "generationConfig": {"maxOutputTokens": 40}}),
-        (EMBED, {"model": "sim-openai/text-embedding-3-small", "input": "Hello."}),
+        (EMBED, {"model": "sim-openai/sim-small", "input": "Hello."}),
     ],
 )
 def test_a_hit_is_the_same_answer_for_nothing(gate: Rig, path: str, body: JsonObject) -> None:
     first, second = cached(gate, body, path), cached(gate, body, path)
-    assert (first.status, first.headers["x-cache"]) == (200, "miss"), first.body
+    assert (first.status, first.headers.get("x-cache")) == (200, "miss"), first.body
     assert (second.status, second.headers["x-cache"], second.headers["age"]) == (200, "hit", "0")
     assert second.body == first.body
     assert second.headers["content-type"] == first.headers["content-type"]
@@ -143,7 +143,7 @@ def test_what_must_not_be_given_twice_is_not(gate: Rig, more: JsonObject) -> Non
 
 
 def test_failures_and_broken_streams_are_not_kept(gate: Rig) -> None:
-    gate.sim.set_faults((Rule(Status(500), Match(first=9)),))
+    gate.sim.set_faults((Rule(Status("server"), Match(first=9)),))
     assert cached(gate, asked()).status >= 500
     gate.sim.set_faults((Rule(CutStream(2), Match(first=9)),))
     gate.calm()
@@ -216,7 +216,7 @@ def test_a_request_under_way_is_not_begun_again(gate: Rig) -> None:
 
 
 def test_what_failed_can_be_sent_again(gate: Rig) -> None:
-    gate.sim.set_faults((Rule(Status(400), Match(first=1)),))
+    gate.sim.set_faults((Rule(Status("bad_request"), Match(first=1)),))
     assert post(gate, CHAT, asked(), idempotency_key="k").status == 400
     assert post(gate, CHAT, asked(), idempotency_key="k").status == 200
     assert post(gate, CHAT, asked(model="no-such-model"), idempotency_key="other").status == 404
@@ -235,7 +235,7 @@ def test_what_was_recorded_is_replayed_without_a_provider(gate: Rig, stream: boo
     (cassette,) = (tmp_path / "recordings").rglob("*.json")
     assert cassette.stat().st_mode & 0o777 == 0o600
     assert records not in cassette.read_text(encoding="utf-8")
-    gate.sim.set_faults((Rule(Status(503), Match(first=99)),))
+    gate.sim.set_faults((Rule(Status("unavailable"), Match(first=99)),))
     second = post(gate, CHAT, body, replays)
     assert (second.status, second.body, second.headers["x-headgate-cost"]) == (200, first.body, "0.00")
     missing = post(gate, CHAT, asked("Never asked."), replays)

@@ -74,6 +74,8 @@ class FastChat:
 
     def serve(self, turn: Turn) -> bool:
         """See `FastEndpoint`."""
+        if len(turn.body) > self._parts.load.largest_body:
+            return False
         try:
             seen = self._outline(turn.body)
             principal = turn.token
