@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 
 import msgspec
 
-from headgate.assembly.faces import ReceiptIds
 from headgate.assembly.operations import known_labels
 from headgate.assembly.parts import Parts
 from headgate.assembly.routing import deployment_target, router_of, routing_table
@@ -19,13 +19,14 @@ from headgate.gateway.fast.table import fast_endpoints
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
 from headgate.gateway.operations import Operations
-from headgate.gateway.parts import GatewayParts
+from headgate.gateway.parts import Counting, GatewayParts
 from headgate.gateway.repeats import Repeats
 from headgate.ledger import Receipt
 from headgate.ledger.budget_book import BudgetBook, BudgetStanding
 from headgate.ledger.key_store import KeyStore
 from headgate.ledger.limiter import Limiter
 from headgate.ledger.principal import Principal
+from headgate.ledger.receipt import Ids
 from headgate.ledger.spending import Spending
 from headgate.router import Deployment
 from headgate.router.features import Decided
@@ -39,8 +40,7 @@ from headgate.transport.http1 import HttpClient
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What a gateway keeps account with. `settled` is told of every receipt, with the route it came by and what its request said of its
-    trace, `decided` of every routing decision where that is wanted."""
+    """What a gateway keeps account with. `settled`, `counted` and `decided` as in `GatewayParts`."""
 
     spending: Spending
     limiter: Limiter
@@ -49,6 +49,7 @@ class Books(msgspec.Struct, frozen=True):
     settled: Callable[[Receipt, str, str | None], None]
     repeats: Repeats
     load: Load
+    counted: Counting | None = None
     decided: Callable[[Decided], None] | None = None
 
     def standings(self, principal: Principal) -> tuple[BudgetStanding, ...]:
@@ -116,18 +117,26 @@ def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations
         http=http,
         models=callable_models(parts),
         clock=time.time,
-        new_id=ReceiptIds(),
+        new_id=Ids(time.time, os.urandom),
         settled=books.settled,
         repeats=books.repeats,
         load=books.load,
         count=operations.observer.counters.event,
         decided=books.decided,
+        counted=books.counted,
     )
     keys = Keys(books.keys, door.ring, time.time, books.standings)
 
     def routes(parts: Parts) -> Routes:
         models, server = callable_models(parts), parts.settings.gateway
-        money = MoneyParts(store=books.spending.store, models=models, resolve=targets.resolve, clock=time.time, budgets=books.budgets)
+        money = MoneyParts(
+            store=books.spending.store,
+            models=models,
+            resolve=targets.resolve,
+            clock=time.time,
+            budgets=books.budgets,
+            noting=books.keys.noting,
+        )
         return build_routes(
             msgspec.structs.replace(own, models=models),
             keys=keys,

@@ -14,6 +14,7 @@ from importlib import import_module
 
 import msgspec
 
+from headgate.assembly.budgets import budgets_of, journal_folder
 from headgate.assembly.decisions import decision_log
 from headgate.assembly.gateway import Books, Door, Gateway, Targets, gateway
 from headgate.assembly.keys import key_ring, key_store
@@ -31,7 +32,6 @@ from headgate.gateway.operations import Operations
 from headgate.ledger import Ledger, Receipt, new_id
 from headgate.ledger.balances import Alert
 from headgate.ledger.budget_book import BudgetBook
-from headgate.ledger.budgets import Budget
 from headgate.ledger.jsonl import JsonlReceipts
 from headgate.ledger.key_store import budget_of
 from headgate.ledger.keys import VirtualKey
@@ -89,21 +89,6 @@ def server_limits(parts: Parts) -> ServerLimits:
     """What the settings let clients do to the server."""
     own = parts.settings.gateway
     return ServerLimits(header_timeout=own.header_timeout, drain=own.drain)
-
-
-def budgets_of(parts: Parts) -> tuple[Budget, ...]:
-    """The budgets of the settings, each under a name of its own."""
-    return tuple(
-        Budget(
-            id=f"{one.scope}/{one.window}",
-            scope=one.scope,
-            limit_nanos=one.limit_nanos,
-            window=one.window,
-            action=one.action,
-            thresholds=one.alerts,
-        )
-        for one in parts.settings.budgets
-    )
 
 
 def limits_of(parts: Parts) -> tuple[Limit, ...]:
@@ -222,7 +207,9 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         load.largest_body = parts.settings.gateway.body_limit
         decided = stack.enter_context(decision_log(parts.settings.routing_log))
         budgets = BudgetBook(ledger.database)
-        books = Books(spending, limiter, key_store(parts, ledger), budgets, settled, means.repeats, load, decided)
+        unheard = parts.settings.receipt_dir is None and not operations.observer.heard
+        counted = counters.request if unheard else None
+        books = Books(spending, limiter, key_store(parts, ledger), budgets, settled, means.repeats, load, counted, decided)
         targets = Targets(parts)
         made = gateway(parts, http, books, _door(opening, ring, step), operations, targets)
         upkeep = Upkeep(operations.readiness, budgets, means.answers, means.keys)
@@ -243,10 +230,9 @@ def overload(parts: Parts, workers: int = 1) -> Overload | None:
 async def _spending(stack: AsyncExitStack, parts: Parts, ledger: Ledger, http: HttpClient, counters: Counters) -> Spending:
     alerts = parts.settings.alerts
     hook = None if alerts.webhook is None else Webhook(alerts.webhook.reveal(), _post(http), alerts.secret)
-    journal = parts.settings.data_dir / "journal"
     spending = Spending(
         ledger.database,
-        journal,
+        journal_folder(parts),
         budgets_of(parts),
         deliver=None if hook is None else _counted(hook, counters),
         count=lambda outcome, number: counters.event("receipts", outcome, number),

@@ -23,6 +23,8 @@ from headgate.serving.readiness import Probe, Readiness
 _LOG = logging.getLogger("headgate.server")
 INTERVAL = 5.0
 """Seconds between two looks."""
+BUDGETS = 30.0
+"""Seconds between two looks at every budget."""
 PURGE = 600.0
 """Seconds between two clearings of what has expired."""
 BREAKERS = {"closed": 0, "half_open": 1, "open": 2}
@@ -45,7 +47,7 @@ class Upkeep:
         self._answers = answers
         self._keys = keys
         self._clock = clock
-        self._purged = clock()
+        self._purged, self._asked = clock(), float("-inf")
         self._failing = False
         self._standings: tuple[BudgetStanding, ...] = ()
 
@@ -65,7 +67,9 @@ class Upkeep:
         """One look. Raises `StoreError`."""
         await self._readiness.report()
         now = self._clock()
-        self._standings = await self._budgets.balances(now)
+        if now - self._asked >= BUDGETS:
+            self._asked = now
+            self._standings = tuple(one for found in await self._budgets.in_force(now) for one in found.balances)
         if now - self._purged >= PURGE:
             self._purged = now
             await self._answers.purge(now)

@@ -81,6 +81,8 @@ class Errand:
         operation: Operation = "chat",
         told: Callable[[Receipt], None] | None = None,
         decided: Decided | None = None,
+        id: str | None = None,
+        at: float | None = None,
     ) -> None:
         self.parts = parts
         self.principal = principal
@@ -94,8 +96,8 @@ class Errand:
         self.operation: Operation = operation
         self.told = told
         self.decided = decided
-        self.id = parts.new_id()
-        self.at = parts.clock()
+        self.id = parts.new_id() if id is None else id
+        self.at = parts.clock() if at is None else at
         self.attempts: list[Attempt] = []
         self.tried: list[str] = []
         self.holds: list[tuple[Hold, int | None]] = []
@@ -216,6 +218,12 @@ _explanation = Remembered(_explained)
 _asker = Remembered(asker_of)
 
 
+def hear(parts: GatewayParts, deployment: Deployment, headers: Mapping[str, str], now: float) -> None:
+    """Have the limiter know what a provider's headers say is left. `now` is loop time."""
+    if tells_quotas(headers):
+        parts.limiter.heard(f"deployment:{deployment.id}", quotas_of(headers, parts.clock()), now)
+
+
 class Visit:
     """One attempt: a deployment is asked. It ends once, by `over`, which gives back what it held and notes what it cost."""
 
@@ -292,9 +300,7 @@ class Visit:
 
     def hear(self, headers: Mapping[str, str], now: float) -> None:
         """What the provider's headers say is left of its own limits holds for those who come after."""
-        if tells_quotas(headers):
-            parts = self.errand.parts
-            parts.limiter.heard(f"deployment:{self.deployment.id}", quotas_of(headers, parts.clock()), now)
+        hear(self.errand.parts, self.deployment, headers, now)
 
     def over(self, outcome: Outcome, now: float) -> None:
         """It is over. A second time changes nothing."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from headgate.gateway.errand import Errand
+from headgate.gateway.parts import GatewayParts
 from headgate.ledger.limit_headers import Spelling, limit_headers
 from headgate.ledger.limits import UNLIMITED
+from headgate.ledger.principal import Principal
 from headgate.wire.http import Headers
 
 _SPELLINGS: dict[str, Spelling] = {"anthropic_messages": "anthropic", "gemini_generate": "plain", "gemini_embeddings": "plain"}
 
 
-def limit_marks(errand: Errand, now: float) -> Headers:
-    """What the key of an errand has left, as clients of its surface read it; nothing for a key without limits. `now` is loop time."""
-    principal, parts = errand.principal, errand.parts
+def limit_marks(parts: GatewayParts, principal: Principal, dialect_in: str, now: float) -> Headers:
+    """What the bearer's key has left, as clients of the surface read it; nothing for a key without limits. `now` is loop time."""
     if not principal.key_id:
         return ()
     left = parts.limiter.headroom_among(principal.subjects, f"key:{principal.key_id}", now)
     if left is UNLIMITED:
         return ()
-    return limit_headers(_SPELLINGS.get(errand.dialect_in, "openai"), left, parts.clock())
+    return limit_headers(_SPELLINGS.get(dialect_in, "openai"), left, parts.clock())

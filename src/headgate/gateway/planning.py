@@ -39,7 +39,7 @@ def planned(
     wish = _within(parts, principal, wish)
     now = asyncio.get_running_loop().time()
     try:
-        plan = parts.router.plan(wish, now)
+        plan = _affordable(parts, wish, now)
     except MissingKey:
         raise
     except ConfigError as error:
@@ -49,6 +49,14 @@ def planned(
     if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
         raise no_such_model(ask.model)
     return plan, None if parts.decided is None else parts.router.decided(wish, plan, parts.clock(), now)
+
+
+def _affordable(parts: GatewayParts, wish: Wish, now: float) -> Plan:
+    """The plan, without regard to what a budget has left where that leaves nobody: the reservation has the last word, and its numbers."""
+    plan = parts.router.plan(wish, now)
+    if plan.order or not any(one.reason == "budget" for one in plan.rejected):
+        return plan
+    return parts.router.plan(msgspec.structs.replace(wish, budget=None), now)
 
 
 def _within(parts: GatewayParts, principal: Principal, wish: Wish) -> Wish:

@@ -26,7 +26,7 @@ def stamps(visit: Visit, receipt: Receipt | None = None) -> Headers:
         ("x-headgate-provider", visit.target.provider.name),
         ("x-headgate-attempts", str(len(errand.tried))),
     ]
-    headers += limit_marks(errand, asyncio.get_running_loop().time())
+    headers += limit_marks(errand.parts, errand.principal, errand.dialect_in, asyncio.get_running_loop().time())
     if notes:
         headers.append(("x-headgate-fidelity", fidelity(notes)))
     if receipt is not None:

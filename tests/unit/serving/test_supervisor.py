@@ -72,7 +72,8 @@ async def main():
     global stopping
     stopping = asyncio.Event()
     routes = Routes((
-        Route(method="GET", path="/who", endpoint=who, scope=None), Route(method="POST", path="/stream", endpoint=stream, scope=None, body_limit=9),
+        Route(method="GET", path="/who", endpoint=who, scope=None),
+        Route(method="POST", path="/stream", endpoint=stream, scope=None, body_limit=9),
         Route(method="POST", path="/forever", endpoint=forever, scope=None, body_limit=9),
     ))
     def ready(server):
