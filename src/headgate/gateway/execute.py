@@ -15,6 +15,7 @@ from headgate.domain.estimate import estimate_tokens
 from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError
 from headgate.gateway.account import Refusal
 from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
 from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up
 from headgate.gateway.stamps import cost_text, stamps
@@ -28,6 +29,7 @@ from headgate.ledger.spending import Hold
 from headgate.router import Choice, Deployment, Fallback, GiveUp, Report, Retry
 from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
+from headgate.serving.metering import error_kind
 from headgate.serving.response import Answer, Response, Stream
 from headgate.wire.http import Headers
 
@@ -103,7 +105,9 @@ class Execution:
         tokens = _tokens(errand.outline, self._size)
         permit = await errand.parts.limiter.admit_within(errand.principal.subjects, 1, *tokens, self._deadline)
         if isinstance(permit, Full):
-            raise full(permit)
+            if permit.what == "queue":
+                errand.parts.count("shed", "queue", 1)
+            raise full(permit, limit_marks(errand.parts, errand.principal, errand.dialect_in, self._loop.time()))
         errand.permit = permit
 
     async def _attempts(self, choices: list[Choice], again: bool = False) -> Answer:
@@ -139,6 +143,8 @@ class Execution:
         cause = error.error if isinstance(error, Refusal) else error
         step = errand.parts.router.next(errand.plan, errand.tried, cause, now, self._deadline)
         if not isinstance(step, GiveUp):
+            if isinstance(step, Fallback):
+                errand.parts.count("fallback", error_kind(cause) or "unknown", 1)
             return step
         assert self._last is not None
         receipt = errand.settle(self._last, now)

@@ -10,6 +10,7 @@ from headgate.ledger.labels import AGENT_HEADER, RUN_HEADER, read_label
 from headgate.serving.request import Request
 
 SESSION_HEADER = "x-headgate-session"
+TRACE_HEADER = "traceparent"
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}", re.ASCII)
 
 
@@ -19,6 +20,8 @@ class Labels(msgspec.Struct, frozen=True):
     session: str | None = None
     run: str | None = None
     agent: str | None = None
+    trace: str | None = None
+    """The header ``traceparent``, unread."""
 
 
 UNLABELLED = Labels()
@@ -29,7 +32,8 @@ def labels_of(request: Request, session: str | None) -> Labels:
     that is no label."""
     found = _word(request.header(SESSION_HEADER)) or _word(session)
     run, agent = _label(request, RUN_HEADER), _label(request, AGENT_HEADER)
-    return Labels(found, run, agent) if found or run or agent else UNLABELLED
+    trace = request.header(TRACE_HEADER)
+    return Labels(found, run, agent, trace) if found or run or agent or trace else UNLABELLED
 
 
 def _word(text: str | None) -> str | None:

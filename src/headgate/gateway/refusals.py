@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headgate.ledger.budgets import Denied
+from headgate.ledger.limit_headers import refusal_headers
 from headgate.ledger.limits import Full
 from headgate.router import GiveUp
 from headgate.serving.envelopes import Refused
@@ -19,9 +20,9 @@ def denied(found: Denied) -> Refused:
     return Refused(402, found.message(), code="budget_exceeded", headers=NOT_AGAIN, hint=found.hint)
 
 
-def full(found: Full) -> Refused:
-    """A limit says no: 429 with the numbers, 503 when the fault is ours."""
-    return Refused(found.status, found.message, code=found.code, headers=wait(found.retry_after))
+def full(found: Full, marks: Headers = ()) -> Refused:
+    """A limit says no: 429 with the numbers, 503 when the fault is ours. `marks` are the headers that tell what is left."""
+    return Refused(found.status, found.message, code=found.code, headers=(*refusal_headers(found), *marks))
 
 
 def wait(seconds: float | None) -> Headers:

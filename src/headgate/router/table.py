@@ -76,6 +76,11 @@ class RoutingTable:
         """Those of the routes; others come and go with the names clients use."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The routes and aliases, without what stands for a provider's model anyway."""
+        return tuple(dict.fromkeys((*self._routes, *self._of.aliases)))
+
+    @property
     def routing(self) -> RoutingSettings:
         """How one is chosen."""
         return self._of.routing

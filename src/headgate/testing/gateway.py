@@ -21,18 +21,21 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from headgate.assembly.serving import KeyBooks
 from headgate.catalog.cards import Catalog, day_of
 from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
-from headgate.config import Secret, missing_key
+from headgate.config import Secret, missing_key, redact
 from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
+from headgate.gateway.operations import plain_operations
 from headgate.gateway.parts import GatewayParts
+from headgate.gateway.repeats import Repeats
 from headgate.ledger import Filter, Ledger, Receipt, new_id
 from headgate.ledger.budget_book import BudgetBook
 from headgate.ledger.budgets import Budget
@@ -41,13 +44,17 @@ from headgate.ledger.key_store import KeyStore
 from headgate.ledger.limiter import Limiter
 from headgate.ledger.limits import Limit
 from headgate.ledger.spending import Spending
+from headgate.observe.counters import Counters
 from headgate.providers import PROVIDERS
 from headgate.router import ProviderFacts, Router, RoutingTable, Surroundings
 from headgate.serving.app import App
 from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
+from headgate.serving.cache import LayeredCache, ResponseCache
+from headgate.serving.cache_control import CacheRule
 from headgate.serving.key_ring import KeyRing
-from headgate.serving.limits import ServerLimits
-from headgate.serving.routes import BODY_LIMIT
+from headgate.serving.limits import BODY_LIMIT, ServerLimits
+from headgate.serving.load import Load
+from headgate.serving.recorder import Recorder
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
@@ -136,6 +143,20 @@ class Rig:
         self.app: App | None = None
         self.keys = KeyStore(ledger.database, Pepper(Secret(PEPPER)))
         self.ring: KeyRing | None = None
+        self.operations = plain_operations()
+        self.load = Load(others=lambda: self.http.told)
+        self.repeats = Repeats(recorder=Recorder(folder / "recordings", redact), count=self.counters.event)
+        self.traces: list[str | None] = []
+        """What the requests said of their trace, in the order they were settled."""
+
+    @property
+    def counters(self) -> Counters:
+        """What is counted."""
+        return self.operations.observer.counters
+
+    def caching(self, longest: int = 3600) -> None:
+        """Answers may be cached from now on, for at most `longest` seconds; none is there yet."""
+        self.repeats.use(CacheRule(enabled=True, longest=longest), LayeredCache(ResponseCache()))
 
     def receipts(self, count: int) -> list[Receipt]:
         """All receipts, oldest first, as soon as there are `count` of them; raises `AssertionError` when that takes too long."""
@@ -154,8 +175,9 @@ class Rig:
         assert self.app is not None
         await self.app.stop()
 
-    def settled(self, receipt: Receipt, route: str) -> None:
+    def settled(self, receipt: Receipt, route: str, trace: str | None) -> None:
         """A receipt is on its way: say so once it is written."""
+        self.traces.append(trace)
         task = self.loop.create_task(self._written())
         assert self.parts is not None
         self.parts.keep(task)
@@ -209,7 +231,7 @@ def running_gateway(
 
 def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
     fixed = fixed_keys(None if key is None else Secret(key), None if admin_key is None else Secret(admin_key))
-    rig.ring = KeyRing(rig.keys, fixed, random=secrets.token_bytes(32))
+    rig.ring = KeyRing(rig.keys, fixed, random=secrets.token_bytes(32), on_key=KeyBooks(rig.spending, rig.limiter).learn)
     return rig.ring
 
 
@@ -228,17 +250,20 @@ def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router |
         clock=time.time,
         new_id=fresh_id,
         settled=rig.settled,
+        repeats=rig.repeats,
+        load=rig.load,
+        count=rig.counters.event,
     )
 
 
 def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, body_limit: int | None) -> App:
     store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
     money = MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets)
-    limit = BODY_LIMIT if body_limit is None else body_limit
+    rig.load.largest_body = limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
     door = KeyDoor(ring) if auth else OpenDoor(hosts)
     keys = Keys(rig.keys, ring, time.time)
-    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, further=money_routes(money))
+    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, operations=rig.operations, further=money_routes(money))
 
 
 @contextmanager

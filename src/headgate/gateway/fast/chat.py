@@ -19,7 +19,7 @@ from headgate.gateway.asking import Ask, Job, read_ask
 from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
 from headgate.gateway.fast.relay import Asked, Relay, StreamRelay, WholeRelay
-from headgate.gateway.labels import SESSION_HEADER
+from headgate.gateway.labels import SESSION_HEADER, TRACE_HEADER
 from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
@@ -61,6 +61,8 @@ class FastChat:
 
     def admit(self, fields: dict[str, bytes]) -> object | None:
         """See `FastEndpoint`."""
+        if self._parts.load.full:
+            return None
         key = plain_key(fields)
         principal = None if key is None else self._find(key)
         if principal is None or SCOPE not in principal.scopes or principal.recording != "off" or not _ADVISORY.isdisjoint(fields):
@@ -69,6 +71,8 @@ class FastChat:
 
     def serve(self, turn: Turn) -> bool:
         """See `FastEndpoint`."""
+        if len(turn.body) > self._parts.load.largest_body:
+            return False
         try:
             seen = self._outline(turn.body)
             principal = turn.token
@@ -81,16 +85,14 @@ class FastChat:
 
     def _begin(self, turn: Turn, seen: Outline, principal: Principal) -> bool:
         parts, now = self._parts, self._loop.time()
-        plan = parts.router.plan(
-            Wish(
-                model=seen.model,
-                input_tokens=estimate_tokens(len(turn.body)),
-                max_output=seen.max_output,
-                needs=seen.needs,
-                allowed=principal.models,
-            ),
-            now,
+        wish = Wish(
+            model=seen.model,
+            input_tokens=estimate_tokens(len(turn.body)),
+            max_output=seen.max_output,
+            needs=seen.needs,
+            allowed=principal.models,
         )
+        plan = parts.router.plan(wish, now)
         if not plan.order or plan.hedge is not None or plan.sticky is not None:
             return False
         deployment = plan.order[0].deployment
@@ -98,7 +100,7 @@ class FastChat:
         if prepared is None:
             return False
         body = prepared.body(turn.body, seen)
-        asked = self._asked(turn, seen, principal, plan, prepared, now)
+        asked = self._asked(turn, wish, seen, principal, plan, prepared, now)
         if asked is None:
             return False
         self._send(turn, asked, body)
@@ -114,7 +116,9 @@ class FastChat:
         self._prepared[deployment.id] = deployment, found
         return found
 
-    def _asked(self, turn: Turn, seen: Outline, principal: Principal, plan: Plan, prepared: Prepared, now: float) -> Asked | None:
+    def _asked(
+        self, turn: Turn, wish: Wish, seen: Outline, principal: Principal, plan: Plan, prepared: Prepared, now: float
+    ) -> Asked | None:
         """The request with everything taken that it needs; None, with nothing taken, when anything would have to be waited for."""
         parts, size = self._parts, len(turn.body)
         id, at = parts.new_id(), parts.clock()
@@ -137,7 +141,9 @@ class FastChat:
             place.undo()
             parts.spending.refund(hold)
             return None
-        return Asked(parts, self._path, principal, seen, plan, prepared, id, at, now, size, hold, permit, place, flight)
+        decided = None if parts.decided is None else parts.router.decided(wish, plan, at, now)
+        trace = turn.fields.get(TRACE_HEADER)
+        return Asked(parts, self._path, principal, seen, plan, prepared, id, at, now, size, hold, permit, place, flight, trace, decided)
 
     def _send(self, turn: Turn, asked: Asked, body: bytes) -> None:
         http, prepared = self._parts.http, asked.prepared
@@ -172,6 +178,7 @@ class FastChat:
         request = msgspec.structs.replace(request, principal=relay.asked.principal, route=self._path)
         ask = read_ask(relay.turn.body, request)
         execution = self._chat.execution(visit.errand, request, ask)
+        visit.hear(relay.headers, self._loop.time())
         if error is not None and relay.stale:
             return await execution.repeat(visit)
         try:

@@ -16,10 +16,12 @@ from headgate.dialects.tap import tap_of
 from headgate.domain.response import Response as Answered
 from headgate.domain.usage import BUCKETS, INPUTS, Usage
 from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, WireError
-from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.errand import Errand, Visit, hear
 from headgate.gateway.fast.prepared import Prepared
 from headgate.gateway.fast.statement import encode_text
+from headgate.gateway.labels import UNLABELLED, Labels
 from headgate.gateway.last_words import LastWords
+from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.relay import EventRelay, is_usage_only
@@ -30,6 +32,7 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.rows import decoded
 from headgate.ledger.spending import Hold
 from headgate.router import Flight, Plan
+from headgate.router.features import Decided
 from headgate.serving.exchange import stopping
 from headgate.serving.metering import MOST, Outcome, lists_price
 from headgate.serving.turn import Turn
@@ -64,6 +67,14 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     permit: Permit
     place: Permit
     flight: Flight
+    trace: bytes | None = None
+    """The header ``traceparent``, unread."""
+    decided: Decided | None = None
+
+    @property
+    def traceparent(self) -> str | None:
+        """The same as text."""
+        return None if self.trace is None else self.trace.decode("latin-1")
 
     def visit(self) -> Visit:
         """The same as the first visit of an errand, which has left."""
@@ -76,8 +87,10 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             route=self.route,
             dialect_in=dialect,
             clock=self.began,
+            labels=UNLABELLED if self.trace is None else Labels(trace=self.traceparent),
             id=self.id,
             at=self.at,
+            decided=self.decided,
         )
         errand.permit = self.permit
         visit = Visit(errand, prepared.deployment, prepared.target, self.flight, self.hold, self.place, self.began, dialect)
@@ -151,7 +164,7 @@ class Relay(Told):
     def _usual(self, answered: Answered) -> int | None:
         """Settle an answer like many before, by the template of their receipts. `UNUSUAL`, with nothing done, for any other."""
         usage = answered.usage
-        if usage is None or not lists_price(answered.service_tier):
+        if usage is None or self.asked.decided is not None or not lists_price(answered.service_tier):
             return UNUSUAL
         counts = astuple(usage)
         buckets = counts[:_BUCKETS]
@@ -185,8 +198,9 @@ class Relay(Told):
         stored = found.stored(figures)
         asked.parts.spending.close_one(asked.hold, cost, stored, found.row(id_, asked.at, counted, cost))
         self._let_go(into, out, now)
+        hear(asked.parts, prepared.deployment, self.headers, now)
         if asked.parts.counted is None:
-            asked.parts.settled(decoded(stored), asked.route)
+            asked.parts.settled(decoded(stored), asked.route, asked.traceparent)
         else:
             asked.parts.counted(asked.route, prepared.provider, prepared.deployment.model, 200, took, first, into, out, cost)
         return cost
@@ -203,6 +217,7 @@ class Relay(Told):
         """The visit was the last one of its errand."""
         now = self.turn.loop.time()
         visit = self.visit
+        visit.hear(self.headers, now)
         visit.over(
             Outcome(
                 response=self.answered(),
@@ -222,7 +237,11 @@ class Relay(Told):
 
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
-        passed = "".join([f"{name}: {value}\r\n" for name, value in returned_headers(self.headers)])
+        asked, now = self.asked, self.turn.loop.time()
+        left = limit_marks(asked.parts, asked.principal, self.prepared.dialect.name, now)
+        passed = "".join([f"{name}: {value}\r\n" for name, value in (*returned_headers(self.headers), *left)])
+        if "x-request-id" not in self.headers:
+            passed += f"x-request-id: {asked.id}\r\n"
         return (
             f"{passed}cache-control: no-store\r\nx-headgate-request-id: {self.asked.id}\r\n"
             f"x-headgate-provider: {self.prepared.deployment.provider}\r\nx-headgate-attempts: 1\r\n"
