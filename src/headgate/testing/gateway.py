@@ -44,7 +44,7 @@ from headgate.serving.app import App
 from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
 from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import ServerLimits
-from headgate.serving.routes import BODY_LIMIT
+from headgate.serving.routes import BODY_LIMIT, Route
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
@@ -185,18 +185,20 @@ def running_gateway(
     change: Callable[[Target], Target] | None = None,
     around: Callable[[App], App] | None = None,
     gate: Gate | None = None,
+    further: Callable[[Rig], tuple[Route, ...]] | None = None,
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
-    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes.
+    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes;
+    `further` makes routes beside those of calls.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = Ledger.open(folder / "ledger.db")
         stack.callback(ledger.close)
         rig = Rig(sim, ledger, folder, key or "", gate or Gate())
-        rig.app = app = _app(rig, _ring(rig, key, admin_key), key is not None, host, body_limit, change)
+        rig.app = app = _app(rig, _ring(rig, key, admin_key), key is not None, host, body_limit, change, further)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
 
@@ -207,7 +209,15 @@ def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
     return rig.ring
 
 
-def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None, change: Callable[[Target], Target] | None) -> App:
+def _app(
+    rig: Rig,
+    ring: KeyRing,
+    auth: bool,
+    host: str,
+    body_limit: int | None,
+    change: Callable[[Target], Target] | None,
+    further: Callable[[Rig], tuple[Route, ...]] | None = None,
+) -> App:
     catalog = load_catalog()
     find = sim_resolver(rig.sim.url, catalog)
     resolve = find if change is None else lambda name: change(find(name))
@@ -226,7 +236,14 @@ def _app(rig: Rig, ring: KeyRing, auth: bool, host: str, body_limit: int | None,
     limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
     door = KeyDoor(ring) if auth else OpenDoor(hosts)
-    return build_app(parts, door=door, keys=Keys(rig.keys, ring, time.time), hosts=hosts, body_limit=limit)
+    return build_app(
+        parts,
+        door=door,
+        keys=Keys(rig.keys, ring, time.time),
+        hosts=hosts,
+        body_limit=limit,
+        further=() if further is None else further(rig),
+    )
 
 
 @contextmanager
