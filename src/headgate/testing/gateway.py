@@ -55,6 +55,7 @@ from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import BODY_LIMIT, ServerLimits
 from headgate.serving.load import Load
 from headgate.serving.recorder import Recorder
+from headgate.serving.routes import Route
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
@@ -211,12 +212,13 @@ def running_gateway(
     around: Callable[[App], App] | None = None,
     gate: Gate | None = None,
     router: Router | None = None,
+    further: Callable[[Rig], tuple[Route, ...]] | None = None,
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
     targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `router` None knows the names of
-    the catalog and of `gate`.
+    the catalog and of `gate`; `further` makes routes in the place of those of money.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
@@ -224,7 +226,8 @@ def running_gateway(
         stack.callback(ledger.close)
         rig = Rig(sim, ledger, folder, key or "", gate or Gate())
         rig.parts = _parts(rig, change, router)
-        rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit)
+        made = _money_routes(rig, rig.parts) if further is None else further(rig)
+        rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit, made)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
 
@@ -256,14 +259,17 @@ def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router |
     )
 
 
-def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, body_limit: int | None) -> App:
-    store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
-    money = MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets)
+def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, body_limit: int | None, further: tuple[Route, ...]) -> App:
     rig.load.largest_body = limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
     door = KeyDoor(ring) if auth else OpenDoor(hosts)
     keys = Keys(rig.keys, ring, time.time)
-    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, operations=rig.operations, further=money_routes(money))
+    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, operations=rig.operations, further=further)
+
+
+def _money_routes(rig: Rig, parts: GatewayParts) -> tuple[Route, ...]:
+    store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
+    return money_routes(MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets))
 
 
 @contextmanager
