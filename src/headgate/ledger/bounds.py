@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headgate.catalog.cards import Lane, ModelCard, day_of
 from headgate.catalog.prices import upper_bound
 from headgate.ledger.budgets import Bound
@@ -48,3 +50,23 @@ def bound_of(
     if nanos is not None and nanos > LARGEST:
         return IMMENSE
     return Bound(nanos, "" if nanos is not None else f"the model has no {lane} price")
+
+
+LEAST_OUTPUT = 16
+"""Tokens; an answer that may not be longer than this is no use."""
+
+
+def fitting(bound: Callable[[int], Bound], most: int, left: int) -> int | None:
+    """The longest output, of at most `most` tokens, whose bound is at most `left` nano-dollars; None when none worth having is."""
+
+    def fits(output: int) -> bool:
+        nanos = bound(output).nanos
+        return nanos is not None and nanos <= left
+
+    low, high = LEAST_OUTPUT, most
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

@@ -115,6 +115,12 @@ UPDATE alert SET claimed = :until, tries = tries + 1
 WHERE n = (SELECT min(waiting.n) FROM alert AS waiting WHERE waiting.delivered IS NULL AND waiting.at > :since) AND claimed < :now
 RETURNING n, at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos, tries;
 
+-- name: alerts
+-- What was told, the newest first; of one budget where `:budget` names it.
+SELECT n, at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos, tries, delivered FROM alert
+WHERE CAST(:budget AS TEXT) IS NULL OR budget = :budget
+ORDER BY n DESC LIMIT :most;
+
 -- name: alert_delivered
 UPDATE alert SET delivered = :now WHERE n = :n;
 
