@@ -93,7 +93,9 @@ def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequ
             default_model=provider.default_model,
             capabilities=provider.capabilities,
             traits=frozenset(entry.traits) if entry is not None else frozenset(),
-            missing=None if provider.auth.default is not None else f"no key for {provider.label}",
+            missing=None
+            if provider.auth.default is not None
+            else f"no key for {provider.label}: {' or '.join(provider.auth.env)} is not set",
             simulated=provider.simulated,
         )
     return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes))

@@ -118,7 +118,9 @@ def asking(rig: Rig, way: Way, body: bytes, *, patience: float = PATIENCE, key: 
         end = "silent"
     finally:
         connection.close()
-    return Seen(way.surface, status, found, data, "whole" if end == "whole" else "cut" if end == "cut" else "silent", time.monotonic() - start)
+    return Seen(
+        way.surface, status, found, data, "whole" if end == "whole" else "cut" if end == "cut" else "silent", time.monotonic() - start
+    )
 
 
 def begun(rig: Rig, way: Way, *, stream: bool = True, **fields: Json) -> RawWire:

@@ -33,7 +33,7 @@ from headgate.ledger.spending import Hold
 from headgate.router import Deployment, Wish
 from headgate.serving.auth import plain_key
 from headgate.serving.envelopes import Surface
-from headgate.serving.metering import Outcome, Tab
+from headgate.serving.metering import Tab
 from headgate.serving.request import Request
 from headgate.serving.response import Answer
 from headgate.serving.turn import Turn
@@ -199,7 +199,7 @@ class FastChat:
             return self._looked_at(relay, request, ask)
         except HeadgateError as failed:
             if not visit.ended:
-                visit.over(Outcome(error=failed, called=relay.called, status=relay.status or None), self._loop.time())
+                visit.over(relay.outcome(error=failed), self._loop.time())
             return await execution.resume(visit, failed)
 
     def _looked_at(self, relay: Relay, request: Request, ask: Ask) -> Answer:

@@ -63,24 +63,24 @@ class Relay(Told):
 
     def settle_visit(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> None:
         """The visit was the last one of its errand."""
-        now = self.turn.loop.time()
-        visit = self.visit
-        visit.over(
-            Outcome(
-                response=self.answered(),
-                whole=whole,
-                error=error,
-                cancelled=cancelled,
-                called=self.called,
-                unheard=unheard,
-                status=self.status or None,
-                upstream_id=upstream_id(self.headers),
-                first_byte=self.first,
-                finished=now,
-            ),
-            now,
+        visit, outcome = self.visit, self.outcome(whole=whole, error=error, cancelled=cancelled, unheard=unheard)
+        visit.over(outcome, outcome.finished)
+        visit.errand.settle(visit, outcome.finished)
+
+    def outcome(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> Outcome:
+        """What came of the visit, with what was heard of the answer."""
+        return Outcome(
+            response=self.answered(),
+            whole=whole,
+            error=error,
+            cancelled=cancelled,
+            called=self.called,
+            unheard=unheard,
+            status=self.status or None,
+            upstream_id=upstream_id(self.headers),
+            first_byte=self.first,
+            finished=self.turn.loop.time(),
         )
-        visit.errand.settle(visit, now)
 
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
