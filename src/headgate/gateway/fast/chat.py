@@ -20,7 +20,7 @@ from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
 from headgate.gateway.fast.relay import Relay, StreamRelay, WholeRelay
-from headgate.gateway.labels import SESSION_HEADER, UNLABELLED
+from headgate.gateway.labels import CLAUDE_SESSION, SESSION_HEADER, UNLABELLED, Labels, session_label
 from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
@@ -101,7 +101,8 @@ class FastChat:
         if prepared is None:
             return False
         body = prepared.body(turn.body, seen)
-        errand = Errand(parts, principal, seen, plan, route=self._path, dialect_in=self._dialect.name, clock=now, labels=UNLABELLED)
+        labels = _labels(turn.fields.get(CLAUDE_SESSION), seen.session)
+        errand = Errand(parts, principal, seen, plan, route=self._path, dialect_in=self._dialect.name, clock=now, labels=labels)
         visit = self._visit(errand, prepared, len(turn.body), now)
         if visit is None:
             return False
@@ -218,3 +219,10 @@ def _ordinary(seen: Outline, principal: Principal) -> bool:
     if not seen.model or seen.directed or seen.media or seen.unbounded or seen.choices > 1:
         return False
     return seen.max_output is not None or principal.max_output is None
+
+
+def _labels(header: bytes | None, session: str | None) -> Labels:
+    """What the client calls its session."""
+    if header is None and session is None:
+        return UNLABELLED
+    return session_label(None if header is None else header.decode("latin-1"), session)
