@@ -102,7 +102,10 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hint(self) -> str:
         """The command that makes room."""
-        return f"headgate budgets set {self.budget.id} --limit USD"
+        budget = self.budget
+        if budget.id == budget.scope and budget.id.startswith("key:"):
+            return f"headgate keys limit {budget.id.removeprefix('key:')} --budget USD"
+        return f"headgate budgets set {budget.id} --limit USD"
 
     def message(self) -> str:
         """What, why, and until when, with the numbers."""
@@ -172,8 +175,8 @@ def subject_of(budget: Budget, subjects: Iterable[str]) -> tuple[str, ...]:
     return (scope,) if scope in subjects else ()
 
 
-def decide_draw(limit: int, used: int, need: int, *, tight: bool = False) -> int | None:
-    """How much of a balance to set aside for a process that needs `need` now; None: that does not fit.
+def decide_draw(limit: int, used: int, need: int, *, bound: int = 0, tight: bool = False) -> int | None:
+    """How much of a balance to set aside for a process that needs `need` more for a request of that `bound`; None: it does not fit.
 
     More than it needs, so that it need not ask for every request, but a small share of what remains, so that others find room too; exactly
     what it needs when somebody has been turned away (`tight`). What costs nothing always fits.
@@ -183,7 +186,7 @@ def decide_draw(limit: int, used: int, need: int, *, tight: bool = False) -> int
         return None
     if tight or need == 0:
         return need
-    return max(need, min(need * DRAW_BOUNDS, room // DRAW_SHARE))
+    return max(need, min(max(need, bound) * DRAW_BOUNDS, room // DRAW_SHARE))
 
 
 def crossed(limit: int, spent: int, thresholds: Sequence[int], told: int = 0) -> tuple[int, ...]:

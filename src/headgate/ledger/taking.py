@@ -43,18 +43,17 @@ def unbounded_by(accounts: Sequence[Account], intent: Intent) -> Denied | None:
     return next((account.unbounded(intent.bound.reason) for account in accounts if account.budget.hard), None)
 
 
-def take(slabs: tuple[Slab, ...], bound: int, at: float) -> tuple[Slab, ...]:
-    """Reserve `bound` in each of `slabs`, which have room for it."""
+def fit(slabs: Iterable[Slab], bound: int | None, at: float) -> bool:
+    """Whether all of `slabs` have room for a bound and are of the window of `at`."""
+    need = bound or 0
     for slab in slabs:
-        if slab.hard:
-            slab.free -= bound
-        slab.open += 1
-        slab.used = at
-    return slabs
+        if slab.free < need or at >= slab.ends or at < slab.starts:
+            return False
+    return bound is not None or not any(slab.hard for slab in slabs)
 
 
 def put_back(slabs: Iterable[Slab], bound: int) -> None:
-    """Undo `take`."""
+    """Free what was reserved in `slabs`."""
     for slab in slabs:
         if slab.hard:
             slab.free += bound
@@ -79,7 +78,7 @@ class Parts:
                 self._kept.append((slab, own))
             if slab is None or (hard and own < bound):
                 self.short.append(account)
-                self.wants.append(Want(account.budget, account.subject, account.window(at), bound - own if hard else 0))
+                self.wants.append(Want(account.budget, account.subject, account.window(at), bound - own if hard else 0, bound))
 
     def __enter__(self) -> Parts:
         for slab, own in self._kept:

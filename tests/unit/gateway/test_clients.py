@@ -6,6 +6,7 @@ The shapes are those of Codex CLI 0.162, Claude Code 2.1, Gemini CLI, LangChain 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -110,6 +111,9 @@ SHAPES = {
 }
 
 
+CREATED = re.compile(rb'"created(_at)?":\d+')
+
+
 class Reply(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
@@ -117,7 +121,7 @@ class Reply(NamedTuple):
 
 
 def post(rig: Rig, path: str, headers: dict[str, str], body: JsonObject) -> Reply:
-    """One request on a connection of its own; our id of it reads ID."""
+    """One request on a connection of its own; our id of it reads ID, and the provider's clock stands still."""
     parts = urlsplit(rig.url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     try:
@@ -127,7 +131,7 @@ def post(rig: Rig, path: str, headers: dict[str, str], body: JsonObject) -> Repl
         found = {name.lower(): value for name, value in answer.getheaders() if name.lower() != "date"}
         ours, data = found.get("x-headgate-request-id", "-"), answer.read()
         pairs = sorted((name, value.replace(ours, "ID")) for name, value in found.items())
-        return Reply(answer.status, pairs, data.replace(ours.encode(), b"ID"))
+        return Reply(answer.status, pairs, CREATED.sub(rb'"created":0', data.replace(ours.encode(), b"ID")))
     finally:
         connection.close()
 

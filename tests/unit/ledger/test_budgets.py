@@ -61,9 +61,9 @@ def test_no_span_of_a_rolling_budget_holds_more_than_its_limit(seconds: int, ask
         assert sum(cost for at, cost in admitted if begin <= at < begin + seconds) <= limit
 
 
-@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.booleans())
-def test_a_draw_covers_the_need_and_never_more_than_there_is(limit: int, used: int, need: int, tight: bool) -> None:
-    amount = decide_draw(limit, used, need, tight=tight)
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.booleans())
+def test_a_draw_covers_the_need_and_never_more_than_there_is(limit: int, used: int, need: int, bound: int, tight: bool) -> None:
+    amount = decide_draw(limit, used, need, bound=bound, tight=tight)
     if need == 0:
         assert amount == 0
     elif need > limit - used:
