@@ -95,6 +95,7 @@ def build_routes(
             asked("/v1/responses/input_tokens", Count(parts, RESPONSES, counting.OPENAI), RESPONSES),
             asked("/v1/messages/count_tokens", Count(parts, ANTHROPIC, counting.ANTHROPIC), ANTHROPIC),
             asked("/v1beta/models/*", gemini, GEMINI),
+            asked("/v1beta/*", gemini, GEMINI),
             Route(method="GET", path="/v1/models", endpoint=models.list, scope="models:read", surface=OPENAI),
             Route(method="GET", path="/v1/models/*", endpoint=models.get, scope="models:read", surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),

@@ -150,7 +150,7 @@ class Errand:
             error=error_kind(outcome.error),
             attempts=tuple(self.attempts),
             usage=usage,
-            cost_nanos=self._total(),
+            cost_nanos=self.spent(),
             price_rule=last.cost.rule,
             price_digest=last.cost.digest,
             unit_prices=unit_prices(last.prices, usage),
@@ -169,8 +169,8 @@ class Errand:
             bound_nanos=last.hold.bound or None,
         )
 
-    def _total(self) -> int | None:
-        """What all attempts cost together; None as soon as one of them has no price."""
+    def spent(self) -> int | None:
+        """What all attempts so far cost together, in nano-dollars; None as soon as one of them has no price."""
         total = 0
         for attempt in self.attempts:
             if attempt.cost_nanos is None:
@@ -324,14 +324,24 @@ class Visit:
             errand.parts.spending.refund(self.hold)
         errand.attempts.append(self._attempt(now))
 
+    def costs(self, outcome: Outcome) -> Cost:
+        """What the errand costs if it ends with this visit, and the visit so."""
+        before = self.errand.spent()
+        own = price(self._prices(outcome), self._counted(outcome)).nanos
+        return Cost(None if own is None or before is None else before + own)
+
     def _charge(self, outcome: Outcome) -> None:
-        card = self.target.card
+        self.usage, self.prices = self._counted(outcome), self._prices(outcome)
+        self.cost = price(self.prices, self.usage)
+
+    def _counted(self, outcome: Outcome) -> Usage:
         counted = outcome.response.usage
         plain = outcome.whole and counted is not None and 0 < counted.output_total <= MOST and 0 < counted.input_total <= MOST
-        self.usage = counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
-        if card is not None and lists_price(outcome.response.service_tier):
-            self.prices = card.price_on(day_of(self.errand.at))
-        self.cost = price(self.prices, self.usage)
+        return counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
+
+    def _prices(self, outcome: Outcome) -> Price | None:
+        card = self.target.card
+        return card.price_on(day_of(self.errand.at)) if card is not None and lists_price(outcome.response.service_tier) else None
 
     def _tell_health(self, now: float) -> None:
         outcome, flight, draw = self.outcome, self.flight, self.errand.parts.router.draw()

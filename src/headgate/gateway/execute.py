@@ -17,7 +17,7 @@ from headgate.gateway.account import Refusal
 from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
-from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up
+from headgate.gateway.refusals import NOT_AGAIN, advised, denied, full
 from headgate.gateway.stamps import cost_text, stamps
 from headgate.ledger.bounds import LEAST_OUTPUT, bound_of, fitting
 from headgate.ledger.budgets import Bound, Denied
@@ -31,7 +31,6 @@ from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
 from headgate.serving.metering import error_kind
 from headgate.serving.response import Answer, Response, Stream
-from headgate.wire.http import Headers
 
 Perform = Callable[[Visit, int | None], Awaitable[Answer]]
 """Ask the target of a visit, with at most so many tokens of output when that is not None."""
@@ -149,9 +148,8 @@ class Execution:
         assert self._last is not None
         receipt = errand.settle(self._last, now)
         marks = stamps(self._last, receipt)
-        if isinstance(error, Refusal):
-            return _returned(error.answer, (*marks, *given_up(step)))
-        return error_response(cause, self._surface, errand.id, (*marks, *given_up(step)))
+        answer = error.answer if isinstance(error, Refusal) else error_response(cause, self._surface, errand.id)
+        return advised(answer, marks, step)
 
     # One visit
 
@@ -324,8 +322,3 @@ def bound_for(outline: Outline, target: Target, at: float, size: int, output: in
         return Bound(None, outline.unbounded)
     grown = size + OVERHEAD + (TOOLS_OVERHEAD if "tools" in outline.needs else 0)
     return bound_of(target.card, at, grown, output, choices=outline.choices, remote=outline.media)
-
-
-def _returned(answer: object, marks: Headers) -> Response:
-    assert isinstance(answer, Response)
-    return msgspec.structs.replace(answer, headers=(*answer.headers, *marks))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headgate.ledger.budgets import Denied
 from headgate.ledger.limit_headers import refusal_headers
 from headgate.ledger.limits import Full
 from headgate.router import GiveUp
 from headgate.serving.envelopes import Refused
+from headgate.serving.response import Response
 from headgate.wire.http import Headers
 
 NOT_AGAIN: Headers = (("x-should-retry", "false"),)
@@ -36,3 +39,11 @@ def given_up(decision: GiveUp) -> Headers:
     """What a client is told beside an error that the gate has done with."""
     again = () if decision.should_retry is None else (("x-should-retry", "true" if decision.should_retry else "false"),)
     return (*again, *wait(decision.retry_after))
+
+
+def advised(answer: Response, marks: Headers, decision: GiveUp) -> Response:
+    """The answer for an error that the gate has done with. What the gate says of coming back stands in the place of the provider's word."""
+    own = given_up(decision)
+    names = {name for name, _ in own}
+    kept = (pair for pair in answer.headers if pair[0] not in names)
+    return msgspec.structs.replace(answer, headers=(*kept, *marks, *own))

@@ -13,7 +13,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -69,6 +69,7 @@ T = TypeVar("T")
 
 PATIENCE = 10.0
 ROUTING = RoutingSettings()
+NO_ALIASES: dict[str, str] = {}
 PEPPER = "pepper-for-tests-0123456789abcdef"
 
 
@@ -94,7 +95,9 @@ def with_completions(target: Target) -> Target:
     return replace(target, provider=replace(target.provider, serves=None))
 
 
-def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequence[RouteSettings] = ()) -> RoutingTable:
+def sim_table(
+    catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequence[RouteSettings] = (), aliases: Mapping[str, str] = NO_ALIASES
+) -> RoutingTable:
     """Names and what they stand for, where simulated providers alone can be called."""
     facts = {}
     for name, provider in PROVIDERS.items():
@@ -104,10 +107,14 @@ def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequ
             default_model=provider.default_model,
             capabilities=provider.capabilities,
             traits=frozenset(entry.traits) if entry is not None else frozenset(),
-            missing=None if provider.auth.default is not None else f"no key for {provider.label}",
+            missing=None
+            if provider.auth.default is not None
+            else f"no key for {provider.label}: {' or '.join(provider.auth.env)} is not set",
             simulated=provider.simulated,
         )
-    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes))
+    return RoutingTable(
+        Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes, aliases=aliases)
+    )
 
 
 def fresh_id() -> str:
@@ -123,6 +130,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     routing: RoutingSettings = ROUTING
     routes: tuple[RouteSettings, ...] = ()
+    aliases: dict[str, str] = {}
+    fast: bool = True
+    """Ordinary requests are answered from within the protocol."""
 
 
 class Rig:
@@ -244,7 +254,7 @@ def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router |
     resolve = find if change is None else lambda name: change(find(name))
     return GatewayParts(
         resolve=resolve,
-        router=router or Router(sim_table(catalog, rig.gate.routing, rig.gate.routes), random.Random(7).random),
+        router=router or Router(sim_table(catalog, rig.gate.routing, rig.gate.routes, rig.gate.aliases), random.Random(7).random),
         target=lambda deployment: resolve(deployment.name),
         limiter=rig.limiter,
         spending=rig.spending,
@@ -281,7 +291,7 @@ def _serving(rig: Rig, app: App, host: str, limits: ServerLimits | None) -> Iter
         assert rig.ring is not None
         assert rig.parts is not None
         await rig.spending.start()
-        fast = fast_endpoints(rig.parts, rig.ring.find) if rig.key else {}
+        fast = fast_endpoints(rig.parts, rig.ring.find) if rig.key and rig.gate.fast else {}
         async with rig.http, rig.ring, Server(app, host, 0, limits, fast=fast) as rig.server:
             rig.url = rig.server.url
             started.set()

@@ -67,14 +67,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     permit: Permit
     place: Permit
     flight: Flight
-    trace: bytes | None = None
-    """The header ``traceparent``, unread."""
+    labels: Labels = UNLABELLED
     decided: Decided | None = None
-
-    @property
-    def traceparent(self) -> str | None:
-        """The same as text."""
-        return None if self.trace is None else self.trace.decode("latin-1")
 
     def visit(self) -> Visit:
         """The same as the first visit of an errand, which has left."""
@@ -87,7 +81,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             route=self.route,
             dialect_in=dialect,
             clock=self.began,
-            labels=UNLABELLED if self.trace is None else Labels(trace=self.traceparent),
+            labels=self.labels,
             id=self.id,
             at=self.at,
             decided=self.decided,
@@ -124,6 +118,12 @@ class Relay(Told):
         if visit is None:
             visit = self._visit = self.asked.visit()
             visit.errand.content = self.begun
+        return visit
+
+    def measured(self) -> Visit:
+        """The visit, with the number of bytes that were sent, which estimates go by."""
+        visit = self.visit
+        visit.size = len(self.prepared.body(self.turn.body, self.asked.seen))
         return visit
 
     @property
@@ -174,7 +174,7 @@ class Relay(Told):
         asked, prepared = self.asked, self.prepared
         table = prepared.table(asked.at, into)
         cost = None if table is None else bucket_cost(table, buckets)
-        request_id, bound = upstream_id(self.headers), asked.hold.bound
+        request_id, bound, session = upstream_id(self.headers), asked.hold.bound, asked.labels.session
         self._kind = kind = (
             id(asked.principal),
             id(asked.plan),
@@ -187,20 +187,21 @@ class Relay(Told):
             self.first is None,
             request_id is None,
             not bound,
+            session is None,
         )
         found = prepared.statement(kind)
         if found is None:
             return UNUSUAL
         now = self.turn.loop.time()
         took, first, id_ = now - asked.began, self.first, asked.id
-        figures = (id_.encode(), asked.at, took, first, encode_text(request_id), cost, bound, *buckets)
+        figures = (id_.encode(), asked.at, took, first, encode_text(request_id), encode_text(session), cost, bound, *buckets)
         counted = into, usage.cache_read, out, usage.output_reasoning
         stored = found.stored(figures)
         asked.parts.spending.close_one(asked.hold, cost, stored, found.row(id_, asked.at, counted, cost))
         self._let_go(into, out, now)
         hear(asked.parts, prepared.deployment, self.headers, now)
         if asked.parts.counted is None:
-            asked.parts.settled(decoded(stored), asked.route, asked.traceparent)
+            asked.parts.settled(decoded(stored), asked.route, asked.labels.trace)
         else:
             asked.parts.counted(asked.route, prepared.provider, prepared.deployment.model, 200, took, first, into, out, cost)
         return cost
@@ -215,25 +216,27 @@ class Relay(Told):
 
     def settle_visit(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> None:
         """The visit was the last one of its errand."""
-        now = self.turn.loop.time()
-        visit = self.visit
-        visit.hear(self.headers, now)
-        visit.over(
-            Outcome(
-                response=self.answered(),
-                whole=whole,
-                error=error,
-                cancelled=cancelled,
-                called=self.called,
-                unheard=unheard,
-                status=self.status or None,
-                upstream_id=upstream_id(self.headers),
-                first_byte=self.first,
-                finished=now,
-            ),
-            now,
+        visit, outcome = self.visit, self.outcome(whole=whole, error=error, cancelled=cancelled, unheard=unheard)
+        visit.hear(self.headers, outcome.finished)
+        visit.over(outcome, outcome.finished)
+        visit.errand.settle(visit, outcome.finished)
+
+    def outcome(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> Outcome:
+        """What came of the visit, with what was heard of the answer."""
+        if not whole:
+            self.measured()
+        return Outcome(
+            response=self.answered(),
+            whole=whole,
+            error=error,
+            cancelled=cancelled,
+            called=self.called,
+            unheard=unheard,
+            status=self.status or None,
+            upstream_id=upstream_id(self.headers),
+            first_byte=self.first,
+            finished=self.turn.loop.time(),
         )
-        visit.errand.settle(visit, now)
 
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
