@@ -41,7 +41,10 @@ UNCALLED = Outcome(called=False)
 
 
 class Errand:
-    """See above. `at` is seconds since the epoch, `clock` loop time, `id` that of the receipt. `content`: the client has seen some."""
+    """See above. `at` is seconds since the epoch, `clock` loop time, `id` that of the receipt. `content`: the client has seen some.
+
+    `named` are id and time where they were taken before.
+    """
 
     __slots__ = (
         "at",
@@ -81,8 +84,7 @@ class Errand:
         operation: Operation = "chat",
         told: Callable[[Receipt], None] | None = None,
         decided: Decided | None = None,
-        id: str | None = None,
-        at: float | None = None,
+        named: tuple[str, float] | None = None,
     ) -> None:
         self.parts = parts
         self.principal = principal
@@ -96,8 +98,7 @@ class Errand:
         self.operation: Operation = operation
         self.told = told
         self.decided = decided
-        self.id = parts.new_id() if id is None else id
-        self.at = parts.clock() if at is None else at
+        self.id, self.at = (parts.new_id(), parts.clock()) if named is None else named
         self.attempts: list[Attempt] = []
         self.tried: list[str] = []
         self.holds: list[tuple[Hold, int | None]] = []
