@@ -20,6 +20,7 @@ PURE = (
     "dialects",
     "providers",
     "catalog.prices",
+    "config.reload",
     "router.policy",
     "router.health",
     "ledger.adaptive",

@@ -19,6 +19,7 @@ from headgate.catalog.load import load_catalog
 from headgate.cli import cli, exit_code
 from headgate.dialects import batch_anthropic, batch_gemini, batch_openai_files
 from headgate.errors import (
+    BudgetExceeded,
     ConfigError,
     ErrorKind,
     HeadgateError,
@@ -35,9 +36,13 @@ from headgate.gateway.endpoints.key_bodies import KeyBody
 from headgate.gateway.endpoints.unserved import Unserved
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
+from headgate.gateway.refusals import denied
 from headgate.ledger import Ledger, receipt_json
+from headgate.ledger.budget_book import BudgetBook
+from headgate.ledger.budgets import Budget, Denied, Reason
 from headgate.ledger.cost_line import cost_line
 from headgate.ledger.keys import SCOPES
+from headgate.ledger.limits import Full, What
 from headgate.library.options import Options
 from headgate.providers import PROVIDERS
 from headgate.sim import faults
@@ -82,6 +87,7 @@ EXITS: dict[int, tuple[HeadgateError, ...]] = {
     2: (UsageError(""), Unsupported(""), RunError("", exit_code=2)),
     3: (ConfigError(""), MissingKey("")),
     4: (ProviderError(ErrorKind.AUTH, ""), ProviderError(ErrorKind.PERMISSION, "")),
+    6: (BudgetExceeded("", budget="day"),),
     7: (),
     5: (ProviderError(ErrorKind.CONNECTION, ""), ProviderError(ErrorKind.RATE_LIMIT, ""), Truncated(""), WireError("")),
 }
@@ -235,11 +241,33 @@ def test_the_endpoints_of_the_gateway(rig: Rig) -> None:
     assert rig.app is not None
     text = section(page("how-to/use-as-gateway.md"), "Endpoints")
     refused = {route.path for route in rig.app.routes.all if isinstance(route.endpoint, Unserved)}
-    served = [route for route in rig.app.routes.all if route.path not in refused and not route.path.startswith("/v1/key")]
+    elsewhere = {route.path for route in rig.app.routes.all if route.path.startswith("/v1/key")} | {path for _, path in money_places(rig)}
+    served = [route for route in rig.app.routes.all if route.path not in refused | elsewhere]
     listed = {word for cells in rows(text) if is_route(cells) for word in words(cells[0])}
     assert listed == {f"{route.method} {route.path.replace('/*', '/{model}')}" for route in served}
     said = words(text.partition("is refused with 501")[2].partition("\n\n")[0])
     assert {word.rstrip("/") for word in said} == {path.removesuffix("/*") for path in refused}
+
+
+def money_places(rig: Rig) -> set[tuple[str, str]]:
+    """Method and path of the endpoints about money."""
+    assert rig.parts is not None
+    parts = MoneyParts(
+        store=rig.ledger.database,
+        models=rig.parts.models,
+        resolve=rig.parts.resolve,
+        clock=rig.parts.clock,
+        budgets=BudgetBook(rig.ledger.database),
+    )
+    return {(route.method, route.path) for route in money_routes(parts)}
+
+
+def test_the_endpoints_about_money(rig: Rig) -> None:
+    assert rig.app is not None
+    listed = {cells[0].strip("`").partition("?")[0] for cells in rows(section(page("reference/receipts.md"), "Over HTTP"))}
+    places = {(method, re.sub(r"\{\w+\}", "*", path)) for method, _, path in (name.partition(" ") for name in listed)}
+    assert places == money_places(rig)
+    assert places <= {(route.method, route.path) for route in rig.app.routes.all}
 
 
 def test_the_endpoints_for_keys(rig: Rig) -> None:
@@ -289,10 +317,16 @@ def test_the_codes_the_gateway_refuses_with() -> None:
     sources = "\n".join(
         path.read_text(encoding="utf-8") for name in ("serving", "gateway") for path in (ROOT / "src/headgate" / name).rglob("*.py")
     )
-    assert words(table) - {"Host"} == set(re.findall(r'\bcode="([a-z_]+)"', sources))
+    routing = (ROOT / "src/headgate/router/refusal.py").read_text(encoding="utf-8")
+    limits = [Full(subject="key:k", what=what, limit=1, used=1) for what in get_args(What)]
+    hard = Budget(id="b", scope="global", window="day", limit_nanos=0)
+    budgets = {denied(Denied(budget=hard, subject="global", reason=reason)).code for reason in get_args(Reason)}
+    codes = set(re.findall(r'\bcode="([a-z_]+)"', sources + routing))
+    assert words(table) - {"Host"} == codes | budgets | {full.code for full in limits}
     statuses = set(re.findall(r"\b(?:Refused|_refuse)\(\s*(\d{3})", sources)) | set(
         re.findall(r"^_PHRASES = .*?(431)", sources, re.MULTILINE)
     )
+    statuses |= set(re.findall(r"\bstatus=(\d{3})", routing)) | {str(full.status) for full in limits}
     assert {status for cells in rows(table) for status in re.findall(r"\d{3}", cells[0])} == statuses
 
 
@@ -348,12 +382,6 @@ def test_the_line_of_a_run_that_is_shown_is_one() -> None:
     assert shown is not None
     line = cost_line(priced_receipt(0, id="01KB5J", run="nightly", tags=("agent:planner",)))
     assert shown[1] == encode_text(line)
-
-
-def test_routes_about_money_are_listed() -> None:
-    listed = {word.partition("?")[0] for cells in rows(section(page("reference/receipts.md"), "Over HTTP")) for word in words(cells[0])}
-    parts = MoneyParts(store=None, models=(), resolve=None, clock=None, budgets=None)
-    assert {re.sub(r"\{\w+\}", "*", place) for place in listed} == {f"{route.method} {route.path}" for route in money_routes(parts)}
 
 
 def test_statements_about_the_database_run(tmp_path: Path) -> None:

@@ -9,16 +9,19 @@ import anthropic
 import openai
 import pytest
 
+from headgate.config.route_settings import RoutingSettings
 from headgate.sim.settings import SimSettings
-from headgate.testing.gateway import Rig, running_gateway
+from headgate.testing.gateway import Gate, Rig, running_gateway
 
+ONCE = Gate(routing=RoutingSettings(attempts=1))
+"""Every failure reaches the client: what is tried again is no matter of the wire."""
 PROVIDERS = ("sim-openai", "sim-anthropic", "sim-gemini")
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder: Path = tmp_path_factory.mktemp("gateway")
-    with running_gateway(folder, settings=SimSettings(seed=7)) as running:
+    with running_gateway(folder, settings=SimSettings(seed=7), gate=ONCE) as running:
         yield running
 
 
@@ -28,6 +31,7 @@ def books(rig: Rig) -> Iterator[int]:
     receipts, lines = len(rig.all_receipts()), len(rig.sim.bill.lines)
     yield receipts
     rig.sim.set_faults(())
+    rig.calm()
     rig.run(rig.drain())
     written = rig.all_receipts()[receipts:]
     if all(receipt.status == "ok" and receipt.usage.source == "provider" for receipt in written):

@@ -21,6 +21,7 @@ from headgate.config.provider_settings import AccountSettings
 from headgate.errors import ConfigError
 from headgate.ledger import Ledger
 from headgate.providers import PROVIDERS, Provider
+from headgate.store.connect import Synchronous
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import Origin, TransportSettings
 
@@ -38,7 +39,7 @@ class Parts(msgspec.Struct, frozen=True):
     @property
     def default_models(self) -> dict[str, str | None]:
         """The default model of every provider; those that cannot be loaded have none."""
-        return self.settings.default_models({name: self._default_model(name) for name in self.providers})
+        return {name: self._default_model(name) for name in self.providers}
 
     def _default_model(self, name: str) -> str | None:
         provider = self.usable(name)
@@ -110,13 +111,18 @@ class Parts(msgspec.Struct, frozen=True):
 
     def http(self) -> HttpClient:
         """A client with the settings' bounds; the caller closes it."""
-        settings = self.settings
-        return HttpClient(TransportSettings(connect_timeout=settings.connect_timeout, total_timeout=settings.request_timeout))
+        return HttpClient(self.transport)
+
+    @property
+    def transport(self) -> TransportSettings:
+        """The bounds of calls."""
+        return TransportSettings(connect_timeout=self.settings.connect_timeout, total_timeout=self.settings.request_timeout)
 
     def ledger(self) -> Ledger:
         """The ledger of the settings; the caller closes it."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Ledger.open(self.settings.ledger_place)
+        synchronous: Synchronous = "FULL" if self.settings.synchronous == "FULL" else "NORMAL"
+        return Ledger.open(self.settings.ledger_place, synchronous=synchronous)
 
 
 def _simulated(provider: Provider, root: str, variables: dict[str, str], ca_file: str | None) -> tuple[Origin, dict[str, Origin]]:

@@ -51,7 +51,8 @@ def provider_facts(parts: Parts) -> dict[str, ProviderFacts]:
 
 
 def _facts(parts: Parts, provider: Provider, default_model: str | None, models: Mapping[str, str]) -> ProviderFacts:
-    own, ready = parts.settings.providers.get(provider.name), parts.has_key(provider)
+    given = parts.key is not None and not provider.simulated
+    own, ready = parts.settings.providers.get(provider.name), given or parts.has_key(provider)
     entry = parts.catalog.providers.get(provider.name)
     traits = frozenset(entry.traits) if entry is not None else OWN_MACHINES if provider.allow_private else frozenset()
     wanted = " or ".join(provider.auth.env or provider.auth.parts) or "its key"

@@ -41,7 +41,8 @@ class Workspace(msgspec.Struct, frozen=True):
 
     def default_model(self, provider: Provider) -> str | None:
         """The model of calls that name none."""
-        return self.settings.default_models({provider.name: provider.default_model})[provider.name]
+        own = self.settings.providers.get(provider.name)
+        return (None if own is None else own.default_model) or provider.default_model
 
     def http(self, timeout: float | None = None) -> HttpClient:
         """A client with the settings' bounds, a whole exchange taking at most `timeout` seconds; the caller closes it."""

@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Under which virtual keys are kept; a file of the data folder when unset."""
     database_url: Secret | None
     """A PostgreSQL database for the ledger, in place of a file in the data folder."""
+    synchronous: str
+    """Whether a commit of the ledger waits for the disk ("FULL"), or survives the end of the process alone ("NORMAL")."""
     redis_url: Secret | None
     """A Redis server that passes shares of rate limits between processes faster."""
     catalog_file: Path | None
@@ -70,12 +72,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receipt_dir: Path | None
     """Where receipts are also written as JSON lines, a file for each run."""
     default_provider: str | None
-    openai_default_model: str | None
-    anthropic_default_model: str | None
-    gemini_default_model: str | None
-    ollama_default_model: str | None
-    bedrock_default_model: str | None
-    grok_default_model: str | None
     routing_log: Path | None
     """Where routing decisions are noted down, for `headgate route simulate`."""
     providers: dict[str, ProviderSettings]
@@ -103,18 +99,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def ledger_place(self) -> Path | Secret:
         """Where receipts and money are kept: the file, or the URL of a server's database."""
         return self.database_url or self.ledger_file
-
-    def default_models(self, provided: Mapping[str, str | None]) -> dict[str, str | None]:
-        """`provided` (provider: default model) with the default models of these settings put over it."""
-        mine = {
-            "openai": self.openai_default_model,
-            "anthropic": self.anthropic_default_model,
-            "gemini": self.gemini_default_model,
-            "ollama": self.ollama_default_model,
-            "bedrock": self.bedrock_default_model,
-            "xai": self.grok_default_model,
-        }
-        return {provider: mine.get(provider) or model for provider, model in provided.items()}
 
     def explain(self) -> tuple[tuple[str, str, str], ...]:
         """Rows of (name, value as it may be shown, origin), in the order of the settings."""
@@ -211,6 +195,12 @@ def _redis(text: str, folder: Path) -> Secret:
     return _secret(text, folder)
 
 
+def _synchronous(text: str, folder: Path) -> str:
+    if text.upper() not in SYNCHRONOUS:
+        raise ValueError("must be normal (a commit survives the end of the process) or full (also a power cut, and takes longer)")
+    return text.upper()
+
+
 def _lowered(text: str, folder: Path) -> str:
     return text.lower()
 
@@ -228,6 +218,7 @@ def _is(value: Value) -> Callable[[Context], Value]:
 
 
 _ANY_TEXT: JsonObject = {"type": ["string", "number"]}
+SYNCHRONOUS = frozenset({"NORMAL", "FULL"})
 _DIGITS: JsonObject = {"type": "string", "pattern": r"^[0-9]+$"}
 READERS: dict[Callable[[str, Path], Value], JsonObject] = {
     _text: _ANY_TEXT,
@@ -239,6 +230,7 @@ READERS: dict[Callable[[str, Path], Value], JsonObject] = {
         "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 86400}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]
     },
     _database: {"type": "string", "pattern": "^[a-zA-Z]+://"},
+    _synchronous: {"enum": ["normal", "full", "NORMAL", "FULL"]},
     _redis: {"type": "string", "pattern": "^rediss?://"},
     _url: {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"},
 }
@@ -265,16 +257,11 @@ SPECS: dict[str, Spec] = {
     "admin_key": Spec(_secret, _is(None)),
     "pepper": Spec(_secret, _is(None)),
     "database_url": Spec(_database, _is(None), ("DATABASE_URL",), _is_database),
+    "synchronous": Spec(_synchronous, _is("NORMAL")),
     "redis_url": Spec(_redis, _is(None)),
     "catalog_file": Spec(_path, _is(None)),
     "receipt_dir": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
-    "openai_default_model": Spec(_text, _is(None), ("GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME")),
-    "anthropic_default_model": Spec(_text, _is(None), ("GENAI_ANTHROPIC_DEFAULT_MODEL", "ANTHROPIC_MODEL_NAME_MEDIUM")),
-    "gemini_default_model": Spec(_text, _is(None), ("GENAI_GEMINI_DEFAULT_MODEL", "GEMINI_MODEL_NAME_MEDIUM")),
-    "ollama_default_model": Spec(_text, _is(None), ("GENAI_OLLAMA_DEFAULT_MODEL",)),
-    "bedrock_default_model": Spec(_text, _is(None), ("GENAI_BEDROCK_DEFAULT_MODEL",)),
-    "grok_default_model": Spec(_text, _is(None), ("GROK_MODEL_NAME",)),
     "routing_log": Spec(_path, _is(None)),
 }
 """The settings that are single values, in the order in which they are explained. The names are those of `Settings` and of

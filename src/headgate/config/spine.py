@@ -20,7 +20,23 @@ ACTION = "GENAI_BUDGET_ACTION"
 WINDOWS = (("GENAI_BUDGET_DAILY", "day", "GENAI_BUDGET_WARN_DAILY"), ("GENAI_BUDGET_MONTHLY", "month", "GENAI_BUDGET_WARN_MONTHLY"))
 ACTIONS = {"warn": "warn", "block": "block", "fallback": "degrade"}
 """Spine's words for what happens at the limit. Its fallback is the free local provider."""
-VARIABLES = (*STRATEGY, *CHAIN, *WEBHOOK, ACTION, *(name for amount, _, warn in WINDOWS for name in (amount, warn)))
+DEFAULT_MODELS = {
+    "openai": ("HEADGATE_OPENAI_DEFAULT_MODEL", "GENAI_OPENAI_DEFAULT_MODEL", "OPENAI_MODEL_NAME"),
+    "anthropic": ("HEADGATE_ANTHROPIC_DEFAULT_MODEL", "GENAI_ANTHROPIC_DEFAULT_MODEL", "ANTHROPIC_MODEL_NAME_MEDIUM"),
+    "gemini": ("HEADGATE_GEMINI_DEFAULT_MODEL", "GENAI_GEMINI_DEFAULT_MODEL", "GEMINI_MODEL_NAME_MEDIUM"),
+    "ollama": ("HEADGATE_OLLAMA_DEFAULT_MODEL", "GENAI_OLLAMA_DEFAULT_MODEL"),
+    "bedrock": ("HEADGATE_BEDROCK_DEFAULT_MODEL", "GENAI_BEDROCK_DEFAULT_MODEL"),
+    "xai": ("HEADGATE_GROK_DEFAULT_MODEL", "GROK_MODEL_NAME"),
+}
+"""What names `providers.NAME.default_model`, the first that is set."""
+VARIABLES = (
+    *STRATEGY,
+    *CHAIN,
+    *WEBHOOK,
+    ACTION,
+    *(name for amount, _, warn in WINDOWS for name in (amount, warn)),
+    *(name for names in DEFAULT_MODELS.values() for name in names),
+)
 """Every variable that is read here."""
 
 
@@ -43,6 +59,21 @@ def _with(node: Node | None, key: str, value: Node) -> Node:
     if node is None:
         return Branch({key: (value.where, value)}, value.where)
     return Branch({**node.entries, key: (value.where, value)}, node.where) if isinstance(node, Branch) else node
+
+
+def _within(node: Node | None, key: str) -> Node | None:
+    """What a mapping has under a key; None also for null."""
+    found = node.entries[key][1] if isinstance(node, Branch) and key in node.entries else None
+    return None if isinstance(found, Leaf) and found.kind == "null" else found
+
+
+def _providers(node: Node | None, environment: Environment) -> Node | None:
+    for provider, names in DEFAULT_MODELS.items():
+        model = _first(names, environment)
+        if model is not None:
+            own = _with(_within(node, provider), "default_model", _leaf(model))
+            node = node if own is None else _with(node, provider, own)
+    return node
 
 
 def _routing(node: Node | None, environment: Environment) -> Node | None:
@@ -117,4 +148,9 @@ def _percent(found: Found) -> int:
     return max(1, int(share * 100))
 
 
-_OVERLAYS: dict[str, Callable[[Node | None, Environment], Node | None]] = {"routing": _routing, "alerts": _alerts, "budgets": _budgets}
+_OVERLAYS: dict[str, Callable[[Node | None, Environment], Node | None]] = {
+    "providers": _providers,
+    "routing": _routing,
+    "alerts": _alerts,
+    "budgets": _budgets,
+}

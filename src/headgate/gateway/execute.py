@@ -15,10 +15,11 @@ from headgate.domain.estimate import estimate_tokens
 from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError
 from headgate.gateway.account import Refusal
 from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
-from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up
+from headgate.gateway.refusals import NOT_AGAIN, advised, denied, full
 from headgate.gateway.stamps import cost_text, stamps
-from headgate.ledger.bounds import bound_of
+from headgate.ledger.bounds import LEAST_OUTPUT, bound_of, fitting
 from headgate.ledger.budgets import Bound, Denied
 from headgate.ledger.intent import Intent
 from headgate.ledger.labels import run_scope
@@ -28,8 +29,8 @@ from headgate.ledger.spending import Hold
 from headgate.router import Choice, Deployment, Fallback, GiveUp, Report, Retry
 from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
+from headgate.serving.metering import error_kind
 from headgate.serving.response import Answer, Response, Stream
-from headgate.wire.http import Headers
 
 Perform = Callable[[Visit, int | None], Awaitable[Answer]]
 """Ask the target of a visit, with at most so many tokens of output when that is not None."""
@@ -103,7 +104,9 @@ class Execution:
         tokens = _tokens(errand.outline, self._size)
         permit = await errand.parts.limiter.admit_within(errand.principal.subjects, 1, *tokens, self._deadline)
         if isinstance(permit, Full):
-            raise full(permit)
+            if permit.what == "queue":
+                errand.parts.count("shed", "queue", 1)
+            raise full(permit, limit_marks(errand.parts, errand.principal, errand.dialect_in, self._loop.time()))
         errand.permit = permit
 
     async def _attempts(self, choices: list[Choice], again: bool = False) -> Answer:
@@ -135,16 +138,18 @@ class Execution:
     def _after(self, error: HeadgateError) -> Retry | Fallback | Response:
         """What next after a failed visit: another, or the answer that says so."""
         errand, now = self._errand, self._loop.time()
+        forget_frames(error)
         cause = error.error if isinstance(error, Refusal) else error
         step = errand.parts.router.next(errand.plan, errand.tried, cause, now, self._deadline)
         if not isinstance(step, GiveUp):
+            if isinstance(step, Fallback):
+                errand.parts.count("fallback", error_kind(cause) or "unknown", 1)
             return step
         assert self._last is not None
         receipt = errand.settle(self._last, now)
         marks = stamps(self._last, receipt)
-        if isinstance(error, Refusal):
-            return _returned(error.answer, (*marks, *given_up(step)))
-        return error_response(cause, self._surface, errand.id, (*marks, *given_up(step)))
+        answer = error.answer if isinstance(error, Refusal) else error_response(cause, self._surface, errand.id)
+        return advised(answer, marks, step)
 
     # One visit
 
@@ -222,18 +227,8 @@ class Execution:
 
     def _fitting(self, target: Target, asked: int | None, left: int) -> int | None:
         """The longest output whose bound is at most `left`; None when none worth having is."""
-        errand, low, high = self._errand, LEAST_OUTPUT, asked or target.capabilities.max_output or LEAST_OUTPUT
-
-        def fits(output: int) -> bool:
-            nanos = bound_for(errand.outline, target, errand.at, self._size, output).nanos
-            return nanos is not None and nanos <= left
-
-        if not fits(low):
-            return None
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle - 1)
-        return low
+        errand, most = self._errand, asked or target.capabilities.max_output or LEAST_OUTPUT
+        return fitting(lambda output: bound_for(errand.outline, target, errand.at, self._size, output), most, left)
 
     # Asking
 
@@ -289,6 +284,13 @@ class Execution:
                     return task.result()
 
 
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of where an error passed. Those frames hold the whole request and what holds the error itself: a circle of megabytes."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def _run(errand: Errand) -> str | None:
     """The name that the budget of the errand's run is kept by."""
     run = errand.labels.run
@@ -297,8 +299,6 @@ def _run(errand: Errand) -> str | None:
 
 UNASKED = Report(kind=ErrorKind.CANCELLED)
 """It was not asked after all: that says nothing of its health."""
-LEAST_OUTPUT = 16
-"""Tokens; an answer that may not be longer than this is no use."""
 
 
 async def _performed(asking: Awaitable[Answer]) -> Answer:
@@ -322,8 +322,3 @@ def bound_for(outline: Outline, target: Target, at: float, size: int, output: in
         return Bound(None, outline.unbounded)
     grown = size + OVERHEAD + (TOOLS_OVERHEAD if "tools" in outline.needs else 0)
     return bound_of(target.card, at, grown, output, choices=outline.choices, remote=outline.media)
-
-
-def _returned(answer: object, marks: Headers) -> Response:
-    assert isinstance(answer, Response)
-    return msgspec.structs.replace(answer, headers=(*answer.headers, *marks))

@@ -6,22 +6,25 @@ import time
 
 import msgspec
 
+from headgate.config.gate_settings import Metrics
 from headgate.gateway.endpoints.health import LIVE, READY, Ready, healthz
-from headgate.gateway.endpoints.metrics import Metrics
+from headgate.gateway.endpoints.metrics import MetricsPage
 from headgate.observe.counters import Counters
 from headgate.observe.scrape import Scraper
+from headgate.serving.auth import Access
 from headgate.serving.observing import Observer
 from headgate.serving.readiness import Readiness
 from headgate.serving.routes import Route
 
 
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told about a gateway. `open_metrics` lets everybody who reaches the port read the metrics: for loopback only."""
+    """What is told about a gateway. `metrics` says who may read them: bearers of a key with that right; with ``open`` everybody who
+    reaches the port, for loopback only; with ``none`` there is no such route."""
 
     observer: Observer
     scraper: Scraper
     readiness: Readiness
-    open_metrics: bool = False
+    metrics: Metrics = "key"
 
 
 def plain_operations() -> Operations:
@@ -33,9 +36,16 @@ def plain_operations() -> Operations:
 
 def operations_routes(operations: Operations) -> tuple[Route, ...]:
     """The routes."""
-    ready, metrics = Ready(operations.readiness), Metrics(operations.scraper)
+    ready = Ready(operations.readiness)
     return (
         *(Route(method="GET", path=path, endpoint=healthz, scope=None, any_host=True) for path in LIVE),
         *(Route(method="GET", path=path, endpoint=ready, scope=None, any_host=True) for path in READY),
-        Route(method="GET", path="/metrics", endpoint=metrics, scope=None if operations.open_metrics else "metrics:read"),
+        *_metrics_routes(operations),
     )
+
+
+def _metrics_routes(operations: Operations) -> tuple[Route, ...]:
+    if operations.metrics == "none":
+        return ()
+    scope: Access = None if operations.metrics == "open" else "metrics:read"
+    return (Route(method="GET", path="/metrics", endpoint=MetricsPage(operations.scraper), scope=scope),)

@@ -229,14 +229,30 @@ def _directed(wire: _Directed) -> bool:
 
 
 def _chat(wire: _Chat) -> Outline:
-    if wire.tools is None and wire.response_format is None and wire.reasoning_effort is None and wire.n is None and wire.logprobs is None:
-        needs = _turns(wire.messages)
-        if not needs and not _given(wire.web_search_options) and not _given(wire.functions) and wire.modalities is None:
-            return _plain(wire)
+    needs = _turns(wire.messages)
+    return _plain(wire) if not needs and _asks_for_text(wire) else _special(wire, needs)
+
+
+def _asks_for_text(wire: _Chat) -> bool:
+    """Whether no option of a request asks for anything but one text."""
+    return (
+        wire.tools is None
+        and wire.response_format is None
+        and wire.reasoning_effort is None
+        and wire.n is None
+        and wire.logprobs is None
+        and wire.modalities is None
+        and not _given(wire.web_search_options)
+        and not _given(wire.functions)
+    )
+
+
+def _special(wire: _Chat, needs: set[Need]) -> Outline:
+    """The outline of a request that asks for more than text; `needs` is what its messages ask for."""
     kind = _FORMATS.get(wire.response_format.type) if wire.response_format is not None else None
     wanted = _needs(
         wire,
-        _turns(wire.messages),
+        needs,
         ("tools", bool(wire.tools) or _given(wire.functions)),
         ("reasoning", wire.reasoning_effort not in (None, "none")),
         ("logprobs", bool(wire.logprobs)),

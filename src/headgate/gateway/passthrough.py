@@ -90,6 +90,7 @@ def overhear(job: Job, reply: Reply) -> None:
     """
     tab = job.tab
     tab.status, tab.upstream_id = reply.status, upstream_id(reply.headers)
+    job.visit.hear(reply.headers, asyncio.get_running_loop().time())
     if not reply.ok:
         error = refusal(job.target, reply.status, reply.headers, reply.body, job.parts.clock())
         if error.kind is ErrorKind.AUTH or reply.status < 400 or not _is_json(reply.body):
@@ -169,6 +170,7 @@ class StreamPass:
                     yield b""
                     return
                 tab.status, tab.upstream_id, tab.response = reply.status, upstream_id(reply.headers), self._tap.response
+                job.visit.hear(reply.headers, asyncio.get_running_loop().time())
                 self._headers = (*returned_headers(reply.headers), NO_STORE, UNBUFFERED, *stamps(job.visit))
                 async with aclosing(self._pieces(reply, call.usage_added)) as pieces:
                     first = await self._opening(pieces)

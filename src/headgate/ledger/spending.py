@@ -45,6 +45,10 @@ WAIT = 0.02
 """Seconds between two looks for room that others may give back."""
 
 
+def _uncounted(outcome: str, number: int) -> None:
+    """Nobody counts."""
+
+
 class Hold:
     """What is reserved for one attempt, until it is refunded or closed."""
 
@@ -63,8 +67,9 @@ class Spending:
     """The money of one process. Belongs to one event loop; `start` it first, `stop` it last.
 
     `folder` is for journals and local to the machine; `store` has the ledger's schema. `budgets` are those of the settings. `on_alert` is
-    called, in the loop, for every threshold this process found reached; `deliver` (`Webhook.deliver`) gets every alert of the ledger
-    in order, from one process at a time, until it says that it was taken.
+    called, in the loop, for every threshold this process found reached; `sole` ends budgets of settings that are not among these, as
+    whoever serves does and who only calls does not. `deliver` (`Webhook.deliver`) gets every alert of the ledger
+    in order, from one process at a time, until it says that it was taken. `count` is told how many receipts were written or delayed.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class Spending:
         now: Callable[[], float] = time.time,
         on_alert: Callable[[Alert], None] | None = None,
         deliver: Callable[[Alert], Awaitable[bool]] | None = None,
+        count: Callable[[str, int], None] = _uncounted,
+        sole: bool = True,
     ) -> None:
         self.store = store
         self.folder = folder
@@ -86,8 +93,10 @@ class Spending:
         self.overshoots = 0
         self._now = now
         self._on_alert = on_alert
+        self._count = count
         self._deliverer = None if deliver is None else Deliverer(store, deliver)
         self._configured = tuple(map(check_budget, budgets))
+        self._sole = sole
         self._drawing = asyncio.Lock()
         self._journal: Journal | None = None
         self._flusher: Flusher | None = None
@@ -101,20 +110,20 @@ class Spending:
     async def start(self) -> None:
         """Begin. When the ledger cannot be reached, go on trying in the background; until then `ready` is False (faults E23)."""
         journal = self._journal = Journal(self.folder, self.process, slots=self.settings.slots)
-        flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told)
+        flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told, count=self._count)
         tending = Tending(self.store, self.process, self.folder, self.settings, self._now, self._register, self._told, self._deliverer)
         self._tender = Tender(tending, self.accounts, flusher)
         await self._tender.start()
 
     async def _register(self) -> int:
         """Make this process known to the ledger. Returns the number of the last change of the budgets. Raises `StoreError`."""
-        process, lease, configured = self.process, self.settings.lease, self._configured
+        process, lease, configured, sole = self.process, self.settings.lease, self._configured, self._sole
         host = f"{socket.gethostname()}:{os.getpid()}"
 
         def register(connection: Connection) -> tuple[int, tuple[Budget, ...]]:
             at = clock(connection)
             connection.execute(SQL["register"], {"process": process, "host": host, "now": at, "expires": at + lease})
-            return sync_budgets(connection, configured)
+            return sync_budgets(connection, configured, sole=sole)
 
         version, budgets = await self.store.write(register)
         self.accounts.replace(budgets)
@@ -141,9 +150,19 @@ class Spending:
         return self.trouble is None
 
     @property
-    def under_way(self) -> tuple[int, int]:
-        """Attempts that hold a reservation, and slots of the journal in use: those and what is not committed yet."""
-        return self._open, 0 if self._journal is None else self._journal.used
+    def unwritten(self) -> int:
+        """Receipts that are not in the database yet."""
+        return 0 if self._flusher is None else self._flusher.unwritten
+
+    @property
+    def under_way(self) -> int:
+        """How many attempts are reserved and not over."""
+        return self._open
+
+    @property
+    def journal_depth(self) -> int:
+        """How many slots of the journal are taken: attempts under way, and closed requests that are not committed yet."""
+        return 0 if self._journal is None else self._journal.used
 
     async def drain(self) -> None:
         """Wait until everything closed so far is committed."""

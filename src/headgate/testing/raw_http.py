@@ -67,9 +67,10 @@ class RawWire:
         self.close()
 
 
-def request_bytes(method: str, path: str, body: bytes = b"", *, key: str = KEY, **headers: str) -> bytes:
-    """A request with Host, key and content-length; keyword arguments are headers, with ``_`` for each dash."""
+def request_bytes(method: str, path: str, body: bytes = b"", *, key: str | None = KEY, **headers: str) -> bytes:
+    """A request with Host, key (None: without one) and content-length; keyword arguments are headers, with ``_`` for each dash."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    fields = {"host": "127.0.0.1", "authorization": f"Bearer {key}", "content-length": str(len(body)), **given}
+    bearer = {} if key is None else {"authorization": f"Bearer {key}"}
+    fields = {"host": "127.0.0.1", **bearer, "content-length": str(len(body)), **given}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body

@@ -154,8 +154,8 @@ async def residue(rig: Rig) -> Residue:
     return Residue(
         upstream=rig.http.open_connections - rig.http.idle_connections,
         calls=rig.http.in_flight + rig.http.told,
-        holds=spending.under_way[0],
-        slots=spending.under_way[1],
+        holds=spending.under_way,
+        slots=spending.journal_depth,
         permits=0 if places is None else places.limit - places.remaining,
         flights=sum(standing.in_flight for standing in standings),
         tasks=len(parts.tasks),

@@ -42,7 +42,7 @@ def test_the_strategy_of_the_environment(headgate: Command, monkeypatch: pytest.
     monkeypatch.setenv("GENAI_ROUTING_STRATEGY", "quality")
     assert headgate("route", "explain", "--json", code=0).json()["chosen"] == "sim-groq/sim-large"
     monkeypatch.setenv("HEADGATE_ROUTING_STRATEGY", "fastest")
-    assert "routing_strategy must be one of local_first" in headgate("route", "explain", code=3).err
+    assert "HEADGATE_ROUTING_STRATEGY: routing.strategy must be one of local_first" in headgate("route", "explain", code=3).err
 
 
 def test_who_has_no_key_is_shown_with_what_is_missing(headgate: Command) -> None:

@@ -25,6 +25,7 @@ from headgate.observe.counters import Counters
 pytest_plugins = ["headgate.testing.pytest_plugin"]
 
 HEADGATE = [sys.executable, "-c", "from headgate.cli import main; main()"]
+ADMIN_KEY = "hg-the-key-of-the-administrator"
 PROMPT = "canary-prompt-90aa"
 QUESTION = json.dumps({"model": "sim-anthropic/sim-small", "messages": [{"role": "user", "content": PROMPT}]})
 
@@ -57,11 +58,11 @@ class Served:
         with self._changed:
             assert self._changed.wait_for(lambda: any(words in line for line in self.lines), 20), self.lines
 
-    def call(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
-        """One request on a connection of its own."""
+    def call(self, method: str, path: str, body: str | None = None, key: str | None = None) -> tuple[int, bytes]:
+        """One request on a connection of its own, with the key it printed or another."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, body, {"authorization": f"Bearer {self.key}", "content-type": "application/json"})
+            connection.request(method, path, body, {"authorization": f"Bearer {key or self.key}", "content-type": "application/json"})
             reply = connection.getresponse()
             return reply.status, reply.read()
         finally:
@@ -94,7 +95,8 @@ def served(folder: Path, *arguments: str) -> Iterator[Served]:
                 process.wait()
 
 
-def test_several_processes_serve_and_are_replaced(headgate_environment: Path) -> None:
+def test_several_processes_serve_and_are_replaced(headgate_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADGATE_ADMIN_KEY", ADMIN_KEY)
     with served(headgate_environment) as gateway:
         for _ in range(6):
             status, body = gateway.call("POST", "/v1/chat/completions", QUESTION)
@@ -109,7 +111,7 @@ def test_several_processes_serve_and_are_replaced(headgate_environment: Path) ->
         gateway.wait_for("serves again")
         assert len(set(gateway.workers()) - set(first)) == 1
         assert gateway.call("POST", "/v1/chat/completions", QUESTION)[0] == 200
-        status, metrics = gateway.call("GET", "/metrics")
+        status, metrics = gateway.call("GET", "/metrics", key=ADMIN_KEY)
         assert status == 200
         assert b"headgate_build_info" in metrics
         snapshots = list(headgate_environment.rglob("metrics/*/*.json"))
@@ -118,6 +120,7 @@ def test_several_processes_serve_and_are_replaced(headgate_environment: Path) ->
         told = "".join(gateway.lines).encode() + metrics + b"".join(path.read_bytes() for path in snapshots)
     assert PROMPT.encode() not in told
     assert gateway.key.encode() not in told
+    assert ADMIN_KEY.encode() not in told
 
 
 def test_the_key_is_in_no_argument_and_no_variable(headgate_environment: Path) -> None:

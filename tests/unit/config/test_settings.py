@@ -159,13 +159,20 @@ def test_warnings(tmp_path: Path) -> None:
     )
 
 
-def test_default_models_over_those_of_the_providers(tmp_path: Path) -> None:
-    settings = load(tmp_path, {"HEADGATE_OPENAI_DEFAULT_MODEL": "gpt-6-luna"})
-    assert settings.default_models({"openai": "gpt-4o-mini", "gemini": "g", "local": None}) == {
-        "openai": "gpt-6-luna",
-        "gemini": "g",
-        "local": None,
+def test_variables_for_default_models_go_before_the_file(tmp_path: Path) -> None:
+    variables = {"HEADGATE_OPENAI_DEFAULT_MODEL": "gpt-6-luna", "OPENAI_MODEL_NAME": "gpt-4o", "GROK_MODEL_NAME": "grok-9"}
+    yaml = "providers:\n  openai: {default_model: gpt-5, label: Ours}\n  gemini: {default_model: g}\n  xai:\n"
+    settings = load(tmp_path, variables, yaml=yaml)
+    found = {name: (entry.default_model, settings.origins[f"providers.{name}.default_model"]) for name, entry in settings.providers.items()}
+    assert found == {
+        "openai": ("gpt-6-luna", "environment HEADGATE_OPENAI_DEFAULT_MODEL"),
+        "gemini": ("g", f"{tmp_path}/headgate.yaml:3:27"),
+        "xai": ("grok-9", "environment GROK_MODEL_NAME"),
     }
+    assert settings.providers["openai"].label == "Ours"
+    assert load(tmp_path, variables, yaml="").providers["openai"].default_model == "gpt-6-luna"
+    with pytest.raises(ConfigError, match="providers must be"):
+        load(tmp_path, variables, yaml="providers: 5\n")
 
 
 URL = "postgresql://someone:very-secret-words@db:5432/money?schema=ours"

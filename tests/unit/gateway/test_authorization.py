@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from headgate.config import Secret
+from headgate.gateway.endpoints.health import LIVE, READY
 from headgate.ledger.keys import SCOPES, KeyChange
 from headgate.ledger.principal import Scope
 from headgate.ledger.rights import ADMIN
@@ -28,7 +30,16 @@ ADMIN_KEY = "hg-the-key-of-the-administrator"
 HOSTS = allowed_hosts("127.0.0.1")
 
 ACCESS: dict[tuple[str, str], Scope | str | None] = {
-    ("GET", "/healthz"): None,
+    **{("GET", path): None for path in (*LIVE, *READY)},
+    ("GET", "/metrics"): "metrics:read",
+    ("GET", "/v1/metrics"): "usage:read",
+    ("GET", "/v1/receipts"): "usage:read",
+    ("GET", "/v1/receipts/*"): "usage:read",
+    ("GET", "/v1/usage"): "usage:read",
+    ("GET", "/v1/budget"): "usage:read",
+    ("GET", "/v1/budget/*"): "usage:read",
+    ("GET", "/v1/pricing"): "models:read",
+    ("POST", "/v1/estimate-cost"): "models:read",
     ("GET", "/v1/key"): "any",
     ("GET", "/v1/models"): "models:read",
     ("GET", "/v1/models/*"): "models:read",
@@ -106,10 +117,13 @@ def test_a_route_without_a_declared_scope_is_none() -> None:
     async def endpoint(request: Request) -> Response:
         return json_response({})
 
+    def route(**further: Any) -> Route:
+        return Route(method="GET", path="/x", endpoint=endpoint, **further)
+
     with pytest.raises(TypeError, match="scope"):
-        Route(method="GET", path="/x", endpoint=endpoint)
+        route()
     with pytest.raises(ValueError, match="which there is not"):
-        Route(method="GET", path="/x", endpoint=endpoint, scope="admins")
+        route(scope="admins")
 
 
 def test_every_route_with_every_bearer(gate: Rig) -> None:
@@ -167,14 +181,20 @@ def test_no_spelling_of_a_path_gets_around_the_key(gate: Rig) -> None:
         for path in spellings(route.path.replace("*", "something")):
             for method in ("GET", "POST", "DELETE", "HEAD", "get", "OPTIONS", "X"):
                 assert ask(app, method, path, None) in (200 if route.scope is None else 401, 404, 405)
-                assert all(request.path == "/healthz" for request in reached), path
+                assert all(request.path in (*LIVE, *READY) for request in reached), path
 
 
 def test_no_spelling_on_the_wire_gets_around_the_key(gate: Rig) -> None:
     for path in ("/v1/keys", "/v1/keys/x", "/v1/key", "/v1/models"):
         for spelt in spellings(path):
-            for extra in ({}, {"x_http_method_override": "GET"}, {"x_original_url": "/healthz"}, {"x_rewrite_url": "/healthz"}):
-                reply = over_the_wire(gate, "GET", spelt, None, **extra)
+            extras: tuple[dict[str, str], ...] = (
+                {},
+                {"x_http_method_override": "GET"},
+                {"x_original_url": "/healthz"},
+                {"x_rewrite_url": "/healthz"},
+            )
+            for extra in extras:
+                reply = over_the_wire(gate, "GET", spelt, None, b"", **extra)
                 assert reply.status in (400, 401, 403, 404, 405), f"{spelt}: {reply.status}"
 
 

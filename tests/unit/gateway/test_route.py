@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from headgate.testing.gateway import Rig
+from headgate.catalog.load import load_catalog
+from headgate.testing.gateway import Rig, running_gateway
 from headgate.testing.raw_http import RawWire, Reply, request_bytes
+from headgate.testing.routes import sim_router
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with running_gateway(tmp_path_factory.mktemp("routes"), router=sim_router(load_catalog())) as running:
+        yield running
 
 
 def explain(rig: Rig, body: object, query: str = "", **headers: str) -> Reply:

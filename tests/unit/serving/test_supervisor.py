@@ -28,6 +28,7 @@ PATIENCE = 20.0
 WORKER = """
 import asyncio, json, os, signal, sys
 from headgate.serving.app import App
+from headgate.serving.auth import OpenDoor
 from headgate.serving.inheritance import Lifeline
 from headgate.serving.limits import ServerLimits
 from headgate.serving.response import Stream, json_response
@@ -72,8 +73,9 @@ async def main():
     global stopping
     stopping = asyncio.Event()
     routes = Routes((
-        Route(method="GET", path="/who", endpoint=who), Route(method="POST", path="/stream", endpoint=stream, body_limit=9),
-        Route(method="POST", path="/forever", endpoint=forever, body_limit=9),
+        Route(method="GET", path="/who", endpoint=who, scope=None),
+        Route(method="POST", path="/stream", endpoint=stream, scope=None, body_limit=9),
+        Route(method="POST", path="/forever", endpoint=forever, scope=None, body_limit=9),
     ))
     def ready(server):
         lifeline.ready()
@@ -82,7 +84,7 @@ async def main():
             asyncio.get_running_loop().call_soon_threadsafe(stopping.set)
             before(number, frame)
         signal.signal(signal.SIGTERM, stop)
-    app, limits = App(routes, key=None, hosts=None), ServerLimits(drain=told.options["drain"])
+    app, limits = App(routes, door=OpenDoor(None), hosts=None), ServerLimits(drain=told.options["drain"])
     await serve(app, "127.0.0.1", 0, sock=told.listening(), limits=limits, ready=ready)
 
 asyncio.run(main())

@@ -27,10 +27,9 @@ SDK = "headgate"
 def load_model_registry() -> ModelRegistry:
     """Every provider with its models, priced as of today. There is no default provider unless one is configured."""
     workspace = read_workspace()
-    defaults = workspace.settings.default_models({name: provider.default_model for name, provider in PROVIDERS.items()})
     return {
         "default_provider": workspace.settings.default_provider,
-        "providers": {name: _info(provider, defaults[name], workspace.catalog) for name, provider in PROVIDERS.items()},
+        "providers": {name: _info(provider, workspace.default_model(provider), workspace.catalog) for name, provider in PROVIDERS.items()},
         "defaults": get_default_pricing(),
     }
 

@@ -46,7 +46,7 @@ class Chat:
         loop = asyncio.get_running_loop()
         seen = outline(self._surface.dialect.name, ask.body, ask.model, ask.stream)
         labels = labels_of(request, seen.session)
-        plan = planned(parts, principal, ask, "chat", labels.session)
+        plan, decided = planned(parts, principal, ask, "chat", labels.session)
         return Errand(
             parts,
             principal,
@@ -56,6 +56,8 @@ class Chat:
             dialect_in=self._surface.dialect.name,
             clock=loop.time(),
             labels=labels,
+            told=request.settled,
+            decided=decided,
         )
 
     def execution(self, errand: Errand, request: Request, ask: Ask) -> Execution:

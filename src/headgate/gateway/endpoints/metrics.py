@@ -8,7 +8,7 @@ from headgate.serving.request import Request
 from headgate.serving.response import NO_STORE, Response
 
 
-class Metrics:
+class MetricsPage:
     """The counts of every process of this gateway."""
 
     def __init__(self, scraper: Scraper) -> None:

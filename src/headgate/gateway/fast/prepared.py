@@ -14,6 +14,7 @@ from headgate.gateway.outline import Outline
 from headgate.gateway.upstream import WIRES
 from headgate.ledger import Receipt
 from headgate.ledger.accounts import Route
+from headgate.ledger.bounds import IMMENSE, LARGEST
 from headgate.ledger.budgets import Bound
 from headgate.ledger.intent import Intent
 from headgate.ledger.principal import Principal
@@ -154,7 +155,7 @@ class Prepared:
         for step in self._steps:
             if step.above < into:
                 most = max(most, -(-(step.input * into + step.output * out) // step.denominator))
-        return Bound(most)
+        return Bound(most) if most <= LARGEST else IMMENSE
 
     def reserve(self, spending: Spending, principal: Principal, id: str, at: float, size: int, seen: Outline) -> Hold | None:
         """The bound of a request reserved; None when that takes a closer look."""
