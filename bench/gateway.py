@@ -44,14 +44,14 @@ http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folde
     proxy_buffering off; }} }} }}
 """
 LIMITS = """limits:
-  - {subject: "key:*", rpm: 100000000, tpm: 100000000000, concurrency: 10000}
-  - {subject: "provider:openai", rpm: 100000000, tpm: 100000000000, concurrency: 10000}
+  - {subject: "key:*", rpm: 100000000, tpm: 1000000000, concurrency: 10000}
+  - {subject: "provider:openai", rpm: 100000000, tpm: 1000000000, concurrency: 10000}
 """
 BUDGETS = """budgets:
   - {scope: "key:*", limit_usd: "1000000", window: day, action: block}
   - {scope: global, limit_usd: "1000000", window: month, action: block}
 """
-COLUMNS = {"proxy": "", "keys": LIMITS, "budget": LIMITS + BUDGETS, "durable": LIMITS + BUDGETS + "gateway: {synchronous: full}\n"}
+COLUMNS = {"proxy": "", "keys": LIMITS, "budget": LIMITS + BUDGETS, "durable": LIMITS + BUDGETS + "synchronous: full\n"}
 """Column → what headgate.yaml says besides the address of the provider."""
 
 
@@ -200,11 +200,11 @@ class Bench:
             "OPENAI_API_KEY": "sk-upstream-0123456789",
             "ANTHROPIC_API_KEY": "sk-ant-upstream-0123456789",
         }
-        program = [sys.executable, "-m", "headgate"]
+        program = [str(Path(sys.executable).with_name("headgate"))]
         key = KEY
         if column != "proxy":
             made = subprocess.run(
-                [*program, "keys", "create", "bench", "--quiet"],
+                [*program, "keys", "create", "--name", "bench", "--quiet"],
                 env={**os.environ, **env},
                 cwd=home,
                 capture_output=True,

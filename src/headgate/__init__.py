@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headgate.assembly.faces import AsyncClient, Client
-    from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError, Unsupported, UsageError
+    from headgate.errors import BudgetExceeded, ConfigError, ErrorKind, HeadgateError, ProviderError, Unsupported, UsageError
     from headgate.library import Completion, Embeddings, TokenCount
 
 __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "AsyncClient": "headgate.assembly.faces",
+    "BudgetExceeded": "headgate.errors",
     "Client": "headgate.assembly.faces",
     "Completion": "headgate.library",
     "ConfigError": "headgate.errors",
@@ -37,6 +38,7 @@ _PUBLIC: dict[str, str] = {
 
 __all__ = [
     "AsyncClient",
+    "BudgetExceeded",
     "Client",
     "Completion",
     "ConfigError",

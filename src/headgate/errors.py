@@ -6,6 +6,7 @@
     ├── UsageError            the caller asked for something that cannot be done (exit code 2)
     │   ├── ConfigError       a setting, a pipeline or a key is missing or wrong; may carry file:line:column
     │   │   └── MissingKey    a provider's key is set nowhere
+    │   ├── BudgetExceeded    a budget has no room for the call, or cannot bound its cost (exit code 6)
     │   └── Unsupported       the target cannot express a field of the request (`param` names it)
     ├── WireError             bytes that are not what the protocol promises (`fault` is "remote" or "local")
     │   ├── Truncated         the stream or body ended before its terminator
@@ -75,6 +76,30 @@ class ConfigError(UsageError):
 
 class MissingKey(ConfigError):
     """No key for a provider was found: whoever runs Headgate must set one, a client of its gateway cannot."""
+
+
+class BudgetExceeded(UsageError):
+    """A budget has no room for what a call may cost, or the cost has no upper bound; nothing was sent.
+
+    `budget` is its name, `left_nanos` what a call may cost to fit, `needed_nanos` what this one may cost (None: unbounded), both in
+    nano-dollars; `resets_at` is when it counts anew (seconds since the epoch, None: never).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        budget: str,
+        left_nanos: int = 0,
+        needed_nanos: int | None = None,
+        resets_at: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.budget = budget
+        self.left_nanos = left_nanos
+        self.needed_nanos = needed_nanos
+        self.resets_at = resets_at
 
 
 class Unsupported(UsageError):

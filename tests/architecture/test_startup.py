@@ -55,7 +55,7 @@ CASES = {
     (): {"headgate"},
     ("--help",): {"headgate", "click"},
     ("--version",): {"headgate", "click"},
-    ("ask", "--help"): {"headgate", "click", "msgspec"},
+    ("ask", "--help"): {"headgate", "click", "msgspec", "typing_extensions"},
     ("run", "--help"): {"headgate", "click", "msgspec", "typing_extensions"},
     ("serve", "--help"): {"headgate", "click", "msgspec"},
     ("demo", "--help"): {"headgate", "click", "msgspec"},

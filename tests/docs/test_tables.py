@@ -19,6 +19,7 @@ from headgate.catalog.load import load_catalog
 from headgate.cli import cli, exit_code
 from headgate.dialects import batch_anthropic, batch_gemini, batch_openai_files
 from headgate.errors import (
+    BudgetExceeded,
     ConfigError,
     ErrorKind,
     HeadgateError,
@@ -86,6 +87,7 @@ EXITS: dict[int, tuple[HeadgateError, ...]] = {
     2: (UsageError(""), Unsupported(""), RunError("", exit_code=2)),
     3: (ConfigError(""), MissingKey("")),
     4: (ProviderError(ErrorKind.AUTH, ""), ProviderError(ErrorKind.PERMISSION, "")),
+    6: (BudgetExceeded("", budget="day"),),
     7: (),
     5: (ProviderError(ErrorKind.CONNECTION, ""), ProviderError(ErrorKind.RATE_LIMIT, ""), Truncated(""), WireError("")),
 }

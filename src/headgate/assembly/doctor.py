@@ -17,11 +17,16 @@ from typing import Literal
 
 import msgspec
 
+from headgate.assembly.budgets import budgets_of, journal_folder
 from headgate.assembly.parts import Parts
+from headgate.assembly.routing import routing_table
 from headgate.catalog.cards import day_of
 from headgate.client.provider_table import ProviderTable
+from headgate.domain.cost import usd_text
 from headgate.errors import ConfigError, HeadgateError
 from headgate.ledger.book import MIGRATIONS
+from headgate.ledger.budgets import check_budget
+from headgate.ledger.journal import held, journals
 from headgate.providers import PROVIDERS, Provider
 from headgate.store import describe
 from headgate.transport.redis import eviction_policy, parse_redis_url
@@ -171,6 +176,44 @@ def _redis(parts: Parts) -> Iterator[Check]:
         yield Check("redis", "warn", f"{address.text}: {policy} may evict shares of limits, which are wasted then", EVICTION_FIX)
 
 
+def _gate(parts: Parts) -> Iterator[Check]:
+    """What the settings say of routes, budgets and limits, as far as it can be carried out."""
+    settings = parts.settings
+    try:
+        table = routing_table(parts)
+    except ConfigError as error:
+        yield Check("routes", "fail", error.message, error.hint or "headgate config check")
+        return
+    for name, entry in table.entries.items():
+        missing = [one.deployment for one in entry.candidates if one.deployment.missing is not None]
+        callable_ = len(entry.candidates) - len(missing)
+        said = f"{callable_} of {len(entry.candidates)} deployments can be called"
+        level: Literal["ok", "warn"] = "ok" if not missing else "warn"
+        yield Check(f"route {name}", level, said, "; ".join(f"{one.id}: {one.missing}" for one in missing[:3]))
+        if settings.budgets and any(not one.deployment.prices for one in entry.candidates):
+            unpriced = ", ".join(one.deployment.id for one in entry.candidates if not one.deployment.prices)
+            yield Check(
+                f"route {name}", "warn", f"unpriced, and refused where a hard budget counts: {unpriced}", "add a price in a catalog_file"
+            )
+    for budget in budgets_of(parts):
+        try:
+            check_budget(budget)
+        except ConfigError as error:
+            yield Check("budget", "fail", error.message, error.hint or "headgate config check")
+        else:
+            yield Check("budget", "ok", f"{budget.id}: at most ${usd_text(budget.limit_nanos)} per {budget.window} ({budget.action})")
+    if settings.limits:
+        yield Check("limits", "ok", ", ".join(one.subject for one in settings.limits))
+
+
+def _leftovers(parts: Parts) -> Iterator[Check]:
+    """Journals whose process is gone: the next one that opens the ledger here finishes what they hold."""
+    left = [path for path in journals(journal_folder(parts)) if not held(path)]
+    if left:
+        said = f"{len(left)} of processes that did not end in order; what they had sent is booked by the next start"
+        yield Check("journal", "warn", said, "headgate serve, or any headgate ask")
+
+
 def _ports(parts: Parts) -> Iterator[Check]:
     for name, port in (("gateway", parts.settings.gateway_port), ("simulator", parts.settings.sim_port)):
         with socket.socket() as probe:
@@ -225,6 +268,8 @@ EXAMINERS: tuple[Callable[[Parts], Iterator[Check]], ...] = (
     _folders,
     _database,
     _redis,
+    _gate,
+    _leftovers,
     _ports,
     _trust,
     _proxy,

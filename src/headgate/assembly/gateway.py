@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 
 import msgspec
 
-from headgate.assembly.faces import ReceiptIds
 from headgate.assembly.operations import known_labels
 from headgate.assembly.parts import Parts
 from headgate.assembly.routing import deployment_target, router_of, routing_table
@@ -19,12 +19,13 @@ from headgate.gateway.fast.table import fast_endpoints
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
 from headgate.gateway.operations import Operations
-from headgate.gateway.parts import GatewayParts
+from headgate.gateway.parts import Counting, GatewayParts
 from headgate.ledger import Receipt
 from headgate.ledger.budget_book import BudgetBook, BudgetStanding
 from headgate.ledger.key_store import KeyStore
 from headgate.ledger.limiter import Limiter
 from headgate.ledger.principal import Principal
+from headgate.ledger.receipt import Ids
 from headgate.ledger.spending import Spending
 from headgate.router import Deployment
 from headgate.serving.app import App
@@ -35,13 +36,14 @@ from headgate.transport.http1 import HttpClient
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What a gateway keeps account with. `settled` is told of every receipt, with the route it came by."""
+    """What a gateway keeps account with. `settled` and `counted` as in `GatewayParts`."""
 
     spending: Spending
     limiter: Limiter
     keys: KeyStore
     budgets: BudgetBook
     settled: Callable[[Receipt, str], None]
+    counted: Counting | None = None
 
     def standings(self, principal: Principal) -> tuple[BudgetStanding, ...]:
         """The budgets that count a bearer's requests, as they stand; blocks. Raises `StoreError`."""
@@ -108,10 +110,18 @@ def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations
         http=http,
         models=models,
         clock=time.time,
-        new_id=ReceiptIds(),
+        new_id=Ids(time.time, os.urandom),
         settled=books.settled,
+        counted=books.counted,
     )
-    money = MoneyParts(store=books.spending.store, models=models, resolve=targets.resolve, clock=time.time, budgets=books.budgets)
+    money = MoneyParts(
+        store=books.spending.store,
+        models=models,
+        resolve=targets.resolve,
+        clock=time.time,
+        budgets=books.budgets,
+        noting=books.keys.noting,
+    )
     app = build_app(
         own,
         door=door.enter,

@@ -21,6 +21,7 @@ from headgate.config.provider_settings import AccountSettings
 from headgate.errors import ConfigError
 from headgate.ledger import Ledger
 from headgate.providers import PROVIDERS, Provider
+from headgate.store.connect import Synchronous
 from headgate.transport.http1 import HttpClient
 from headgate.transport.settings import Origin, TransportSettings
 
@@ -116,7 +117,8 @@ class Parts(msgspec.Struct, frozen=True):
     def ledger(self) -> Ledger:
         """The ledger of the settings; the caller closes it."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Ledger.open(self.settings.ledger_place)
+        synchronous: Synchronous = "FULL" if self.settings.synchronous == "FULL" else "NORMAL"
+        return Ledger.open(self.settings.ledger_place, synchronous=synchronous)
 
 
 def _simulated(provider: Provider, root: str, variables: dict[str, str], ca_file: str | None) -> tuple[Origin, dict[str, Origin]]:

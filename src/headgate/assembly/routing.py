@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Mapping
@@ -37,23 +38,9 @@ def routing_table(parts: Parts, now: float | None = None) -> RoutingTable:
     )
 
 
-class Draws:
-    """Numbers in [0, 1), fetched from the system's randomness for many at a time."""
-
-    def __init__(self, source: random.SystemRandom) -> None:
-        self._source = source
-        self._numbers: list[float] = []
-
-    def __call__(self) -> float:
-        """The next one."""
-        if not self._numbers:
-            self._numbers = [self._source.random() for _ in range(256)]
-        return self._numbers.pop()
-
-
 def router_of(table: RoutingTable) -> Router:
     """A router over a table."""
-    return Router(table, Draws(random.SystemRandom()))
+    return Router(table, random.Random(os.urandom(32)).random)  # noqa: S311 it spreads load; nothing is secret about it
 
 
 def provider_facts(parts: Parts) -> dict[str, ProviderFacts]:
@@ -64,7 +51,8 @@ def provider_facts(parts: Parts) -> dict[str, ProviderFacts]:
 
 
 def _facts(parts: Parts, provider: Provider, default_model: str | None, models: Mapping[str, str]) -> ProviderFacts:
-    own, ready = parts.settings.providers.get(provider.name), parts.has_key(provider)
+    given = parts.key is not None and not provider.simulated
+    own, ready = parts.settings.providers.get(provider.name), given or parts.has_key(provider)
     entry = parts.catalog.providers.get(provider.name)
     traits = frozenset(entry.traits) if entry is not None else OWN_MACHINES if provider.allow_private else frozenset()
     wanted = " or ".join(provider.auth.env or provider.auth.parts) or "its key"

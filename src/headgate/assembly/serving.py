@@ -14,6 +14,7 @@ from importlib import import_module
 
 import msgspec
 
+from headgate.assembly.budgets import budgets_of, journal_folder
 from headgate.assembly.gateway import Books, Door, Gateway, Targets, gateway
 from headgate.assembly.keys import key_ring, key_store
 from headgate.assembly.listeners import listeners
@@ -27,7 +28,6 @@ from headgate.config.reload import Reloader
 from headgate.gateway.operations import Operations
 from headgate.ledger import Ledger, Receipt, new_id
 from headgate.ledger.budget_book import BudgetBook
-from headgate.ledger.budgets import Budget
 from headgate.ledger.jsonl import JsonlReceipts
 from headgate.ledger.key_store import budget_of
 from headgate.ledger.keys import VirtualKey
@@ -76,21 +76,6 @@ def server_limits(parts: Parts) -> ServerLimits:
     """What the settings let clients do to the server."""
     own = parts.settings.gateway
     return ServerLimits(header_timeout=own.header_timeout, drain=own.drain)
-
-
-def budgets_of(parts: Parts) -> tuple[Budget, ...]:
-    """The budgets of the settings, each under a name of its own."""
-    return tuple(
-        Budget(
-            id=f"{one.scope}/{one.window}",
-            scope=one.scope,
-            limit_nanos=one.limit_nanos,
-            window=one.window,
-            action=one.action,
-            thresholds=one.alerts,
-        )
-        for one in parts.settings.budgets
-    )
 
 
 def limits_of(parts: Parts) -> tuple[Limit, ...]:
@@ -198,7 +183,9 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         step = KeyBooks(spending, limiter)
         ring = await stack.enter_async_context(key_ring(parts, key_store(parts, ledger), opening.key, step.learn))
         settled = _settled(stack, parts, operations)
-        books = Books(spending, limiter, key_store(parts, ledger), BudgetBook(ledger.database), settled)
+        unheard = parts.settings.receipt_dir is None and not operations.observer.heard
+        counted = operations.observer.counters.request if unheard else None
+        books = Books(spending, limiter, key_store(parts, ledger), BudgetBook(ledger.database), settled, counted)
         targets = Targets(parts)
         made = gateway(parts, http, books, _door(opening, ring, step), operations, targets)
         stack.callback(operations.readiness.stop)
@@ -208,8 +195,7 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
 async def _spending(stack: AsyncExitStack, parts: Parts, ledger: Ledger, http: HttpClient) -> Spending:
     alerts = parts.settings.alerts
     hook = None if alerts.webhook is None else Webhook(alerts.webhook.reveal(), _post(http), alerts.secret)
-    journal = parts.settings.data_dir / "journal"
-    spending = Spending(ledger.database, journal, budgets_of(parts), deliver=None if hook is None else hook.deliver)
+    spending = Spending(ledger.database, journal_folder(parts), budgets_of(parts), deliver=None if hook is None else hook.deliver)
     await spending.start()
     stack.push_async_callback(spending.stop)
     return spending

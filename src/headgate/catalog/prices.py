@@ -75,6 +75,17 @@ def price(record: Price | None, usage: Usage, lane: Lane = "realtime") -> Cost:
     return Cost(rounded(total, table.denominator), table.rule, table.digest)
 
 
+def bucket_cost(table: RateTable, counts: Iterable[int]) -> int | None:
+    """What so many tokens of each of `BUCKETS` cost, in nano-dollars, as `price` has it; None when a used one has no price."""
+    total = 0
+    for rate, tokens in zip(table.numerators, counts, strict=True):
+        if tokens:
+            if rate is None:
+                return None
+            total += rate * tokens
+    return rounded(total, table.denominator)
+
+
 def _plain(table: RateTable, plain: int, text: int) -> Cost:
     """The cost of uncached input and text, and nothing else."""
     into, out = table.numerators[_PLAIN], table.numerators[_TEXT]

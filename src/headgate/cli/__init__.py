@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from headgate import __version__
-from headgate.errors import ConfigError, HeadgateError, ProviderError, RunError, UsageError, WireError
+from headgate.errors import BudgetExceeded, ConfigError, HeadgateError, ProviderError, RunError, UsageError, WireError
 
 COMMANDS: dict[str, str] = {
     "ask": "headgate.cli.ask:ask",
@@ -107,7 +107,12 @@ def cli() -> None:
     """Every LLM call through one gate: realtime or batch, any provider, with a receipt for every token."""
 
 
-EXIT_CODES: tuple[tuple[type[HeadgateError], int], ...] = ((ConfigError, 3), (UsageError, 2), (HeadgateError, 1))
+EXIT_CODES: tuple[tuple[type[HeadgateError], int], ...] = (
+    (BudgetExceeded, 6),
+    (ConfigError, 3),
+    (UsageError, 2),
+    (HeadgateError, 1),
+)
 """Exit codes by error class, the most specific first. `RunError` carries its own; a provider that refuses the key gives 4, others 5."""
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 import click
 
@@ -70,3 +72,19 @@ class Dollars(click.ParamType[int]):
         if not amount.is_finite() or amount <= 0:
             self.fail("the amount must be greater than zero", param, ctx)
         return int(amount * NANO)
+
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def in_whose_name(function: F) -> F:
+    """The options that say whose budgets a call counts for, and what it may cost."""
+    options = (
+        click.option("--budget", type=Dollars(), help="Dollars that the call, or all calls of the run, may cost at most."),
+        click.option("--user", metavar="NAME", help="The user whose budgets it counts for."),
+        click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag whose budgets it counts for; may be repeated."),
+        click.option("--run", metavar="NAME", help="The run it is a part of."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function

@@ -102,6 +102,18 @@ def reconcile(**options: object) -> int:
     return call("headgate.cli.actions.proofs:reconcile", options)
 
 
+@receipts.command("true-up")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("-p", "--provider", help="Whose invoice it is. Without it: that of all providers together.")
+@click.option("--column", "columns", multiple=True, required=True, metavar="ROLE=COLUMN", help="Which column is id, and which cost.")
+@click.option("--since", type=When(), help="With --until: the invoice is complete from this day or moment on.")
+@click.option("--until", type=When(), help="... and before this one. Estimates of that time that it does not bill then cost nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def true_up(**options: object) -> int:
+    """Bring receipts to what an invoice FILE (CSV) bills for each request, named by our id. Budgets follow; receipts stay as written."""
+    return call("headgate.cli.actions.true_up:true_up", options)
+
+
 @receipts.command("prune")
 @click.option("--before", type=When(), required=True, help="Delete what is older than this day or moment.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

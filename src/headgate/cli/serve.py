@@ -14,8 +14,9 @@ from headgate.cli.lazy import call
 @click.option("--access-log", is_flag=True, help="Log a line for each request, without content.")
 @click.option("--no-auth", is_flag=True, help="Serve without a key; loopback only.")
 def serve(**options: object) -> int:
-    """Start the gateway: OpenAI and Anthropic clients work against it with only their base URL changed.
+    """Start the gateway: OpenAI, Anthropic and Google clients work against it with only their base URL changed.
 
-    The key clients must send is HEADGATE_KEY; without it one is made and printed once.
+    The key clients must send is HEADGATE_KEY, without it one that is made and printed once, or one of headgate keys create.
+    Routes, budgets and limits come from headgate.yaml, which is read anew when it changes: headgate config init begins one.
     """
     return call("headgate.cli.actions.serve:serve", options)

@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Under which virtual keys are kept; a file of the data folder when unset."""
     database_url: Secret | None
     """A PostgreSQL database for the ledger, in place of a file in the data folder."""
+    synchronous: str
+    """Whether a commit of the ledger waits for the disk ("FULL"), or survives the end of the process alone ("NORMAL")."""
     redis_url: Secret | None
     """A Redis server that passes shares of rate limits between processes faster."""
     catalog_file: Path | None
@@ -193,6 +195,12 @@ def _redis(text: str, folder: Path) -> Secret:
     return _secret(text, folder)
 
 
+def _synchronous(text: str, folder: Path) -> str:
+    if text.upper() not in SYNCHRONOUS:
+        raise ValueError("must be normal (a commit survives the end of the process) or full (also a power cut, and takes longer)")
+    return text.upper()
+
+
 def _lowered(text: str, folder: Path) -> str:
     return text.lower()
 
@@ -210,6 +218,7 @@ def _is(value: Value) -> Callable[[Context], Value]:
 
 
 _ANY_TEXT: JsonObject = {"type": ["string", "number"]}
+SYNCHRONOUS = frozenset({"NORMAL", "FULL"})
 _DIGITS: JsonObject = {"type": "string", "pattern": r"^[0-9]+$"}
 READERS: dict[Callable[[str, Path], Value], JsonObject] = {
     _text: _ANY_TEXT,
@@ -221,6 +230,7 @@ READERS: dict[Callable[[str, Path], Value], JsonObject] = {
         "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 86400}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]
     },
     _database: {"type": "string", "pattern": "^[a-zA-Z]+://"},
+    _synchronous: {"enum": ["normal", "full", "NORMAL", "FULL"]},
     _redis: {"type": "string", "pattern": "^rediss?://"},
     _url: {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"},
 }
@@ -247,6 +257,7 @@ SPECS: dict[str, Spec] = {
     "admin_key": Spec(_secret, _is(None)),
     "pepper": Spec(_secret, _is(None)),
     "database_url": Spec(_database, _is(None), ("DATABASE_URL",), _is_database),
+    "synchronous": Spec(_synchronous, _is("NORMAL")),
     "redis_url": Spec(_redis, _is(None)),
     "catalog_file": Spec(_path, _is(None)),
     "receipt_dir": Spec(_path, _is(None)),

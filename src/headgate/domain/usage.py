@@ -69,6 +69,8 @@ BUCKETS = (
     "output_image",
 )
 """The token buckets, in the order prices and receipts list them."""
+INPUTS = 6
+"""So many of them, the first ones, went in."""
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:

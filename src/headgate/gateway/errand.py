@@ -73,6 +73,8 @@ class Errand:
         clock: float,
         labels: Labels = UNLABELLED,
         operation: Operation = "chat",
+        id: str | None = None,
+        at: float | None = None,
     ) -> None:
         self.parts = parts
         self.principal = principal
@@ -84,8 +86,8 @@ class Errand:
         self.clock = clock
         self.labels = labels
         self.operation: Operation = operation
-        self.id = parts.new_id()
-        self.at = parts.clock()
+        self.id = parts.new_id() if id is None else id
+        self.at = parts.clock() if at is None else at
         self.attempts: list[Attempt] = []
         self.tried: list[str] = []
         self.holds: list[tuple[Hold, int | None]] = []

@@ -18,7 +18,7 @@ from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.outline import Outline
 from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up
 from headgate.gateway.stamps import cost_text, stamps
-from headgate.ledger.bounds import bound_of
+from headgate.ledger.bounds import LEAST_OUTPUT, bound_of, fitting
 from headgate.ledger.budgets import Bound, Denied
 from headgate.ledger.intent import Intent
 from headgate.ledger.labels import run_scope
@@ -135,6 +135,7 @@ class Execution:
     def _after(self, error: HeadgateError) -> Retry | Fallback | Response:
         """What next after a failed visit: another, or the answer that says so."""
         errand, now = self._errand, self._loop.time()
+        forget_frames(error)
         cause = error.error if isinstance(error, Refusal) else error
         step = errand.parts.router.next(errand.plan, errand.tried, cause, now, self._deadline)
         if not isinstance(step, GiveUp):
@@ -222,18 +223,8 @@ class Execution:
 
     def _fitting(self, target: Target, asked: int | None, left: int) -> int | None:
         """The longest output whose bound is at most `left`; None when none worth having is."""
-        errand, low, high = self._errand, LEAST_OUTPUT, asked or target.capabilities.max_output or LEAST_OUTPUT
-
-        def fits(output: int) -> bool:
-            nanos = bound_for(errand.outline, target, errand.at, self._size, output).nanos
-            return nanos is not None and nanos <= left
-
-        if not fits(low):
-            return None
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle - 1)
-        return low
+        errand, most = self._errand, asked or target.capabilities.max_output or LEAST_OUTPUT
+        return fitting(lambda output: bound_for(errand.outline, target, errand.at, self._size, output), most, left)
 
     # Asking
 
@@ -289,6 +280,13 @@ class Execution:
                     return task.result()
 
 
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of where an error passed. Those frames hold the whole request and what holds the error itself: a circle of megabytes."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def _run(errand: Errand) -> str | None:
     """The name that the budget of the errand's run is kept by."""
     run = errand.labels.run
@@ -297,8 +295,6 @@ def _run(errand: Errand) -> str | None:
 
 UNASKED = Report(kind=ErrorKind.CANCELLED)
 """It was not asked after all: that says nothing of its health."""
-LEAST_OUTPUT = 16
-"""Tokens; an answer that may not be longer than this is no use."""
 
 
 async def _performed(asking: Awaitable[Answer]) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,6 +16,9 @@ from headgate.ledger.spending import Spending
 from headgate.router import Deployment, Router
 from headgate.transport.http1 import HttpClient
 
+Counting: TypeAlias = Callable[[str, str, str, int, float, float | None, int, int, int | None], None]
+"""Counts a finished request: see `observe.counters.Counters.request`."""
+
 
 def _nobody(receipt: Receipt, route: str) -> None:
     """Nobody else wants to know."""
@@ -25,7 +29,8 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
 
     `router` says whom to ask, `target` how a deployment is reached (raises `ConfigError`, `MissingKey`), `limiter` and `spending`
     whether it may be. `resolve` finds the target of a model as a client wrote it, for what is free. `models` are listed.
-    `clock` is seconds since the epoch, `new_id` makes receipt ids. `settled` is told of every receipt, with the route it came by.
+    `clock` is seconds since the epoch, `new_id` makes receipt ids. `settled` is told of every receipt, with the route it came by;
+    where `counted` is given it may be called in its place, which needs no receipt.
     """
 
     resolve: Callable[[str], Target]
@@ -38,6 +43,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     new_id: Callable[[], str]
     settled: Callable[[Receipt, str], None] = _nobody
+    counted: Counting | None = None
     tasks: set[asyncio.Task[None]] = msgspec.field(default_factory=set)
 
     def keep(self, task: asyncio.Task[None]) -> None:

@@ -85,13 +85,14 @@ def leave(job: Job) -> None:
 def overhear(job: Job, reply: Reply) -> None:
     """Note what a whole reply says. Raises `Refusal` for an error, and `ProviderError` for one that the client must not get as it is.
 
-    Those are a refusal of our key, a status that is neither success nor error, an error that calls itself a success, and what is no JSON.
+    Those are a refusal of our key, a status that is neither success nor error, an error that calls itself a success, and what is no JSON
+    (faults A17, A23, A24).
     """
     tab = job.tab
     tab.status, tab.upstream_id = reply.status, upstream_id(reply.headers)
     if not reply.ok:
         error = refusal(job.target, reply.status, reply.headers, reply.body, job.parts.clock())
-        if error.kind is ErrorKind.AUTH or reply.status < 400:
+        if error.kind is ErrorKind.AUTH or reply.status < 400 or not _is_json(reply.body):
             raise error
         raise Refusal(error, Response(reply.status, (*returned_headers(reply.headers), NO_STORE), conceal_key(job.target, reply.body)))
     found = job.dialect.skim(reply.body)
@@ -101,7 +102,7 @@ def overhear(job: Job, reply: Reply) -> None:
     try:
         found = read_answer(job.target, reply)
     except ProviderError as error:
-        if error.code != "upstream_bad_content" or not _is_object(reply.body):
+        if error.code != "upstream_bad_content" or not _may_be_an_answer(reply.body):
             raise
         return  # valid JSON of a kind this decoder does not know yet: the client may know it, and the usage is estimated
     tab.response, tab.whole = partial(_same, found), True
@@ -117,11 +118,20 @@ def returned(job: Job, reply: Reply) -> Response:
     return Response(reply.status, (*returned_headers(reply.headers), NO_STORE, *marks), reply.body)
 
 
-def _is_object(body: bytes) -> bool:
+def _is_json(body: bytes) -> bool:
     try:
-        return isinstance(decode(body), dict)
+        decode(body)
     except WireError:
         return False
+    return True
+
+
+def _may_be_an_answer(body: bytes) -> bool:
+    try:
+        found = decode(body)
+    except WireError:
+        return False
+    return isinstance(found, dict) and not isinstance(found.get("error"), dict)
 
 
 class StreamPass:

@@ -32,7 +32,7 @@ def planned(parts: GatewayParts, principal: Principal, ask: Ask, operation: Oper
     wish = read_wish(ask.body, fields, model=ask.model, operation=operation, session=session, allowed=principal.models)
     wish = _within(parts, principal, wish)
     try:
-        plan = parts.router.plan(wish, asyncio.get_running_loop().time())
+        plan = _affordable(parts, wish)
     except MissingKey:
         raise
     except ConfigError as error:
@@ -42,6 +42,15 @@ def planned(parts: GatewayParts, principal: Principal, ask: Ask, operation: Oper
     if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
         raise no_such_model(ask.model)
     return plan
+
+
+def _affordable(parts: GatewayParts, wish: Wish) -> Plan:
+    """The plan, without regard to what a budget has left where that leaves nobody: the reservation has the last word, and its numbers."""
+    now = asyncio.get_running_loop().time()
+    plan = parts.router.plan(wish, now)
+    if plan.order or not any(one.reason == "budget" for one in plan.rejected):
+        return plan
+    return parts.router.plan(msgspec.structs.replace(wish, budget=None), now)
 
 
 def _within(parts: GatewayParts, principal: Principal, wish: Wish) -> Wish:

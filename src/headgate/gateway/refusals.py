@@ -14,8 +14,9 @@ NOT_AGAIN: Headers = (("x-should-retry", "false"),)
 
 def denied(found: Denied) -> Refused:
     """A budget says no (faults E5): 402, with what it has, what was asked for and when it begins anew."""
-    code = "budget_exceeded" if found.reason == "exceeded" else "cost_unbounded"
-    return Refused(402, found.message(), code=code, headers=NOT_AGAIN, hint=found.hint)
+    if found.reason == "unbounded":
+        return Refused(402, found.message(), code="cost_unbounded", headers=NOT_AGAIN, hint=found.hint)
+    return Refused(402, found.message(), code="budget_exceeded", headers=NOT_AGAIN, hint=found.hint)
 
 
 def full(found: Full) -> Refused:

@@ -60,16 +60,18 @@ class EventRelay:
 
 
 def is_usage_only(event: bytes) -> bool:
-    """Whether an event of the chat completions wire has nothing but usage: what ``include_usage`` adds (OpenAI API reference, "Chat")."""
+    """Whether an event of the chat completions wire has nothing but usage: what ``include_usage`` adds (OpenAI API reference, "Chat").
+
+    What cannot be read (it is no JSON, or too long for an event) is not."""
     if b'"usage"' not in event or b'"choices"' not in event:
         return False
     decoder = SseDecoder()
-    return any(_usage_only(found.data) for found in (*decoder.feed(event), *decoder.close()))
+    try:
+        return any(_usage_only(found.data) for found in (*decoder.feed(event), *decoder.close()))
+    except WireError:
+        return False
 
 
 def _usage_only(data: bytes) -> bool:
-    try:
-        chunk = decode(data)
-    except WireError:
-        return False
+    chunk = decode(data)
     return isinstance(chunk, dict) and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)

@@ -69,12 +69,13 @@ class Account:
 
 
 class Route:
-    """What is the same for all requests of one bearer to one model: its accounts, and the part of their journal entries.
+    """What is the same for all requests of one bearer to one model: its accounts, and the part of their journal entries. `outdated`:
+    there are other budgets meanwhile.
 
     `slabs` are those its last request was reserved in, which the next one tries first, and `packed` their numbers.
     """
 
-    __slots__ = ("accounts", "context", "packed", "principal", "slabs")
+    __slots__ = ("accounts", "context", "outdated", "packed", "principal", "slabs")
 
     def __init__(self, principal: Principal, context: bytes, accounts: tuple[Account, ...]) -> None:
         self.principal = principal
@@ -82,6 +83,7 @@ class Route:
         self.accounts = accounts
         self.slabs: tuple[Slab, ...] | None = () if not accounts else None
         self.packed = b""
+        self.outdated = False
 
     def use(self, slabs: tuple[Slab, ...]) -> None:
         """Try these first from now on."""
@@ -113,6 +115,8 @@ class Accounts:
             else:
                 account.budget, account.refusal = budget, None
         self.budgets = budgets
+        for route in self._routes.values():
+            route.outdated = True
         self._routes.clear()
 
     def route(self, intent: Intent) -> Route:
@@ -122,6 +126,8 @@ class Accounts:
         found = self._routes.get(key)
         if found is None:
             if len(self._routes) >= MOST_ROUTES:
+                for route in self._routes.values():
+                    route.outdated = True
                 self._routes.clear()
             found = self._routes[key] = Route(principal, encode_context(_context(intent)), self.accounts(intent.subjects))
         return found

@@ -71,7 +71,12 @@ def claim(connection: Connection) -> Claimed | None:
 
 
 def _claimed(row: Row) -> Claimed:
-    alert = Alert(
+    return Claimed(number(row[0]), alert_of(row), number(row[11]))
+
+
+def alert_of(row: Row) -> Alert:
+    """An alert from the columns that the statements give."""
+    return Alert(
         at=float(row[1] or 0),
         budget=str(row[2]),
         subject=str(row[3]),
@@ -83,7 +88,6 @@ def _claimed(row: Row) -> Claimed:
         limit_nanos=number(row[9]),
         spent_nanos=number(row[10]),
     )
-    return Claimed(number(row[0]), alert, number(row[11]))
 
 
 def _delivered(connection: Connection, number: int) -> None:

@@ -10,6 +10,7 @@ from headgate.ledger.chain import append_new
 from headgate.ledger.receipt import Filter, Receipt, Settlement, Total
 from headgate.ledger.rows import filter_row, named_rows, receipt_of, settlement_row, stored_row, total_of
 from headgate.store.base import Store
+from headgate.store.connect import Synchronous
 from headgate.store.connection import Connection, Row, Value
 from headgate.store.open import Place, open_store
 from headgate.store.statements import Statements
@@ -26,9 +27,9 @@ class Ledger:
         self._sql = Statements.load(MIGRATIONS)
 
     @classmethod
-    def open(cls, place: Place, *, read_only: bool = False) -> Ledger:
+    def open(cls, place: Place, *, read_only: bool = False, synchronous: Synchronous = "NORMAL") -> Ledger:
         """The ledger in a file, or at the URL of a server's database, made when absent. Raises `StoreError`, `ConfigError` for the URL."""
-        return cls(open_store(place, migrations=MIGRATIONS, read_only=read_only))
+        return cls(open_store(place, migrations=MIGRATIONS, read_only=read_only, synchronous=synchronous))
 
     async def record(self, receipt: Receipt) -> bool:
         """Write a receipt and wait for the commit, shared with others. False when its id was there before: nothing is changed then."""

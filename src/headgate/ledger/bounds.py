@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headgate.catalog.cards import Lane, ModelCard, day_of
 from headgate.catalog.prices import upper_bound
 from headgate.ledger.budgets import Bound
 
 LISTED_TIERS = frozenset({"", "default", "standard", "standard_only", "on_demand"})
 """Service tiers at whose prices the list's are; "auto" may be served, and billed, in a dearer one."""
+
+LARGEST = 1 << 62
+"""Nano-dollars; what journals and databases can keep, with some room above."""
+IMMENSE = Bound(None, "it asks for more output than can be reckoned with")
 
 
 def bound_of(
@@ -41,4 +47,26 @@ def bound_of(
         return Bound(None, "it refers to files, and how much the model reads is not known")
     longest = max(request_bytes, known.context or 0) if remote else request_bytes
     nanos = upper_bound(card, day_of(at), longest, max_tokens, lane, max(1, choices)).nanos
+    if nanos is not None and nanos > LARGEST:
+        return IMMENSE
     return Bound(nanos, "" if nanos is not None else f"the model has no {lane} price")
+
+
+LEAST_OUTPUT = 16
+"""Tokens; an answer that may not be longer than this is no use."""
+
+
+def fitting(bound: Callable[[int], Bound], most: int, left: int) -> int | None:
+    """The longest output, of at most `most` tokens, whose bound is at most `left` nano-dollars; None when none worth having is."""
+
+    def fits(output: int) -> bool:
+        nanos = bound(output).nanos
+        return nanos is not None and nanos <= left
+
+    low, high = LEAST_OUTPUT, most
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

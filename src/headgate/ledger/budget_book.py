@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from headgate.errors import UsageError
 from headgate.ledger.balances import SQL, number, thresholds_of
 from headgate.ledger.budgets import Action, Budget, check_budget, subject_of, window_at
 from headgate.store.base import Store
 from headgate.store.connection import Connection, Row, Value
 
 Origin: TypeAlias = Literal["config", "api"]
+Noted: TypeAlias = Callable[[Connection], object]
+"""Writes what was done into the audit trail, in the transaction that does it."""
+
+
+def nothing(connection: Connection) -> None:
+    """No entry: the budget is not an administrator's doing."""
+
+
+def check_own(id: str) -> None:
+    """Raises `UsageError` for the budget of a key, which is changed with its key."""
+    if id.startswith("key:") and not id.endswith("*"):
+        raise UsageError(
+            f"the budget {id!r} is that of a key, and changed with it", hint=f"headgate keys limit {id.removeprefix('key:')} --budget USD"
+        )
 
 
 class BudgetStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +45,14 @@ class BudgetStanding(msgspec.Struct, frozen=True, kw_only=True):
     starts: float
     ends: float | None
     thresholds: tuple[int, ...] = ()
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """A budget, where it comes from, and its balances of now."""
+
+    budget: Budget
+    origin: Origin
+    balances: tuple[BudgetStanding, ...] = ()
 
 
 def read_budgets(connection: Connection) -> tuple[int, tuple[Budget, ...]]:
@@ -58,15 +81,18 @@ def end_budget(connection: Connection, id: str) -> bool:
     return ended
 
 
-def sync_budgets(connection: Connection, budgets: Iterable[Budget]) -> tuple[int, tuple[Budget, ...]]:
-    """Make the budgets of the settings those of the database, which keeps the others. Returns as `read_budgets`."""
+def sync_budgets(connection: Connection, budgets: Iterable[Budget], *, sole: bool = True) -> tuple[int, tuple[Budget, ...]]:
+    """Make the budgets of the settings those of the database, which keeps those made otherwise. Returns as `read_budgets`.
+
+    Unless `sole`, it keeps those of other settings as well.
+    """
     wanted = {budget.id: budget for budget in budgets}
     stored = {str(row[0]): (_budget(row), row[6]) for row in connection.execute(SQL["find_budgets"]).fetchall()}
     for id, budget in wanted.items():
         if stored.get(id) != (budget, "config"):
             put_budget(connection, budget, "config")
     for id, (_, origin) in stored.items():
-        if origin == "config" and id not in wanted:
+        if sole and origin == "config" and id not in wanted:
             end_budget(connection, id)
     return read_budgets(connection)
 
@@ -89,31 +115,47 @@ class BudgetBook:
         """As `standings`, blocking."""
         return self._store.read(partial(_standings, subjects=subjects, at=at))
 
-    async def balances(self, at: float) -> tuple[BudgetStanding, ...]:
-        """How far every budget is used at `at`, by everybody who has a balance in its window."""
+    async def in_force(self, at: float, id: str | None = None) -> tuple[InForce, ...]:
+        """Every budget, or the one named `id`, with the balances of everybody who has one in its window at `at`."""
 
-        def read(connection: Connection) -> tuple[BudgetStanding, ...]:
-            return tuple(
-                standing(connection, budget, str(row[0]), at)
-                for budget in read_budgets(connection)[1]
-                for row in connection.execute(SQL["subjects"], _since(budget, at)).fetchall()
-            )
+        def read(connection: Connection) -> tuple[InForce, ...]:
+            rows = connection.execute(SQL["find_budgets"]).fetchall()
+            return tuple(_in_force(connection, row, at) for row in rows if id is None or row[0] == id)
 
         return await self._store.read_async(read)
 
-    async def set_budget(self, budget: Budget) -> None:
+    async def set_budget(self, budget: Budget, noted: Noted = nothing) -> None:
         """Make or change a budget; every process knows it within about a second. Raises `ConfigError`, `StoreError`."""
         check_budget(budget)
-        await self._store.write(lambda connection: put_budget(connection, budget, "api"))
 
-    async def end_budget(self, id: str) -> bool:
+        def write(connection: Connection) -> None:
+            put_budget(connection, budget, "api")
+            noted(connection)
+
+        await self._store.write(write)
+
+    async def end_budget(self, id: str, noted: Noted = nothing) -> bool:
         """Take a budget out of force. False when there is none. One of the settings comes back with the next start."""
-        return await self._store.write(lambda connection: end_budget(connection, id))
+
+        def write(connection: Connection) -> bool:
+            ended = end_budget(connection, id)
+            if ended:
+                noted(connection)
+            return ended
+
+        return await self._store.write(write)
 
 
 def _standings(connection: Connection, subjects: Sequence[str], at: float) -> tuple[BudgetStanding, ...]:
     budgets = read_budgets(connection)[1]
     return tuple(standing(connection, budget, subject, at) for budget in budgets for subject in subject_of(budget, subjects))
+
+
+def _in_force(connection: Connection, row: Row, at: float) -> InForce:
+    budget = _budget(row)
+    subjects = connection.execute(SQL["subjects"], _since(budget, at)).fetchall()
+    balances = tuple(standing(connection, budget, str(found[0]), at) for found in subjects)
+    return InForce(budget, "config" if row[6] == "config" else "api", balances)
 
 
 def _since(budget: Budget, at: float) -> dict[str, Value]:

@@ -102,7 +102,10 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hint(self) -> str:
         """The command that makes room."""
-        return f"headgate budgets set {self.budget.id} --limit USD"
+        budget = self.budget
+        if budget.id == budget.scope and budget.id.startswith("key:"):
+            return f"headgate keys limit {budget.id.removeprefix('key:')} --budget USD"
+        return f"headgate budgets set {budget.id} --limit USD"
 
     def message(self) -> str:
         """What, why, and until when, with the numbers."""

@@ -129,6 +129,26 @@ def custom_format(columns: Iterable[str], provider: str) -> InvoiceFormat:
     )
 
 
+def read_charges(lines: Iterable[str], columns: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """What a CSV file bills for each request: our id of it, nano-dollars. `columns` are ``id=COLUMN`` and ``cost=COLUMN``.
+
+    Raises `UsageError` that names the line.
+    """
+    named = dict(word.partition("=")[::2] for word in columns)
+    if named.keys() != {"id", "cost"}:
+        raise UsageError("an id and a cost must be mapped, and nothing else", hint=_CHARGES_HINT)
+    rows = csv.DictReader(lines)
+    missing = sorted(set(named.values()) - set(rows.fieldnames or ()))
+    if missing:
+        raise UsageError(f"the file has no column {', '.join(missing)}; it has {', '.join(rows.fieldnames or ())}", hint=_CHARGES_HINT)
+    for row in rows:
+        try:
+            yield (row[named["id"]] or "").strip(), _money((row[named["cost"]] or "").strip())[0]
+        except (ValueError, InvalidOperation) as error:
+            raise UsageError(f"line {rows.line_num} of the file cannot be read: {error}", hint=_CHARGES_HINT) from error
+
+
+_CHARGES_HINT = "headgate receipts true-up FILE -p openai --column id=Request --column cost=Amount"
 _HINT = "headgate receipts reconcile FILE -p openai --column day=Date --column model=Model --column cost=Amount"
 
 

@@ -203,6 +203,15 @@ def claim(path: Path, mine: Callable[[str], bool]) -> int | None:
     return None
 
 
+def held(path: Path) -> bool:
+    """Whether the journal has an owner, or is no more."""
+    file = claim(path, lambda process: False)
+    if file is None:
+        return True
+    os.close(file)
+    return False
+
+
 def remains(file: int, boot: str | None = None) -> Remains:
     """What the journal in an open file holds. Raises `StoreError` when it is none."""
     data = memoryview(os.pread(file, os.fstat(file).st_size, 0))

@@ -25,6 +25,7 @@ from headgate.ledger.rights import NotAllowed, check_grant, lineage_of, manages,
 from headgate.store.base import Store
 from headgate.store.connection import Connection, Value, clock
 from headgate.store.statements import Statements
+from headgate.wire.json import Json
 
 T = TypeVar("T")
 PAGE = 100
@@ -168,6 +169,12 @@ class KeyStore:
             return last + 1 if broken is None and newest > last else broken
 
         return self._database.read(check)
+
+    def noting(self, action: str, object: str, detail: Json, by: Principal) -> Callable[[Connection], object]:
+        """A write function that puts what `by` did to something else than a key into the audit trail."""
+        return lambda connection: self._audit.append(
+            connection, Deed(at=self._time(connection), actor=actor_of(by), action=action, object=object, detail=detail)
+        )
 
     # For whoever lets keys in
 

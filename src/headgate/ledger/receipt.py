@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, TypeAlias
@@ -23,7 +24,11 @@ Charge: TypeAlias = tuple[int, int]
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SPELT = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _CROCKFORD.encode())
 """From the digits of RFC 4648's base 32 to Crockford's."""
+_DIGITS = bytes(_CROCKFORD.encode()[byte & 31] for byte in range(256))
+"""From a byte to the digit of five of its bits."""
 RANDOM_BYTES = 10
+DIGITS = 16
+"""Digits of an identifier that are random, of five bits each."""
 _LATEST = 1 << 48
 
 
@@ -32,6 +37,25 @@ def new_id(now: float, random: bytes) -> str:
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"an identifier needs {RANDOM_BYTES} random bytes, not {len(random)}")
     return _moment(int(now * 1000) % _LATEST) + b32encode(random).translate(_SPELT).decode()
+
+
+class Ids:
+    """Identifiers as `new_id` makes them, for whoever needs many: digits are made of `random(count)` bytes for many at a time."""
+
+    def __init__(self, now: Callable[[], float], random: Callable[[int], bytes], many: int = 256) -> None:
+        self._now = now
+        self._random = random
+        self._size = many * DIGITS
+        self._digits = ""
+        self._at = 0
+
+    def __call__(self) -> str:
+        """The next one."""
+        at = self._at
+        if at == len(self._digits):
+            self._digits, at = self._random(self._size).translate(_DIGITS).decode(), 0
+        self._at = at + DIGITS
+        return _moment(int(self._now() * 1000) % _LATEST) + self._digits[at : at + DIGITS]
 
 
 @lru_cache(maxsize=8)

@@ -35,7 +35,7 @@ from headgate.ledger.spending_settings import SpendingSettings
 from headgate.ledger.taking import Parts, Short, fit, merged, put_back, slabs_for, unbounded_by
 from headgate.ledger.tending import Tender, Tending
 from headgate.store.base import Store
-from headgate.store.connection import Connection, clock
+from headgate.store.connection import Connection, Row, clock
 
 _LOG = logging.getLogger("headgate.ledger")
 RESERVED: Final = 0
@@ -63,7 +63,8 @@ class Spending:
     """The money of one process. Belongs to one event loop; `start` it first, `stop` it last.
 
     `folder` is for journals and local to the machine; `store` has the ledger's schema. `budgets` are those of the settings. `on_alert` is
-    called, in the loop, for every threshold this process found reached; `deliver` (`Webhook.deliver`) gets every alert of the ledger
+    called, in the loop, for every threshold this process found reached; `sole` ends budgets of settings that are not among these, as
+    whoever serves does and who only calls does not. `deliver` (`Webhook.deliver`) gets every alert of the ledger
     in order, from one process at a time, until it says that it was taken.
     """
 
@@ -77,6 +78,7 @@ class Spending:
         now: Callable[[], float] = time.time,
         on_alert: Callable[[Alert], None] | None = None,
         deliver: Callable[[Alert], Awaitable[bool]] | None = None,
+        sole: bool = True,
     ) -> None:
         self.store = store
         self.folder = folder
@@ -88,6 +90,7 @@ class Spending:
         self._on_alert = on_alert
         self._deliverer = None if deliver is None else Deliverer(store, deliver)
         self._configured = tuple(map(check_budget, budgets))
+        self._sole = sole
         self._drawing = asyncio.Lock()
         self._journal: Journal | None = None
         self._flusher: Flusher | None = None
@@ -108,13 +111,13 @@ class Spending:
 
     async def _register(self) -> int:
         """Make this process known to the ledger. Returns the number of the last change of the budgets. Raises `StoreError`."""
-        process, lease, configured = self.process, self.settings.lease, self._configured
+        process, lease, configured, sole = self.process, self.settings.lease, self._configured, self._sole
         host = f"{socket.gethostname()}:{os.getpid()}"
 
         def register(connection: Connection) -> tuple[int, tuple[Budget, ...]]:
             at = clock(connection)
             connection.execute(SQL["register"], {"process": process, "host": host, "now": at, "expires": at + lease})
-            return sync_budgets(connection, configured)
+            return sync_budgets(connection, configured, sole=sole)
 
         version, budgets = await self.store.write(register)
         self.accounts.replace(budgets)
@@ -139,6 +142,16 @@ class Spending:
     def ready(self) -> bool:
         """Whether requests can be admitted."""
         return self.trouble is None
+
+    @property
+    def under_way(self) -> int:
+        """How many attempts are reserved and not over."""
+        return self._open
+
+    @property
+    def journal_depth(self) -> int:
+        """How many slots of the journal are taken: attempts under way, and closed requests that are not committed yet."""
+        return 0 if self._journal is None else self._journal.used
 
     async def drain(self) -> None:
         """Wait until everything closed so far is committed."""
@@ -204,13 +217,27 @@ class Spending:
             slabs = found
         return self._noted(journal, intent, route, slabs)
 
+    def reserve_on(self, route: Route, id: str, at: float, bound: int | None, size: int) -> Hold | None:
+        """As `reserve_now`, by a route that `accounts.route` gave, where the slabs used last have room; None: that takes `reserve_now`.
+
+        `size` is bytes of the request.
+        """
+        journal, flusher, slabs = self._journal, self._flusher, route.slabs
+        if journal is None or flusher is None or flusher.trouble is not None or not self._registered or self._closing:
+            return None
+        if slabs is None or route.outdated or not fit(slabs, bound, at):
+            return None
+        return self._noted_on(journal, route, slabs, id, at, bound, size)
+
     def _noted(self, journal: Journal, intent: Intent, route: Route, slabs: tuple[Slab, ...]) -> Hold | None:
         """Reserve an intent in slabs that have room; None when the journal is full."""
-        bound = intent.bound.nanos
         route.use(slabs)
-        slot, size = journal.reserve(
-            intent.id, intent.at, NO_BOUND if bound is None else bound, intent.request_bytes, route.context, route.packed
-        )
+        return self._noted_on(journal, route, slabs, intent.id, intent.at, intent.bound.nanos, intent.request_bytes)
+
+    def _noted_on(
+        self, journal: Journal, route: Route, slabs: tuple[Slab, ...], id: str, at: float, bound: int | None, size: int
+    ) -> Hold | None:
+        slot, end = journal.reserve(id, at, NO_BOUND if bound is None else bound, size, route.context, route.packed)
         if slot == FULL:
             return None
         need = bound or 0
@@ -218,9 +245,9 @@ class Spending:
             if slab.hard:
                 slab.free -= need
             slab.open += 1
-            slab.used = intent.at
+            slab.used = at
         self._open += 1
-        return Hold(intent.id, slot, size, need, slabs)
+        return Hold(id, slot, end, need, slabs)
 
     async def reserve(self, intent: Intent) -> Hold | Denied:
         """Reserve, drawing from the ledger what memory has not. Raises `StoreError` when the ledger cannot be reached."""
@@ -332,6 +359,18 @@ class Spending:
             journal.close(slot, size, stored)
         slots = (slot,) if len(holds) < 2 else (*(hold.slot for hold, _ in holds[1:]), slot)
         flusher.add(receipt_row(receipt, stored), moves, slots if slot != FULL else ())
+
+    def close_one(self, hold: Hold, cost: int | None, stored: bytes, row: Row) -> None:
+        """As `close`, for a request of one attempt whose receipt is `stored` already; `row` is its row without the last column."""
+        journal, flusher = self._journal, self._flusher
+        if journal is None or flusher is None:
+            raise StoreError("the ledger is closed")
+        moves = self._settled(hold, cost)
+        self._open -= 1
+        if moves:
+            stored = charged(stored, moves)
+        journal.close(hold.slot, hold.size, stored)
+        flusher.add((*row, stored.decode()), moves, (hold.slot,))
 
     def _settled(self, hold: Hold, cost: int | None) -> tuple[Move, ...]:
         """End a hold: what it did not need is free, and what it cost is to be booked."""

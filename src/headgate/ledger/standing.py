@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from headgate.domain.cost import usd_text
-from headgate.ledger.budget_book import BudgetStanding
+from headgate.ledger.budget_book import BudgetStanding, InForce
+from headgate.ledger.budgets import Budget
 from headgate.ledger.moments import iso
 from headgate.wire.json import JsonObject
 
@@ -66,3 +67,20 @@ def standing_json(standing: BudgetStanding) -> JsonObject:
         "starts": iso(standing.starts),
         "ends": None if standing.ends is None else iso(standing.ends),
     }
+
+
+def budget_json(budget: Budget) -> JsonObject:
+    """What a budget says."""
+    return {
+        "id": budget.id,
+        "scope": budget.scope,
+        "limit": usd_text(budget.limit_nanos),
+        "window": budget.window,
+        "action": budget.action,
+        "thresholds": [*budget.thresholds],
+    }
+
+
+def in_force_json(found: InForce) -> JsonObject:
+    """A budget, where it comes from, and its balances of now."""
+    return {**budget_json(found.budget), "origin": found.origin, "balances": [standing_json(each) for each in found.balances]}

@@ -7,6 +7,7 @@ from headgate.library.embeddings import Embeddings, EmbedOptions
 from headgate.library.options import Options
 from headgate.library.parts import LibraryParts
 from headgate.library.sync_client import Client, Stream
+from headgate.library.terms import Terms, make_terms
 
 __all__ = [
     "AsyncClient",
@@ -18,5 +19,7 @@ __all__ = [
     "LibraryParts",
     "Options",
     "Stream",
+    "Terms",
     "TokenCount",
+    "make_terms",
 ]

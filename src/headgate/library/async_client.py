@@ -10,34 +10,45 @@ from typing import TypeAlias, Unpack
 
 import msgspec
 
-from headgate.client import ChatClient, EmbedClient, StreamSession, Target
-from headgate.client.chat import prepare
+from headgate.client import ChatClient, EmbedClient, StreamSession
+from headgate.client.chat import Prepared, prepare
 from headgate.client.counting import TokenCount, Tokenizer, count_tokens
 from headgate.dialects.base import Note
 from headgate.domain.content import Text
-from headgate.domain.embedding import EmbedRequest
+from headgate.domain.embedding import EmbedRequest, EmbedResponse
 from headgate.domain.events import BlockStart, Delta, Failed, StreamEvent
 from headgate.domain.request import Request
+from headgate.domain.response import Response
 from headgate.errors import HeadgateError, Unsupported, UsageError
 from headgate.library.completion import Completion, completion_of
 from headgate.library.embeddings import Embeddings, EmbedOptions, embed_request, embeddings_of
 from headgate.library.options import Messages, Options, make_request
+from headgate.library.outlay import Asked, lowered, wish_of
 from headgate.library.parts import LibraryParts
-from headgate.serving.metering import Meter, Tab
+from headgate.library.terms import NO_TERMS, Terms
+from headgate.library.till import Till
+from headgate.library.trip import Leg, Trip, clamped
 
 
 class AsyncClient:
     """Calls to any model from one event loop. Use it as an async context manager, or close it with `aclose`.
 
-    A call's `model` is a name such as "openai/gpt-4o-mini", or a whole `Request`; `messages` is a prompt, or a sequence of `Message`
-    values or of mappings as OpenAI writes them.
+    A call's `model` is a name such as "openai/gpt-4o-mini", a route or an alias of the settings, or a whole `Request`; `messages` is a
+    prompt, or a sequence of `Message` values or of mappings as OpenAI writes them. `terms` say in whose name it calls, and what it may
+    spend.
     """
 
-    def __init__(self, parts: LibraryParts | None = None, *, make_parts: Callable[[], LibraryParts] | None = None) -> None:
+    def __init__(
+        self,
+        parts: LibraryParts | None = None,
+        *,
+        make_parts: Callable[[], LibraryParts] | None = None,
+        terms: Terms = NO_TERMS,
+    ) -> None:
         if parts is None and make_parts is None:
             raise TypeError("give parts or make_parts")
-        self._parts = make_parts() if parts is None and make_parts is not None else parts
-        self._meter: Meter | None = None
+        self._parts = made = make_parts() if parts is None and make_parts is not None else parts
+        self._till = None if made is None else Till(made, terms)
         self._open: set[AsyncStream] = set()
         self._calls: set[asyncio.Future[None]] = set()
 
@@ -45,69 +56,84 @@ class AsyncClient:
         """One whole answer.
 
         Raises `ConfigError` for an unknown model or a missing key, `Unsupported` and `UsageError` for what cannot be asked,
-        `ProviderError` and `WireError` for what went wrong at the provider or on the way.
+        `BudgetExceeded` for what a budget has no room for, `ProviderError` and `WireError` for what went wrong at the provider or on the
+        way once nothing else could be tried, `StoreError` while the ledger cannot be written.
         """
-        request = make_request(model, messages, options)
-        parts, meter, target = await self._prepare(request)
-        tab = Tab(meter.call(parts.face, target))
-        async with self._counted(), tab.settled_now_by(meter):
-            ready = prepare(target, msgspec.structs.replace(request, stream=None, stream_usage=None))
-            tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
-            check_strict(ready.rendered.notes, options.get("strict", False))
-            tab.called = True
-            exchange = await ChatClient(parts.http).complete_prepared(target, ready, request_id=tab.call.id, limit=options.get("timeout"))
-            tab.answered(exchange.response, exchange.upstream_id)
-            tab.describe(request_bytes=len(ready.body), notes=exchange.notes)
-        assert tab.receipt is not None
-        return completion_of(exchange.response, tab.receipt)
+        request = msgspec.structs.replace(make_request(model, messages, options), stream=None, stream_usage=None)
+        parts, trip = await self._begin(request, options.get("timeout"))
+        strict = options.get("strict", False)
+
+        async def ask(leg: Leg) -> Response:
+            ready = await _reserved(leg, request, strict)
+            leg.leaves()
+            exchange = await ChatClient(parts.http).complete_prepared(leg.target, ready, request_id=trip.id, limit=leg.left)
+            leg.tab.answered(exchange.response, exchange.upstream_id)
+            leg.tab.describe(request_bytes=len(ready.body), notes=(*leg.tab.call.notes, *exchange.notes[len(ready.rendered.notes) :]))
+            return exchange.response
+
+        async with self._counted():
+            leg, response = await trip.run(ask)
+            await _concluded(trip, leg)
+        assert trip.receipt is not None
+        return completion_of(response, trip.receipt)
 
     def stream(self, model: str | Request, messages: Messages | None = None, **options: Unpack[Options]) -> AsyncStream:
         """A streamed answer: ``async with client.stream(…) as stream: async for text in stream: …``. Raises as `complete` does."""
-        return AsyncStream(self._prepare, make_request(model, messages, options), options, self._open)
+        return AsyncStream(self._begin, make_request(model, messages, options), options, self._open)
 
     async def embed(
         self, model: str | EmbedRequest, inputs: str | Sequence[str] | None = None, **options: Unpack[EmbedOptions]
     ) -> Embeddings:
         """A vector for each text, in as many calls to that one model as it needs, with one receipt. Raises as `complete` does."""
         request = embed_request(model, inputs, options)
-        parts, meter, target = await self._prepare(request)
-        tab = Tab(meter.call(parts.face, target, operation="embed"))
-        async with self._counted(), tab.settled_now_by(meter):
-            session = EmbedClient(parts.http).begin(target, request, request_id=tab.call.id, limit=options.get("timeout"))
-            tab.describe(request_bytes=session.request_bytes, notes=session.notes)
-            check_strict(session.notes, options.get("strict", False))
-            tab.called, tab.response = True, session.so_far
+        parts, trip = await self._begin(request, options.get("timeout"))
+        strict = options.get("strict", False)
+
+        async def ask(leg: Leg) -> EmbedResponse:
+            session = EmbedClient(parts.http).begin(leg.target, request, request_id=trip.id, limit=leg.left)
+            leg.tab.describe(request_bytes=session.request_bytes, notes=session.notes)
+            check_strict(session.notes, strict)
+            await leg.reserve(session.request_bytes)
+            leg.leaves()
+            leg.tab.response = session.so_far
             exchange = await session.run()
-            tab.answered(session.so_far(), exchange.upstream_id)
-        assert tab.receipt is not None
-        return embeddings_of(exchange.response, tab.receipt)
+            leg.tab.answered(session.so_far(), exchange.upstream_id)
+            return exchange.response
+
+        async with self._counted():
+            leg, response = await trip.run(ask)
+            await _concluded(trip, leg)
+        assert trip.receipt is not None
+        return embeddings_of(response, trip.receipt)
 
     async def count_tokens(
         self, model: str | Request, messages: Messages | None = None, *, tokenizer: Tokenizer | None = None, **options: Unpack[Options]
     ) -> TokenCount:
         """Tokens of a request's input, and who counted them: the provider where it does, else `tokenizer`, else an estimate.
 
-        Costs nothing and leaves no receipt. Raises as `complete` does.
+        Of several deployments, the one that would be asked first counts. Costs nothing and leaves no receipt. Raises as `complete` does.
         """
         request = make_request(model, messages, options)
-        parts, _, target = await self._prepare(request)
+        parts, _ = self._usable()
+        plan = parts.router.plan(wish_of(request), asyncio.get_running_loop().time())
+        asked = [choice.deployment for choice in plan.order] or [one.deployment for one in plan.rejected]
         async with self._counted():
-            return await count_tokens(parts.http, target, request, tokenizer)
+            return await count_tokens(parts.http, parts.target(asked[0]), request, tokenizer)
 
     async def aclose(self) -> None:
-        """Leave the streams that are still open, wait for receipts, and close the parts if they are the client's own.
+        """Leave the streams that are still open, wait for calls and receipts, and close the parts if they are the client's own.
 
-        Calls under way in other tasks fail then, with a receipt. A second call does nothing.
+        With its own parts, calls under way in other tasks fail then, with a receipt. A second call does nothing.
         """
         parts, self._parts = self._parts, None
         for stream in tuple(self._open):
             await stream.__aexit__(None, None, None)
         if parts is not None and parts.close is not None:
             await parts.http.aclose()
-            while self._calls:
-                await asyncio.wait(self._calls)
-        if self._meter is not None:
-            await self._meter.drain()
+        while self._calls:
+            await asyncio.wait(self._calls)
+        if parts is not None and self._till is not None:
+            await self._till.close()
         if parts is not None and parts.close is not None:
             await parts.close()
 
@@ -128,19 +154,41 @@ class AsyncClient:
             self._calls.discard(ended)
             ended.set_result(None)
 
-    async def _prepare(self, request: Request | EmbedRequest) -> tuple[LibraryParts, Meter, Target]:
-        """The parts, ready to book, and the target."""
-        parts = self._parts
-        if parts is None:
+    def _usable(self) -> tuple[LibraryParts, Till]:
+        """The parts. Raises `UsageError` for a client that is closed."""
+        if self._parts is None or self._till is None:
             raise UsageError("this client is closed", hint="client = headgate.AsyncClient()")
-        if self._meter is None:
-            self._meter = Meter(parts.ledger, parts.clock, parts.new_id)
-        target = parts.resolve(request.model)
-        await self._meter.ready()
-        return parts, self._meter, target
+        return self._parts, self._till
+
+    async def _begin(self, asked: Asked, limit: float | None, stream: bool = False) -> tuple[LibraryParts, Trip]:
+        """A call of at most `limit` seconds that may begin: planned, and sure to be booked."""
+        parts, till = self._usable()
+        plan = parts.router.plan(wish_of(asked, stream), asyncio.get_running_loop().time())
+        await till.ready()
+        return parts, Trip(parts, till, asked, plan, stream=stream, limit=limit)
 
 
-Prepare: TypeAlias = Callable[[Request], Awaitable[tuple[LibraryParts, Meter, Target]]]
+async def _reserved(leg: Leg, request: Request, strict: bool) -> Prepared:
+    """The request as it goes to the leg's target, once what it may cost is reserved."""
+    ready = prepare(leg.target, request)
+    leg.tab.describe(request_bytes=len(ready.body), notes=ready.rendered.notes)
+    check_strict(ready.rendered.notes, strict)
+    most = await leg.reserve(len(ready.body))
+    if most is None:
+        return ready
+    ready = prepare(leg.target, lowered(request, most))
+    notes = (*ready.rendered.notes, *clamped(most))
+    leg.tab.describe(request_bytes=len(ready.body), notes=notes)
+    check_strict(notes, strict)
+    return ready
+
+
+async def _concluded(trip: Trip, leg: Leg) -> None:
+    leg.over()
+    await trip.settle(leg)
+
+
+Begin: TypeAlias = Callable[[Request, float | None, bool], Awaitable[tuple[LibraryParts, Trip]]]
 
 
 class AsyncStream:
@@ -149,41 +197,41 @@ class AsyncStream:
     Leaving early cancels the call at the provider and books what came. `completion` is there once the answer is whole.
     """
 
-    def __init__(self, prepare_call: Prepare, request: Request, options: Options, opened: set[AsyncStream]) -> None:
-        self._prepare = prepare_call
+    def __init__(self, begin: Begin, request: Request, options: Options, opened: set[AsyncStream]) -> None:
+        self._begin = begin
         self._request = request
         self._options = options
         self._siblings = opened
-        self._meter: Meter | None = None
-        self._tab: Tab | None = None
+        self._trip: Trip | None = None
+        self._leg: Leg | None = None
         self._session: StreamSession | None = None
-        self._begun = False
+        self._read = False
 
     async def __aenter__(self) -> AsyncStream:
-        parts, self._meter, target = await self._prepare(self._request)
-        self._tab = tab = Tab(self._meter.call(parts.face, target, stream=True))
-        try:
-            session = ChatClient(parts.http).stream(target, self._request, request_id=tab.call.id, limit=self._options.get("timeout"))
-            tab.describe(request_bytes=session.request_bytes, notes=session.notes)
-            check_strict(session.notes, self._options.get("strict", False))
-            tab.called = True
-            await session.__aenter__()
-        except BaseException as error:
-            await self._settle(error)
-            raise
-        self._session = session
+        request, options = self._request, self._options
+        parts, self._trip = await self._begin(request, options.get("timeout"), True)
+        strict = options.get("strict", False)
+
+        async def ask(leg: Leg) -> StreamSession:
+            ready = await _reserved(leg, msgspec.structs.replace(request, stream=True, stream_usage=True), strict)
+            session = StreamSession(parts.http, leg.target, ready, leg.left, leg.trip.id)
+            leg.leaves()
+            leg.tab.response = session.fold.response
+            return await session.__aenter__()
+
+        self._leg, self._session = leg, session = await self._trip.run(ask)
         self._siblings.add(self)
-        tab.status, tab.upstream_id, tab.response = 200, session.upstream_id, session.fold.response
+        leg.tab.status, leg.tab.upstream_id = 200, session.upstream_id
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        session, tab = self._opened()
+        session, leg = self._opened()
         self._siblings.discard(self)
         try:
             await session.__aexit__(kind, error, trace)
         finally:
-            if tab.receipt is None:
-                tab.cancelled = True
+            if leg.trip.receipt is None:
+                leg.tab.cancelled = True
                 await self._settle(None)
 
     async def __aiter__(self) -> AsyncGenerator[str, None]:
@@ -196,41 +244,42 @@ class AsyncStream:
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """Every event, once. Raises `ProviderError` for an error inside the stream, `Truncated` for one that ends before its end."""
-        session, tab = self._opened()
-        if self._begun:
+        session, leg = self._opened()
+        if self._read:
             raise UsageError("a stream can be read once")
-        self._begun = True
+        self._read = True
         try:
             async with aclosing(aiter(session)) as events:
                 async for event in events:
-                    tab.first_byte = session.first_event
+                    if leg.tab.first_byte is None:
+                        leg.tab.first_byte = session.first_event
+                        leg.answers()
                     if isinstance(event, Failed):
                         raise event.error
                     yield event
         except HeadgateError as error:
             await self._settle(error)
             raise
-        tab.whole = session.complete
+        leg.tab.whole = session.complete
         await self._settle(None)
 
     @property
     def completion(self) -> Completion:
         """The whole answer. Raises `UsageError` before the end of the stream."""
-        session, tab = self._opened()
-        if tab.receipt is None or not tab.whole:
+        session, leg = self._opened()
+        if leg.trip.receipt is None or not leg.tab.whole:
             raise UsageError("the answer is not whole: read the stream to its end first")
-        return completion_of(session.fold.response(), tab.receipt)
+        return completion_of(session.fold.response(), leg.trip.receipt)
 
-    def _opened(self) -> tuple[StreamSession, Tab]:
-        if self._session is None or self._tab is None:
+    def _opened(self) -> tuple[StreamSession, Leg]:
+        if self._session is None or self._leg is None:
             raise UsageError("open the stream first", hint="async with client.stream(…) as stream: …")
-        return self._session, self._tab
+        return self._session, self._leg
 
     async def _settle(self, error: BaseException | None) -> None:
-        assert self._meter is not None and self._tab is not None
-        if error is not None:
-            self._tab.note(error)
-        self._tab.receipt = await self._meter.settle_now(self._tab.call, self._tab.outcome())
+        _, leg = self._opened()
+        leg.over(error)
+        await leg.trip.settle(leg)
 
 
 def check_strict(notes: tuple[Note, ...], strict: bool) -> None:

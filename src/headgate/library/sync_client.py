@@ -23,6 +23,7 @@ from headgate.library.completion import Completion
 from headgate.library.embeddings import Embeddings, EmbedOptions
 from headgate.library.options import Messages, Options
 from headgate.library.parts import LibraryParts
+from headgate.library.terms import NO_TERMS, Terms
 
 T = TypeVar("T")
 
@@ -106,10 +107,16 @@ class Client:
     What may be asked is said at `AsyncClient`.
     """
 
-    def __init__(self, parts: LibraryParts | None = None, *, make_parts: Callable[[], LibraryParts] | None = None) -> None:
+    def __init__(
+        self,
+        parts: LibraryParts | None = None,
+        *,
+        make_parts: Callable[[], LibraryParts] | None = None,
+        terms: Terms = NO_TERMS,
+    ) -> None:
         self._thread = LoopThread()
         try:
-            self._client = self._thread.run(_make(parts, make_parts))
+            self._client = self._thread.run(_make(parts, make_parts, terms))
         except BaseException:
             self._thread.close()
             raise
@@ -190,6 +197,6 @@ def _unusable(why: str) -> UsageError:
     return UsageError(f"this client {why}", hint="client = headgate.Client()")
 
 
-async def _make(parts: LibraryParts | None, make_parts: Callable[[], LibraryParts] | None) -> AsyncClient:
+async def _make(parts: LibraryParts | None, make_parts: Callable[[], LibraryParts] | None, terms: Terms) -> AsyncClient:
     """Made on the loop that will use it."""
-    return AsyncClient(parts, make_parts=make_parts)
+    return AsyncClient(parts, make_parts=make_parts, terms=terms)

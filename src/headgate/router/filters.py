@@ -94,7 +94,7 @@ FIXED: tuple[tuple[Reason, Fixed], ...] = (
     ("context", too_small),
     ("no_key", no_key),
 )
-LENIENT: frozenset[Reason] = frozenset({"capability", "context"})
+LENIENT: frozenset[Reason] = frozenset({"operation", "capability", "context"})
 """What does not keep a model from being asked that the client named itself: its own wire says what it cannot do."""
 
 

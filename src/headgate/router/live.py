@@ -244,7 +244,7 @@ def release(probes: Iterable[Pause | Breaker], now: float) -> None:
 class Flight:
     """One call under way. Tell it of the first byte, and once how it ended."""
 
-    __slots__ = ("_answered", "_over", "_probes", "began", "live")
+    __slots__ = ("_answered", "_over", "_probes", "began", "heard", "live")
 
     def __init__(self, live: Live, began: float, probes: tuple[Pause | Breaker, ...]) -> None:
         self.live = live
@@ -252,13 +252,29 @@ class Flight:
         self._probes = probes
         self._answered = False
         self._over = False
+        self.heard = began
 
     def first_byte(self, now: float) -> None:
         """The first event has come: it works (faults C14)."""
         if not self._answered:
             self._answered = True
+            self.heard = now
             self._probes = ()
             self.live.answered(max(0.0, now - self.began), now)
+
+    def well(self, now: float, tokens: int) -> None:
+        """It is over and was well: as `first_byte`, unless that was told, and `ended`. `tokens` came out of it since the first byte."""
+        if self._over:
+            return
+        self._over = True
+        live, answered = self.live, self._answered
+        live.in_flight -= 1
+        if not answered:
+            self._answered = True
+            self._probes = ()
+            live.answered(now - self.began, now)
+        elif tokens > 1 and now > self.heard:
+            live.tokens_per_second = smoothed(live.tokens_per_second, tokens / (now - self.heard))
 
     def ended(self, report: Report, now: float, draw: float) -> None:
         """It is over; a second call changes nothing."""

@@ -118,13 +118,12 @@ class Exchange:
     def lose(self) -> None:
         """The client is gone."""
         self._gone.set()
-        if self._task is not None:
-            self._task.cancel()
+        self.hurry()
 
     def hurry(self) -> None:
-        """The server ends: the answer has to."""
+        """The server ends: the answer has to. A task that has not begun begins first: what it was handed is its to give back."""
         if self._task is not None:
-            self._task.cancel()
+            self._loop.call_soon(self._task.cancel)
 
     def _wake(self) -> None:
         if self._more is not None and not self._more.done():

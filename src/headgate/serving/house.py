@@ -9,6 +9,7 @@ from email.utils import formatdate
 from typing import Protocol
 
 from headgate.serving.app import App
+from headgate.serving.heads import Heads
 from headgate.serving.limits import ServerLimits
 from headgate.serving.turn import Turn
 
@@ -53,6 +54,7 @@ class House:
         self.app = app
         self.limits = limits
         self.fast = fast
+        self.heads = Heads()
         self.loop = asyncio.get_running_loop()
         self.members: set[Member] = set()
         self.tasks: set[asyncio.Task[None]] = set()

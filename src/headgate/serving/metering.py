@@ -28,6 +28,8 @@ _LIST_TIERS = frozenset({"", "default", "standard", "auto", "on_demand", "servic
 NOTHING = Usage()
 MOST = 1_000_000_000
 """A count above this is a provider's mistake, whatever it counts: no request has a billion tokens (faults B12)."""
+MOST_NOTES = 100
+LONGEST_FIELD = 200
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,6 +258,17 @@ class Meter:
             self._unwritten[receipt.id] = receipt
 
 
+def kept_notes(notes: tuple[Note, ...]) -> tuple[Note, ...]:
+    """What a receipt says of the fields of a request: the first of them where a client invents thousands, with names of bounded length."""
+    first = tuple(note if len(note.field) <= LONGEST_FIELD else _shortened(note) for note in notes[:MOST_NOTES])
+    more = len(notes) - MOST_NOTES
+    return first if more <= 0 else (*first, Note("*", "dropped", f"and {more} fields more that were dropped or approximated"))
+
+
+def _shortened(note: Note) -> Note:
+    return msgspec.structs.replace(note, field=note.field[:LONGEST_FIELD] + "…")
+
+
 class Tab:
     """What a request has run up so far, filled in while it is served and turned into its receipt once."""
 
@@ -274,7 +287,7 @@ class Tab:
 
     def describe(self, *, request_bytes: int, notes: tuple[Note, ...] = ()) -> None:
         """Say what will be sent."""
-        self.call = msgspec.structs.replace(self.call, request_bytes=request_bytes, notes=notes)
+        self.call = msgspec.structs.replace(self.call, request_bytes=request_bytes, notes=kept_notes(notes))
 
     def answered(self, response: Response, upstream_id: str | None) -> None:
         """Say that a whole answer came."""

@@ -61,6 +61,11 @@ class Observer:
         self.counters = counters
         self._listeners = listeners
 
+    @property
+    def heard(self) -> bool:
+        """Whether somebody listens, so that facts are needed."""
+        return bool(self._listeners)
+
     def finished(
         self,
         receipt: Receipt,

@@ -17,6 +17,7 @@ import httptools
 from headgate.serving.envelopes import PLAIN, Refused, error_response
 from headgate.serving.exchange import BODILESS, Exchange
 from headgate.serving.fields import plain_fields
+from headgate.serving.heads import Known
 from headgate.serving.house import FastEndpoint, House
 from headgate.serving.request import Request
 from headgate.serving.turn import Answerer, Turn
@@ -107,12 +108,17 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        fresh = self._current is None and not self._in_head and not self._in_body and not self._waiting and self._keep
+        if fresh and self._at_once(data):
+            return
         if not self._in_body:
             self._header_bytes += len(data)
         self._parse(data)
         ready = self._ready
         if ready is not None:
             self._ready = None
+            if fresh and self._fast is not None:
+                self._house.heads.learn(data, Known(self._fast, ready.target, ready.fields, self._keep, self._chunked))
             self._serve(ready)
         elif self._in_head:
             self._wait_for_head()
@@ -189,6 +195,23 @@ class ClientConnection(asyncio.Protocol):
             receiving.finish()
 
     # Requests
+
+    def _at_once(self, data: bytes) -> bool:
+        """Serve a whole request whose head has been seen before."""
+        found = self._house.heads.find(data)
+        if found is None or self._house.stopping:
+            return False
+        known, body = found
+        token = known.endpoint.admit(known.fields)
+        if token is None:
+            return False
+        self._current = turn = Turn(self, self._loop, known.target, known.fields, body, token)
+        self._keep, self._head_only = known.keep, False
+        turn.chunked = self._chunked = known.chunked
+        turn.tail = self._house.date if known.keep and known.chunked else self._house.date + b"connection: close\r\n"
+        if not known.endpoint.serve(turn):
+            turn.hand_over()
+        return True
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -287,7 +310,8 @@ class ClientConnection(asyncio.Protocol):
             return
         exchange = Exchange(self._house.app, self._limits, self, self._loop, turn.body, answerer)
         exchange.finish()
-        headers = tuple((name, value.decode("latin-1")) for name, value in turn.fields.items())
+        fields = {**turn.fields, "content-length": b"%d" % len(turn.body)}
+        headers = tuple((name, value.decode("latin-1")) for name, value in fields.items())
         path, _, query = turn.target.partition(b"?")
         request = Request(
             method="POST", path=unquote(path.decode("latin-1")), query=query.decode("latin-1"), headers=headers, client=self._peer

@@ -68,7 +68,7 @@ class Turn:
     def whole(self, head: bytes, body: bytes) -> None:
         """A whole answer. `head` is the status line and header lines, without the length and the empty line."""
         if not self.over:
-            self.over = True
+            self._finish()
             self.line.put(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, self.tail, len(body), body))
             self.line.turned(self)
 
@@ -85,19 +85,25 @@ class Turn:
     def end(self) -> None:
         """The answer is complete."""
         if not self.over:
-            self.over = True
+            self._finish()
             if self.chunked:
                 self.line.put(b"0\r\n\r\n")
             self.line.turned(self)
 
+    def _finish(self) -> None:
+        """Nobody is to be told any more: whoever was knows this turn, and both would wait for the garbage collector."""
+        self.over = True
+        self.gone = self.eased = self.stopping = _nothing
+
     def hand_over(self, answerer: Answerer | None = None) -> None:
         """Let the app answer, or `answerer` in its place. Only before anything was written."""
         if not self.over:
-            self.over = True
+            self._finish()
             self.line.hand_over(self, answerer)
 
     def lose(self) -> None:
         """The client is gone."""
         if not self.over:
-            self.over = True
-            self.gone()
+            gone = self.gone
+            self._finish()
+            gone()

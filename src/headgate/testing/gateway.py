@@ -13,11 +13,12 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from headgate.catalog.cards import Catalog, day_of
@@ -25,6 +26,7 @@ from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
 from headgate.config import Secret, missing_key
+from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
@@ -33,9 +35,11 @@ from headgate.gateway.money_routes import money_routes
 from headgate.gateway.parts import GatewayParts
 from headgate.ledger import Filter, Ledger, Receipt, new_id
 from headgate.ledger.budget_book import BudgetBook
+from headgate.ledger.budgets import Budget
 from headgate.ledger.key_form import Pepper
 from headgate.ledger.key_store import KeyStore
 from headgate.ledger.limiter import Limiter
+from headgate.ledger.limits import Limit
 from headgate.ledger.spending import Spending
 from headgate.providers import PROVIDERS
 from headgate.router import ProviderFacts, Router, RoutingTable, Surroundings
@@ -56,6 +60,7 @@ T = TypeVar("T")
 
 
 PATIENCE = 10.0
+ROUTING = RoutingSettings()
 PEPPER = "pepper-for-tests-0123456789abcdef"
 
 
@@ -81,7 +86,7 @@ def with_completions(target: Target) -> Target:
     return replace(target, provider=replace(target.provider, serves=None))
 
 
-def sim_table(catalog: Catalog) -> RoutingTable:
+def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequence[RouteSettings] = ()) -> RoutingTable:
     """Names and what they stand for, where simulated providers alone can be called."""
     facts = {}
     for name, provider in PROVIDERS.items():
@@ -94,7 +99,7 @@ def sim_table(catalog: Catalog) -> RoutingTable:
             missing=None if provider.auth.default is not None else f"no key for {provider.label}",
             simulated=provider.simulated,
         )
-    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time())))
+    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes))
 
 
 def fresh_id() -> str:
@@ -102,19 +107,30 @@ def fresh_id() -> str:
     return new_id(time.time(), secrets.token_bytes(10))
 
 
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """What else a gateway is set up with."""
+
+    transport: TransportSettings = TransportSettings()
+    budgets: tuple[Budget, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    routing: RoutingSettings = ROUTING
+    routes: tuple[RouteSettings, ...] = ()
+
+
 class Rig:
     """A running gateway: `url` without ``/v1``, its `key`, the simulator behind it, its virtual `keys`, and its books."""
 
-    def __init__(self, sim: Simulator, ledger: Ledger, folder: Path, key: str) -> None:
+    def __init__(self, sim: Simulator, ledger: Ledger, folder: Path, key: str, gate: Gate) -> None:
         self.sim = sim
         self.ledger = ledger
         self.changed = threading.Condition()
-        self.spending = Spending(ledger.database, folder / "journal")
-        self.limiter = Limiter()
+        self.gate = gate
+        self.spending = Spending(ledger.database, folder / "journal", gate.budgets)
+        self.limiter = Limiter(gate.limits)
         self.parts: GatewayParts | None = None
         self.key = key
         self.url = ""
-        self.http = HttpClient(TransportSettings())
+        self.http = HttpClient(gate.transport)
         self.loop = asyncio.new_event_loop()
         self.server: Server | None = None
         self.app: App | None = None
@@ -171,19 +187,19 @@ def running_gateway(
     body_limit: int | None = None,
     change: Callable[[Target], Target] | None = None,
     around: Callable[[App], App] | None = None,
-    router: Router | None = None,
+    gate: Gate | None = None,
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
-    targets; `around` puts something between server and gateway; `router` None knows the names of the catalog alone.
+    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = Ledger.open(folder / "ledger.db")
         stack.callback(ledger.close)
-        rig = Rig(sim, ledger, folder, key or "")
-        rig.parts = _parts(rig, change, router)
+        rig = Rig(sim, ledger, folder, key or "", gate or Gate())
+        rig.parts = _parts(rig, change)
         rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
@@ -195,13 +211,13 @@ def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
     return rig.ring
 
 
-def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router | None) -> GatewayParts:
+def _parts(rig: Rig, change: Callable[[Target], Target] | None) -> GatewayParts:
     catalog = load_catalog()
     find = sim_resolver(rig.sim.url, catalog)
     resolve = find if change is None else lambda name: change(find(name))
     return GatewayParts(
         resolve=resolve,
-        router=router or Router(sim_table(catalog), random.Random(7).random),
+        router=Router(sim_table(catalog, rig.gate.routing, rig.gate.routes), random.Random(7).random),
         target=lambda deployment: resolve(deployment.name),
         limiter=rig.limiter,
         spending=rig.spending,

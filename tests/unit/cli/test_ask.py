@@ -166,3 +166,22 @@ def test_strict_refuses_what_would_not_arrive(headgate: Command) -> None:
     assert "note: max_tokens approximated" in headgate(*asked, code=0).err
     assert "max_tokens would be approximated" in headgate(*asked, "--strict", code=2).err
     assert headgate(*asked, "--strict", "--max-tokens", "50", code=0).out
+
+
+def test_a_question_within_a_budget_and_beyond(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    named = ("-m", "sim-openai/sim-small", "--user", "ann", "--tag", "nightly", "--run", "r1")
+    headgate("ask", "Name a colour.", *named, "--budget", "0.01", code=0)
+    (receipt,) = receipts(headgate_environment)
+    assert (receipt.user, receipt.tags, receipt.run) == ("ann", ("nightly",), "r1")
+    done = headgate("ask", "Name a colour.", *named, "--budget", "0.000001", code=6)
+    assert "the budget run:r1" in done.err and "hint: headgate budgets set run:r1 --limit USD" in done.err
+    assert len(receipts(headgate_environment)) == 1
+
+
+def test_a_route_and_an_alias_are_names(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    routes = "routes: {chat: {deployments: [sim-openai/sim-small], fallback: [sim-anthropic/sim-small]}}"
+    Path("headgate.yaml").write_text(f"aliases: {{fast: sim-gemini/sim-small}}\n{routes}\n")
+    headgate_sim.set_faults((Rule(Status("overloaded"), Match(provider="openai")),))
+    headgate("ask", "Name a colour.", "-m", "chat", code=0)
+    headgate("ask", "Name a colour.", "-m", "fast", code=0)
+    assert [receipt.provider for receipt in receipts(headgate_environment)] == ["sim-gemini", "sim-anthropic"]

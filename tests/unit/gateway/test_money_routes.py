@@ -311,3 +311,40 @@ def test_estimates_that_cannot_be_made(body: Json, param: str, ask: Ask) -> None
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": "x", "messages": 5}'])
 def test_bodies_that_are_none(body: bytes, ask: Ask) -> None:
     assert ask("red", "/v1/estimate-cost", "POST", body).status in (400, 404)
+
+
+SEARCH = {"limit": "12.50", "scope": "team:search", "window": "month", "action": "clamp"}
+
+
+def test_an_administrator_makes_changes_and_ends_budgets(ask: Ask, ledger: Ledger) -> None:
+    assert ask("admin", "/v1/budgets").body == {"object": "list", "data": []}
+    made = ask("admin", "/v1/budgets/search/month", "PUT", SEARCH)
+    expected = {"id": "search/month", **SEARCH, "thresholds": [75, 90, 100], "origin": "api", "balances": []}
+    assert (made.status, made.body) == (200, expected)
+    changed = ask("admin", "/v1/budgets/search/month", "PUT", {**SEARCH, "limit": "0", "thresholds": [50]})
+    assert (changed.body["limit"], changed.body["thresholds"]) == ("0.00", [50])
+    assert ask("admin", "/v1/budgets").body["data"] == [changed.body] == [ask("admin", "/v1/budgets/search/month").body]
+    assert ask("admin", "/v1/budgets/search/month/alerts").body == {"object": "list", "data": []}
+    assert ask("admin", "/v1/budgets/search/month", "DELETE").body == {"id": "search/month", "object": "budget", "ended": True}
+    for method in ("GET", "DELETE"):
+        assert ask("admin", "/v1/budgets/search/month", method).body["error"]["code"] == "budget_not_found"
+
+
+@pytest.mark.parametrize(
+    ("id", "body", "status"),
+    [
+        ("b", b"{", 400),
+        ("b", {**SEARCH, "limit": "-1"}, 400),
+        ("b", {**SEARCH, "limit": 3}, 400),
+        ("b", {**SEARCH, "scope": "planet"}, 400),
+        ("b", {**SEARCH, "window": "year"}, 400),
+        ("b", {**SEARCH, "thresholds": [90, 50]}, 400),
+        ("b", {**SEARCH, "more": 1}, 400),
+        ("x" * 201, SEARCH, 400),
+        ("b/alerts", SEARCH, 400),
+        ("key:k1", {**SEARCH, "scope": "key:k1"}, 409),
+    ],
+)
+def test_what_is_no_budget_is_refused(ask: Ask, id: str, body: Json, status: int) -> None:
+    assert ask("admin", f"/v1/budgets/{id}", "PUT", body).status == status
+    assert ask("admin", "/v1/budgets").body["data"] == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TypedDict, Unpack
 
 import click
+import msgspec
 import uvloop
 
 from headgate.assembly.faces import library_parts
@@ -15,7 +17,7 @@ from headgate.catalog.resolve import resolve_step
 from headgate.cli import sanitize
 from headgate.cli.actions.output import money
 from headgate.errors import UsageError
-from headgate.library import AsyncClient, Completion, Options
+from headgate.library import AsyncClient, Completion, Options, Terms, make_terms
 from headgate.wire.json import JsonObject, encode_text
 
 STDIN_LIMIT = 32 << 20
@@ -33,6 +35,7 @@ def ask(
     strict: bool,
     stream: bool,
     as_json: bool,
+    **whose: Unpack[Whose],
 ) -> None:
     """See `headgate ask --help`."""
     prompt = "\n\n".join(part for part in (" ".join(words), piped()) if part)
@@ -48,7 +51,7 @@ def ask(
     if strict:
         options["strict"] = True
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_ask(load_parts(key=api_key, account=account), prompt, (model, provider), options, stream, as_json))
+        runner.run(_ask(load_parts(key=api_key, account=account), prompt, (model, provider), options, stream, as_json, terms_of(whose)))
 
 
 def piped() -> str:
@@ -64,10 +67,28 @@ def piped() -> str:
         raise UsageError(f"standard input is not UTF-8 text: {error}") from error
 
 
-async def _ask(parts: Parts, prompt: str, named: tuple[str | None, str | None], options: Options, stream: bool, as_json: bool) -> None:
+class Whose(TypedDict):
+    """In whose name a command calls; `budget` is in nano-dollars."""
+
+    budget: int | None
+    user: str | None
+    tags: tuple[str, ...]
+    run: str | None
+
+
+def terms_of(whose: Whose) -> Terms:
+    """The same for a client. Raises `UsageError` for names that cannot be."""
+    named = make_terms(whose["user"], whose["tags"], whose["run"], None)
+    return msgspec.structs.replace(named, budget_nanos=whose["budget"])
+
+
+def _named(parts: Parts, model: str | None, provider: str | None) -> str:
+    """What to ask: a route or an alias of the settings, else the model that the names and defaults stand for. Raises `ConfigError`."""
+    if model is not None and provider is None and (model in parts.settings.routes or model in parts.settings.aliases):
+        return model
     found: Resolved = resolve_step(
-        cli_provider=named[1],
-        cli_model=named[0],
+        cli_provider=provider,
+        cli_model=model,
         default_provider=parts.settings.default_provider,
         catalog=parts.catalog,
         default_models=parts.default_models,
@@ -75,12 +96,19 @@ async def _ask(parts: Parts, prompt: str, named: tuple[str | None, str | None], 
     )
     for note in found.notes:
         click.echo(f"note: {sanitize(note)}", err=True)
-    async with AsyncClient(library_parts(parts, "cli")) as client:
+    return found.name
+
+
+async def _ask(
+    parts: Parts, prompt: str, named: tuple[str | None, str | None], options: Options, stream: bool, as_json: bool, terms: Terms
+) -> None:
+    name = _named(parts, *named)
+    async with AsyncClient(library_parts(parts, "cli"), terms=terms) as client:
         if stream:
-            completion = await _stream(client, found.name, prompt, options, as_json)
+            completion = await _stream(client, name, prompt, options, as_json)
         else:
-            completion = await client.complete(found.name, prompt, **options)
-    _conclude(completion, found.name, stream, as_json)
+            completion = await client.complete(name, prompt, **options)
+    _conclude(completion, name, stream, as_json)
 
 
 async def _stream(client: AsyncClient, model: str, prompt: str, options: Options, as_json: bool) -> Completion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Unpack
 
 import click
 import uvloop
@@ -10,21 +11,23 @@ import uvloop
 from headgate.assembly.faces import library_parts
 from headgate.assembly.parts import Parts, load_parts
 from headgate.cli import sanitize
-from headgate.cli.actions.ask import piped
+from headgate.cli.actions.ask import Whose, piped, terms_of
 from headgate.cli.actions.output import money
 from headgate.errors import UsageError
-from headgate.library import AsyncClient, Embeddings, EmbedOptions
+from headgate.library import AsyncClient, Embeddings, EmbedOptions, Terms
 from headgate.wire.json import JsonObject, encode_text
 
 STDIN = "-"
 
 
-def embed(words: tuple[str, ...], model: str, dimensions: int | None, task: str | None, api_key: str | None, as_json: bool) -> None:
+def embed(
+    words: tuple[str, ...], model: str, dimensions: int | None, task: str | None, api_key: str | None, as_json: bool, **whose: Unpack[Whose]
+) -> None:
     """See `headgate embed --help`."""
     inputs = texts(words)
     options: EmbedOptions = {"dimensions": dimensions, "task": task}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(_embed(load_parts(key=api_key), model, inputs, options))
+        found = runner.run(_embed(load_parts(key=api_key), model, inputs, options, terms_of(whose)))
     if as_json:
         click.echo(encode_text(embeddings_json(found, model)))
         return
@@ -47,8 +50,8 @@ def texts(words: tuple[str, ...]) -> list[str]:
     return found
 
 
-async def _embed(parts: Parts, model: str, inputs: list[str], options: EmbedOptions) -> Embeddings:
-    async with AsyncClient(library_parts(parts, "cli")) as client:
+async def _embed(parts: Parts, model: str, inputs: list[str], options: EmbedOptions, terms: Terms) -> Embeddings:
+    async with AsyncClient(library_parts(parts, "cli"), terms=terms) as client:
         return await client.embed(model, inputs, **options)
 
 

@@ -14,6 +14,7 @@ from headgate.assembly.operations import clear_metrics, metrics_folder
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.serving import Opening, opened, run_gateway, server_limits
 from headgate.config import Secret
+from headgate.domain.cost import usd_text
 from headgate.serving.auth import check_binding, generate_key
 from headgate.serving.listening import listen_together
 from headgate.serving.supervisor import Supervisor
@@ -66,10 +67,18 @@ def _supervise(parts: Parts, port: int, workers: int, key: Secret | None, made: 
     return supervisor.run()
 
 
+def _money(parts: Parts) -> str:
+    """Which budgets the settings have; others may be in the ledger."""
+    budgets = parts.settings.budgets
+    shown = ", ".join(f"${usd_text(one.limit_nanos)} per {one.window} for {one.scope}" for one in budgets[:3])
+    return (shown + (f" and {len(budgets) - 3} more budgets" if len(budgets) > 3 else "")) or "no budgets in the settings"
+
+
 def _ready(parts: Parts, url: str, key: Secret | None, made: Secret | None, workers: int = 1) -> None:
     click.echo(f"gateway on {url}" + (f", {workers} processes" if workers > 1 else ""))
     click.echo(f"  OpenAI clients     base_url={url}/v1")
     click.echo(f"  Anthropic clients  base_url={url}")
+    click.echo(f"  Google clients     base_url={url}")
     if made is not None:
         click.echo(f"  key                {made.reveal()}   (made for this start, shown once; set HEADGATE_KEY to keep one)")
     elif key is not None:
@@ -77,6 +86,13 @@ def _ready(parts: Parts, url: str, key: Secret | None, made: Secret | None, work
     else:
         click.echo("  no key is asked for; only this machine can connect")
     providers = sorted({card.provider for card in callable_models(parts)})
-    click.echo(f"  providers          {', '.join(providers)}")
+    click.echo(f"  providers          {', '.join(providers) or 'none has a key; see headgate doctor'}")
+    settings = parts.settings
+    names = ", ".join((*settings.routes, *settings.aliases))
+    if names:
+        click.echo(f"  further names      {names}")
+    click.echo(f"  money              {_money(parts)}; headgate budgets, headgate usage")
+    if key is not None:
+        click.echo("  a key per client   headgate keys create --name NAME --budget USD")
     for warning in parts.key_warnings():
         click.echo(f"warning: {warning}", err=True)

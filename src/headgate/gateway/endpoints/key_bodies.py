@@ -104,10 +104,16 @@ def _expiry(body: KeyBody, now: float) -> float | UnsetType | None:
 def _budget(body: BudgetBody | UnsetType | None) -> KeyBudget | UnsetType | None:
     if not isinstance(body, BudgetBody):
         return body
-    match = _USD.fullmatch(body.usd)
-    if match is None:
+    nanos = nanos_of(body.usd)
+    if nanos is None:
         raise _bad('budget.usd must be dollars as a decimal string, such as "12.50"', "budget.usd")
-    return KeyBudget(limit_nanos=int(match[1]) * NANO + int((match[2] or "").ljust(9, "0")), window=body.window, action=body.action)
+    return KeyBudget(limit_nanos=nanos, window=body.window, action=body.action)
+
+
+def nanos_of(text: str) -> int | None:
+    """Dollars as a decimal string, in nano-dollars; None for what is none."""
+    match = _USD.fullmatch(text)
+    return None if match is None else int(match[1]) * NANO + int((match[2] or "").ljust(9, "0"))
 
 
 def _bad(message: str, param: str) -> Refused:

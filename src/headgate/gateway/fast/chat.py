@@ -17,20 +17,17 @@ from headgate.errors import HeadgateError
 from headgate.gateway.account import accounted
 from headgate.gateway.asking import Ask, Job, read_ask
 from headgate.gateway.endpoints.chat import Chat
-from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
-from headgate.gateway.fast.relay import Relay, StreamRelay, WholeRelay
-from headgate.gateway.labels import SESSION_HEADER, UNLABELLED
+from headgate.gateway.fast.relay import Asked, Relay, StreamRelay, WholeRelay
+from headgate.gateway.labels import SESSION_HEADER
 from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import overhear, returned
-from headgate.ledger.intent import Intent
 from headgate.ledger.labels import AGENT_HEADER, RUN_HEADER
 from headgate.ledger.limits import Full
 from headgate.ledger.principal import Principal
-from headgate.ledger.spending import Hold
-from headgate.router import Deployment, Wish
+from headgate.router import Deployment, Plan, Wish
 from headgate.serving.auth import plain_key
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Outcome, Tab
@@ -101,11 +98,10 @@ class FastChat:
         if prepared is None:
             return False
         body = prepared.body(turn.body, seen)
-        errand = Errand(parts, principal, seen, plan, route=self._path, dialect_in=self._dialect.name, clock=now, labels=UNLABELLED)
-        visit = self._visit(errand, prepared, len(turn.body), now)
-        if visit is None:
+        asked = self._asked(turn, seen, principal, plan, prepared, now)
+        if asked is None:
             return False
-        self._send(turn, prepared, visit, body, now)
+        self._send(turn, asked, body)
         return True
 
     def _prepare(self, deployment: Deployment) -> Prepared | None:
@@ -118,56 +114,41 @@ class FastChat:
         self._prepared[deployment.id] = deployment, found
         return found
 
-    def _visit(self, errand: Errand, prepared: Prepared, size: int, now: float) -> Visit | None:
-        """The visit with everything taken that it needs; None, with nothing taken, when anything would have to be waited for."""
-        parts, seen = self._parts, errand.outline
-        hold = self._reserve(errand, prepared, size)
+    def _asked(self, turn: Turn, seen: Outline, principal: Principal, plan: Plan, prepared: Prepared, now: float) -> Asked | None:
+        """The request with everything taken that it needs; None, with nothing taken, when anything would have to be waited for."""
+        parts, size = self._parts, len(turn.body)
+        id, at = parts.new_id(), parts.clock()
+        hold = prepared.reserve(parts.spending, principal, id, at, size, seen)
         if hold is None:
             return None
-        tokens = size >> 2, (seen.max_output or 0) * seen.choices
-        permit = parts.limiter.admit(errand.principal.subjects, 1, *tokens, now)
+        into, out = size >> 2, (seen.max_output or 0) * seen.choices
+        permit = parts.limiter.admit(principal.subjects, 1, into, out, now)
         if isinstance(permit, Full):
             parts.spending.refund(hold)
             return None
-        place = parts.limiter.admit(prepared.subjects, 1, *tokens, now)
-        flight = None if isinstance(place, Full) else parts.router.begin(prepared.deployment, now)
-        if flight is None or isinstance(place, Full):
-            for taken in (permit, place):
-                if not isinstance(taken, Full):
-                    taken.settle(0, 0)
-                    taken.release()
+        place = parts.limiter.admit(prepared.subjects, 1, into, out, now)
+        if isinstance(place, Full):
+            permit.undo()
             parts.spending.refund(hold)
             return None
-        errand.permit = permit
-        return Visit(errand, prepared.deployment, prepared.target, flight, hold, place, now, self._dialect.name)
+        flight = parts.router.begin(prepared.deployment, now)
+        if flight is None:
+            permit.undo()
+            place.undo()
+            parts.spending.refund(hold)
+            return None
+        return Asked(parts, self._path, principal, seen, plan, prepared, id, at, now, size, hold, permit, place, flight)
 
-    def _reserve(self, errand: Errand, prepared: Prepared, size: int) -> Hold | None:
-        principal, deployment = errand.principal, prepared.deployment
-        intent = Intent(
-            id=errand.id,
-            at=errand.at,
-            principal=principal,
-            provider=deployment.provider,
-            model=deployment.model,
-            account=prepared.target.credential.account,
-            bound=prepared.bound(errand.at, size, errand.outline),
-            request_bytes=size,
-        )
-        found = self._parts.spending.reserve_now(intent)
-        return found if isinstance(found, Hold) else None
-
-    def _send(self, turn: Turn, prepared: Prepared, visit: Visit, body: bytes, now: float) -> None:
-        http, errand = self._parts.http, visit.errand
+    def _send(self, turn: Turn, asked: Asked, body: bytes) -> None:
+        http, prepared = self._parts.http, asked.prepared
         relay: Relay
-        if errand.stream:
-            words = words_of(self._surface, self._dialect, prepared.target.model, errand.id, int(errand.at))
-            relay = StreamRelay(prepared, visit, turn, http, self._failed, now, words, prepared.adds_usage(errand.outline))
+        if asked.seen.stream:
+            words = words_of(self._surface, self._dialect, prepared.target.model, asked.id, int(asked.at))
+            relay = StreamRelay(asked, turn, http, self._failed, words, prepared.adds_usage(asked.seen))
         else:
-            relay = WholeRelay(prepared, visit, turn, http, self._failed, now)
-        head = prepared.head(turn.fields, errand.id, len(body))
-        visit.size = len(body)
-        relay.called = True
-        visit.leaves()
+            relay = WholeRelay(asked, turn, http, self._failed)
+        head = prepared.head(turn.fields, asked.id, len(body))
+        self._parts.spending.sent(asked.hold)
         if not http.launch(prepared.route, head, body, relay):
             relay.called = False
             task = self._loop.create_task(self._launch(prepared, head, body, relay))
@@ -188,7 +169,7 @@ class FastChat:
 
     async def _continue(self, relay: Relay, error: HeadgateError | None, request: Request) -> Answer:
         visit = relay.visit
-        request = msgspec.structs.replace(request, principal=visit.errand.principal, route=self._path)
+        request = msgspec.structs.replace(request, principal=relay.asked.principal, route=self._path)
         ask = read_ask(relay.turn.body, request)
         execution = self._chat.execution(visit.errand, request, ask)
         if error is not None and relay.stale:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import msgspec
 
 from headgate.catalog.cards import Price, day_of
-from headgate.catalog.prices import Steep, steepest
+from headgate.catalog.prices import RateTable, Steep, rate_table, steepest
 from headgate.client import Target
 from headgate.client.chat import CONTENT_TYPE
 from headgate.gateway.execute import OVERHEAD, TOOLS_OVERHEAD, subjects_of
+from headgate.gateway.fast.statement import Statement, statement
 from headgate.gateway.outline import Outline
 from headgate.gateway.upstream import WIRES
+from headgate.ledger import Receipt
+from headgate.ledger.accounts import Route
+from headgate.ledger.bounds import IMMENSE, LARGEST
 from headgate.ledger.budgets import Bound
+from headgate.ledger.intent import Intent
+from headgate.ledger.principal import Principal
+from headgate.ledger.spending import Hold, Spending
 from headgate.router import Deployment
 from headgate.transport.http1 import HttpClient
 from headgate.wire.http import Headers, Send
@@ -20,8 +27,11 @@ from headgate.wire.json import encode
 _ID = "HEADGATE-REQUEST-ID"
 _LENGTH = b"Content-Length: 1\r\n"
 _VARIANTS = 64
+_BEARERS = 1024
+_KINDS = 256
 _DAY = 86400
 _USAGE = msgspec.Raw(b'{"include_usage":true}')
+id_of = id
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 UNPRICED = Bound(None, "the model is unpriced")
 ENDLESS = Bound(None, "neither the request nor the model's card limits the output")
@@ -39,11 +49,16 @@ class Prepared:
         "_heads",
         "_model",
         "_path",
+        "_routes",
+        "_statements",
         "_steps",
+        "_tables",
+        "account",
         "card",
         "deployment",
         "dialect",
         "prices",
+        "provider",
         "route",
         "subjects",
         "target",
@@ -74,6 +89,11 @@ class Prepared:
         self._heads: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
         self._day = -1
         self._steps: tuple[Steep, ...] = ()
+        self._tables: tuple[tuple[int, RateTable | None], ...] = ()
+        self._routes: dict[int, tuple[Principal, Route]] = {}
+        self._statements: dict[tuple[object, ...], Statement | None] = {}
+        self.account = target.credential.account
+        self.provider = target.provider.name
 
     def head(self, fields: dict[str, bytes], id: str, length: int) -> bytes:
         """The request head, with those of the client's headers that the wire lets through."""
@@ -135,12 +155,64 @@ class Prepared:
         for step in self._steps:
             if step.above < into:
                 most = max(most, -(-(step.input * into + step.output * out) // step.denominator))
-        return Bound(most)
+        return Bound(most) if most <= LARGEST else IMMENSE
+
+    def reserve(self, spending: Spending, principal: Principal, id: str, at: float, size: int, seen: Outline) -> Hold | None:
+        """The bound of a request reserved; None when that takes a closer look."""
+        bound = self.bound(at, size, seen)
+        known = self._routes.get(id_of(principal))
+        if known is not None and known[0] is principal:
+            hold = spending.reserve_on(known[1], id, at, bound.nanos, size)
+            if hold is not None:
+                return hold
+        deployment = self.deployment
+        intent = Intent(
+            id=id,
+            at=at,
+            principal=principal,
+            provider=deployment.provider,
+            model=deployment.model,
+            account=self.account,
+            bound=bound,
+            request_bytes=size,
+        )
+        found = spending.reserve_now(intent)
+        if not isinstance(found, Hold):
+            return None
+        if len(self._routes) >= _BEARERS:
+            self._routes.clear()
+        self._routes[id_of(principal)] = principal, spending.accounts.route(intent)
+        return found
+
+    def table(self, at: float, into: int) -> RateTable | None:
+        """The rates of a prompt of so many tokens; None: it is unpriced."""
+        day = int(at) // _DAY
+        if day != self._day:
+            self._renew(day, at)
+        found: RateTable | None = None
+        for above, table in self._tables:
+            if into > above:
+                found = table
+        return found
+
+    def statement(self, kind: tuple[object, ...]) -> Statement | None:
+        """The template of receipts of this kind, once one was learnt."""
+        return self._statements.get(kind)
+
+    def learn(self, kind: tuple[object, ...], receipt: Receipt, holder: object) -> None:
+        """Take `receipt` for a pattern. `holder` keeps alive what `kind` names by its identity."""
+        if kind not in self._statements:
+            if len(self._statements) >= _KINDS:
+                self._statements.clear()
+            self._statements[kind] = statement(receipt, holder)
 
     def _renew(self, day: int, at: float) -> None:
         self._day = day
-        self.prices = None if self.card is None else self.card.price_on(day_of(at))
-        self._steps = steepest(self.prices)
+        record = self.prices = None if self.card is None else self.card.price_on(day_of(at))
+        self._steps = steepest(record)
+        tiers = () if record is None else record.tiers
+        self._tables = tuple((above, rate_table(record, above + 1, "realtime")) for above in (-1, *(tier.above for tier in tiers)))
+        self._statements.clear()
 
 
 def prepare(deployment: Deployment, target: Target, dialect: str, query: str, http: HttpClient) -> Prepared | None:

@@ -3,53 +3,125 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
+import msgspec
+from msgspec.structs import astuple
+
+from headgate.catalog.prices import bucket_cost
 from headgate.client.chat import listen
 from headgate.client.target import upstream_id
 from headgate.dialects.base import StreamTap
 from headgate.dialects.tap import tap_of
 from headgate.domain.response import Response as Answered
+from headgate.domain.usage import BUCKETS, INPUTS, Usage
 from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, WireError
-from headgate.gateway.errand import Visit
+from headgate.gateway.errand import Errand, Visit
 from headgate.gateway.fast.prepared import Prepared
+from headgate.gateway.fast.statement import encode_text
 from headgate.gateway.last_words import LastWords
+from headgate.gateway.outline import Outline
+from headgate.gateway.parts import GatewayParts
 from headgate.gateway.relay import EventRelay, is_usage_only
 from headgate.gateway.stamps import cost_text
 from headgate.gateway.upstream import returned_headers
+from headgate.ledger.limit_gates import FREE, Permit
+from headgate.ledger.principal import Principal
+from headgate.ledger.rows import decoded
+from headgate.ledger.spending import Hold
+from headgate.router import Flight, Plan
 from headgate.serving.exchange import stopping
-from headgate.serving.metering import Outcome
+from headgate.serving.metering import MOST, Outcome, lists_price
 from headgate.serving.turn import Turn
 from headgate.transport.http1 import HttpClient
 from headgate.transport.told import Told
 
 LARGEST_ERROR = 1 << 20
+UNUSUAL: Final = -1
+"""No cost."""
+_INPUTS, _BUCKETS = INPUTS, len(BUCKETS)
+_PLAIN = astuple(Usage())[_BUCKETS:]
+"""What usage says besides counts, where it says nothing."""
 _OK = b"HTTP/1.1 200 OK\r\n"
 Fail = Callable[["Relay", HeadgateError | None], None]
 """A visit has failed before anything reached the client: with an error of the network, or (None) with what the provider answered."""
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A request that was admitted, and what was taken for it. `at` is seconds since the epoch, `began` loop time, `size` bytes."""
+
+    parts: GatewayParts
+    route: str
+    principal: Principal
+    seen: Outline
+    plan: Plan
+    prepared: Prepared
+    id: str
+    at: float
+    began: float
+    size: int
+    hold: Hold
+    permit: Permit
+    place: Permit
+    flight: Flight
+
+    def visit(self) -> Visit:
+        """The same as the first visit of an errand, which has left."""
+        prepared, dialect = self.prepared, self.prepared.dialect.name
+        errand = Errand(
+            self.parts,
+            self.principal,
+            self.seen,
+            self.plan,
+            route=self.route,
+            dialect_in=dialect,
+            clock=self.began,
+            id=self.id,
+            at=self.at,
+        )
+        errand.permit = self.permit
+        visit = Visit(errand, prepared.deployment, prepared.target, self.flight, self.hold, self.place, self.began, dialect)
+        visit.size = self.size
+        visit.left = True
+        return visit
+
+
 class Relay(Told):
     """What both kinds of answer have in common. `fail` is called at most once, and only while nothing has been written to the client."""
 
-    __slots__ = ("called", "fail", "first", "http", "prepared", "turn", "visit")
+    __slots__ = ("_kind", "_visit", "asked", "called", "fail", "first", "http", "prepared", "turn")
 
-    def __init__(
-        self, prepared: Prepared, visit: Visit, turn: Turn, http: HttpClient, fail: Fail, *, whole: bool, due: float, patience: float
-    ) -> None:
-        super().__init__("POST", prepared.route.place.url, http.settings.max_body, whole=whole, due=due, patience=patience)
-        self.prepared = prepared
-        self.visit = visit
+    def __init__(self, asked: Asked, turn: Turn, http: HttpClient, fail: Fail, *, whole: bool, due: float, patience: float) -> None:
+        super().__init__("POST", asked.prepared.route.place.url, http.settings.max_body, whole=whole, due=due, patience=patience)
+        self.asked = asked
+        self.prepared = asked.prepared
         self.turn = turn
         self.http = http
         self.fail = fail
-        self.called = False
+        self.called = True
         self.first: float | None = None
+        self._visit: Visit | None = None
+        self._kind: tuple[object, ...] | None = None
         turn.gone = self.client_gone
+
+    @property
+    def visit(self) -> Visit:
+        """The call as a visit of an errand, for whatever is not usual."""
+        visit = self._visit
+        if visit is None:
+            visit = self._visit = self.asked.visit()
+            visit.errand.content = self.begun
+        return visit
+
+    @property
+    def begun(self) -> bool:
+        """The client has seen some of the answer."""
+        return False
 
     @property
     def stale(self) -> bool:
         """The connection had been closed before the request came: the provider has not heard of it."""
-        return self.lost_unanswered and self.reused and self.turn.loop.time() - self.visit.began <= self.http.settings.stale_window
+        return self.lost_unanswered and self.reused and self.turn.loop.time() - self.asked.began <= self.http.settings.stale_window
 
     def client_gone(self) -> None:
         """The client left: the provider is left too, and what was used is settled."""
@@ -60,6 +132,72 @@ class Relay(Told):
     def answered(self) -> Answered:
         """What came of the answer."""
         return Answered()
+
+    def settle_well(self, answered: Answered) -> int | None:
+        """Settle a whole answer. Returns what it cost, in nano-dollars."""
+        if self._visit is None:
+            cost = self._usual(answered)
+            if cost != UNUSUAL:
+                return cost
+        self.settle_visit(whole=True)
+        receipt = self.visit.errand.receipt
+        if receipt is None:
+            return None
+        if self._kind is not None:
+            asked = self.asked
+            self.prepared.learn(self._kind, receipt, (asked.principal, asked.plan))
+        return receipt.cost_nanos
+
+    def _usual(self, answered: Answered) -> int | None:
+        """Settle an answer like many before, by the template of their receipts. `UNUSUAL`, with nothing done, for any other."""
+        usage = answered.usage
+        if usage is None or not lists_price(answered.service_tier):
+            return UNUSUAL
+        counts = astuple(usage)
+        buckets = counts[:_BUCKETS]
+        into, out = sum(buckets[:_INPUTS]), sum(buckets[_INPUTS:])
+        if counts[_BUCKETS:] != _PLAIN or not 0 < into <= MOST or not 0 < out <= MOST:
+            return UNUSUAL
+        asked, prepared = self.asked, self.prepared
+        table = prepared.table(asked.at, into)
+        cost = None if table is None else bucket_cost(table, buckets)
+        request_id, bound = upstream_id(self.headers), asked.hold.bound
+        self._kind = kind = (
+            id(asked.principal),
+            id(asked.plan),
+            None if table is None else table.rule,
+            cost is None,
+            answered.model,
+            answered.finish,
+            asked.seen.stream,
+            bytes(map(bool, buckets)),
+            self.first is None,
+            request_id is None,
+            not bound,
+        )
+        found = prepared.statement(kind)
+        if found is None:
+            return UNUSUAL
+        now = self.turn.loop.time()
+        took, first, id_ = now - asked.began, self.first, asked.id
+        figures = (id_.encode(), asked.at, took, first, encode_text(request_id), cost, bound, *buckets)
+        counted = into, usage.cache_read, out, usage.output_reasoning
+        stored = found.stored(figures)
+        asked.parts.spending.close_one(asked.hold, cost, stored, found.row(id_, asked.at, counted, cost))
+        self._let_go(into, out, now)
+        if asked.parts.counted is None:
+            asked.parts.settled(decoded(stored), asked.route)
+        else:
+            asked.parts.counted(asked.route, prepared.provider, prepared.deployment.model, 200, took, first, into, out, cost)
+        return cost
+
+    def _let_go(self, into: int, out: int, now: float) -> None:
+        asked = self.asked
+        for permit in (asked.permit, asked.place):
+            if permit is not FREE:
+                permit.settle(into, out)
+                permit.release()
+        asked.flight.well(now, out)
 
     def settle_visit(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> None:
         """The visit was the last one of its errand."""
@@ -84,11 +222,10 @@ class Relay(Told):
 
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
-        errand = self.visit.errand
         passed = "".join([f"{name}: {value}\r\n" for name, value in returned_headers(self.headers)])
         return (
-            f"{passed}cache-control: no-store\r\nx-headgate-request-id: {errand.id}\r\n"
-            f"x-headgate-provider: {self.visit.deployment.provider}\r\nx-headgate-attempts: {len(errand.tried)}\r\n"
+            f"{passed}cache-control: no-store\r\nx-headgate-request-id: {self.asked.id}\r\n"
+            f"x-headgate-provider: {self.prepared.deployment.provider}\r\nx-headgate-attempts: 1\r\n"
         ).encode("latin-1")
 
 
@@ -97,9 +234,10 @@ class WholeRelay(Relay):
 
     __slots__ = ("_response",)
 
-    def __init__(self, prepared: Prepared, visit: Visit, turn: Turn, http: HttpClient, fail: Fail, now: float) -> None:
-        total = http.settings.total_timeout if prepared.deployment.timeout is None else prepared.deployment.timeout
-        super().__init__(prepared, visit, turn, http, fail, whole=True, due=now + total, patience=total)
+    def __init__(self, asked: Asked, turn: Turn, http: HttpClient, fail: Fail) -> None:
+        own = asked.prepared.deployment.timeout
+        total = http.settings.total_timeout if own is None else own
+        super().__init__(asked, turn, http, fail, whole=True, due=asked.began + total, patience=total)
         self._response = Answered()
 
     def answered(self) -> Answered:
@@ -120,34 +258,34 @@ class WholeRelay(Relay):
             self.fail(self, None)
             return
         self._response = found
-        self.settle_visit(whole=True)
-        receipt = self.visit.errand.receipt
-        cost = "" if receipt is None else f"x-headgate-cost: {cost_text(receipt.cost_nanos)}\r\n"
-        self.turn.whole(b"%b%b%b" % (_OK, self.marks(), cost.encode()), body)
+        cost = cost_text(self.settle_well(found))
+        self.turn.whole(b"%b%bx-headgate-cost: %b\r\n" % (_OK, self.marks(), cost.encode()), body)
 
 
 class StreamRelay(Relay):
     """A streamed answer. The client's head is written with the first bytes of the body: until then another may be asked."""
 
-    __slots__ = ("_collects", "_deaf", "_done", "_events", "_lost", "_stalled", "_strips", "_tap", "_unheard", "begun", "total", "words")
+    __slots__ = ("_begun", "_collects", "_deaf", "_done", "_events", "_lost", "_stalled", "_strips", "_tap", "_unheard", "total", "words")
 
-    def __init__(
-        self, prepared: Prepared, visit: Visit, turn: Turn, http: HttpClient, fail: Fail, now: float, words: LastWords, strips: bool
-    ) -> None:
-        settings = http.settings
-        super().__init__(
-            prepared, visit, turn, http, fail, whole=False, due=now + settings.first_byte_timeout, patience=settings.first_byte_timeout
-        )
+    def __init__(self, asked: Asked, turn: Turn, http: HttpClient, fail: Fail, words: LastWords, strips: bool) -> None:
+        now, settings = asked.began, http.settings
+        patience = settings.first_byte_timeout
+        super().__init__(asked, turn, http, fail, whole=False, due=now + patience, patience=patience)
         self.total = now + settings.stream_timeout
         self.words = words
-        self.begun = False
+        self._begun = False
         self._strips = strips
         self._events = EventRelay(is_usage_only if strips else None)
-        self._tap: StreamTap = tap_of(prepared.dialect)
+        self._tap: StreamTap = tap_of(asked.prepared.dialect)
         self._deaf = self._lost = self._done = self._stalled = self._collects = False
         self._unheard = 0
         turn.eased = self.eased
         turn.stopping = self.stop
+
+    @property
+    def begun(self) -> bool:
+        """See `Relay`."""
+        return self._begun
 
     def answered(self) -> Answered:
         """See `Relay`."""
@@ -195,8 +333,8 @@ class StreamRelay(Relay):
         now = self.turn.loop.time()
         settings = self.http.settings
         if self.first is None:
-            self.first = now - self.visit.began
-            self.visit.flight.first_byte(now)
+            self.first = now - self.asked.began
+            self.asked.flight.first_byte(now)
             self.awaited, self.patience = "byte of the body", settings.idle_timeout
         self.due = min(self.total, now + settings.idle_timeout)
         if self.status != 200 or not _is_events(self.headers):
@@ -204,7 +342,7 @@ class StreamRelay(Relay):
             return
         data = self.take()
         over = self._hear(data)
-        if not self.begun and (self._tap.error is not None or self._done):
+        if not self._begun and (self._tap.error is not None or self._done):
             self._fail_unbegun()
             return
         self._forward(data)
@@ -221,9 +359,8 @@ class StreamRelay(Relay):
 
     def _write(self, data: bytes) -> None:
         turn = self.turn
-        if not self.begun:
-            self.begun = True
-            self.visit.errand.content = True
+        if not self._begun:
+            self._begun = True
             turn.begin(b"%b%bx-accel-buffering: no\r\n" % (_OK, self.marks()))
         turn.piece(data)
         if not turn.line.writable:
@@ -246,7 +383,10 @@ class StreamRelay(Relay):
         """The terminator was seen: wait no longer."""
         self._done = True
         error = self._closed()
-        self._settle(error)
+        if error is None and not self._lost and self._tap.complete:
+            self.settle_well(self.answered())
+        else:
+            self._settle(error)
         rest = self._events.rest()
         if rest:
             self._write(rest)
@@ -279,17 +419,20 @@ class StreamRelay(Relay):
     def _end(self) -> None:
         """The body is over, and no terminator was seen in it."""
         self.http.forget(self)
+        if self.error is None and (self.status != 200 or not _is_events(self.headers)):
+            self._done = True
+            self.fail(self, None)  # a refusal, or an answer, without a body
+            return
         error = self.error or self._closed()
-        if not self.begun:
+        if not self._begun:
             self.fail(self, error or Truncated("the stream ended before anything was in it"))
             return
         self._done = True
         self._settle(error)
-        rest = self._events.rest()
-        if rest:
-            self.turn.piece(rest)
         if (error is not None and self.error is not None) or isinstance(error, Truncated | WireError):
             self.turn.piece(self._events.gap + self.words(error))
+        elif rest := self._events.rest():
+            self.turn.piece(rest)
         self.turn.end()
 
     def _break(self, error: HeadgateError) -> None:
@@ -300,7 +443,7 @@ class StreamRelay(Relay):
         self.http.forget(self)
         self.quit()
         self.settle_visit(cancelled=True, unheard=self._unheard)
-        if not self.begun:
+        if not self._begun:
             self.turn.line.abandon(self.turn)
             return
         self.turn.piece(self._events.gap + self.words(error))

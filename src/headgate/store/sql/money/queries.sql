@@ -91,6 +91,9 @@ INSERT INTO posting (at, kind, balance, receipt, process, nanos) VALUES (:at, :k
 -- name: postings_of
 SELECT balance, sum(nanos) FROM posting WHERE receipt = :receipt GROUP BY balance;
 
+-- name: receipts_between
+SELECT id, detail FROM receipt WHERE at >= :since AND at < :until ORDER BY at;
+
 -- name: receipt_to_correct
 SELECT at, detail FROM receipt WHERE id = :receipt;
 
@@ -111,6 +114,12 @@ ON CONFLICT (budget, subject, starts, threshold) DO NOTHING;
 UPDATE alert SET claimed = :until, tries = tries + 1
 WHERE n = (SELECT min(waiting.n) FROM alert AS waiting WHERE waiting.delivered IS NULL AND waiting.at > :since) AND claimed < :now
 RETURNING n, at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos, tries;
+
+-- name: alerts
+-- What was told, the newest first; of one budget where `:budget` names it.
+SELECT n, at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos, tries, delivered FROM alert
+WHERE CAST(:budget AS TEXT) IS NULL OR budget = :budget
+ORDER BY n DESC LIMIT :most;
 
 -- name: alert_delivered
 UPDATE alert SET delivered = :now WHERE n = :n;
