@@ -28,7 +28,7 @@ from headgate.ledger.spending import Hold
 from headgate.router import Choice, Deployment, Fallback, GiveUp, Report, Retry
 from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
-from headgate.serving.response import Answer, Response, Stream
+from headgate.serving.response import Answer, Response, Stream, marked
 from headgate.wire.http import Headers
 
 Perform = Callable[[Visit, int | None], Awaitable[Answer]]
@@ -322,4 +322,4 @@ def bound_for(outline: Outline, target: Target, at: float, size: int, output: in
 
 def _returned(answer: object, marks: Headers) -> Response:
     assert isinstance(answer, Response)
-    return msgspec.structs.replace(answer, headers=(*answer.headers, *marks))
+    return msgspec.structs.replace(answer, headers=marked(answer.headers, marks))

@@ -96,7 +96,9 @@ def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequ
             default_model=provider.default_model,
             capabilities=provider.capabilities,
             traits=frozenset(entry.traits) if entry is not None else frozenset(),
-            missing=None if provider.auth.default is not None else f"no key for {provider.label}",
+            missing=None
+            if provider.auth.default is not None
+            else f"no key for {provider.label}: {', '.join(provider.auth.env)} is not set",
             simulated=provider.simulated,
         )
     return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes))
@@ -115,6 +117,10 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     routing: RoutingSettings = ROUTING
     routes: tuple[RouteSettings, ...] = ()
+
+
+ONCE = Gate(routing=RoutingSettings(attempts=1))
+"""Every request is tried once: what a provider fails with is what the client sees."""
 
 
 class Rig:
