@@ -230,7 +230,8 @@ def running_gateway(
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
-    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `further` makes routes in the place of those of money.
+    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `further`
+    makes routes in the place of those of money.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
