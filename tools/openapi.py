@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 import headgate
-from headgate.gateway.app import build_app
+from headgate.gateway.app import build_routes
 from headgate.gateway.endpoints.key_bodies import KeyBody, RotateBody
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.endpoints.unserved import Unserved
@@ -32,6 +32,7 @@ from headgate.gateway.money_routes import money_routes
 from headgate.ledger.report import RECEIPT_FILTERS
 from headgate.serving.auth import KEY_HEADERS
 from headgate.serving.envelopes import Fault
+from headgate.serving.limits import BODY_LIMIT
 from headgate.serving.routes import Route
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "openapi.json"
@@ -64,9 +65,11 @@ BODIES: dict[str, Json] = {
     "POST /v1/messages": fields(("messages", "max_tokens"), **COMMON, messages=TURNS, max_tokens=WHOLE, system=INPUT, tools=listed(OBJECT)),
     "POST /v1/messages/count_tokens": fields(("messages",), model=TEXT, messages=TURNS),
     "POST /v1beta/models/*": fields((), contents=CONTENTS, generationConfig=OBJECT, systemInstruction=OBJECT),
+    "POST /v1beta/*": fields((), contents=CONTENTS, generationConfig=OBJECT, systemInstruction=OBJECT),
     "POST /v1/models/*": fields((), contents=CONTENTS, generationConfig=OBJECT, systemInstruction=OBJECT),
     "POST /v1/route/explain": fields((), **COMMON, messages=TURNS, routing=OBJECT),
     "POST /v1/estimate-cost": ESTIMATE,
+    "PUT /v1/budgets/*": fields(("limit", "scope", "window"), limit=TEXT, scope=TEXT, window=TEXT, action=TEXT, thresholds=listed(WHOLE)),
 }
 QUERIES: dict[str, Iterable[str]] = {
     "GET /v1/receipts": (*RECEIPT_FILTERS, "start_date", "end_date", "status", "lane", "limit", "after"),
@@ -75,23 +78,33 @@ QUERIES: dict[str, Iterable[str]] = {
     "GET /v1/pricing": ("model",),
     "POST /v1/budget": ("run_id", "budget_usd"),
     "GET /v1/keys": ("after", "limit"),
+    "GET /v1/budgets/*": ("limit",),
     "DELETE /v1/keys/*": ("made",),
     "POST /v1beta/models/*": ("alt",),
+    "POST /v1beta/*": ("alt",),
 }
-PARAMETERS = {"/v1beta/models/*": "model_and_verb", "/v1/models/*": "model", "/v1/budget/*": "run"}
-STREAMED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1beta/models/*", "/v1/models/*"})
+PARAMETERS = {
+    "/v1beta/models/*": "model_and_verb",
+    "/v1beta/*": "model",
+    "/v1/models/*": "model",
+    "/v1/budget/*": "run",
+    "/v1/budgets/*": "id",
+}
+STREAMED = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1beta/models/*", "/v1beta/*", "/v1/models/*"}
+)
 PLAIN_TEXT = frozenset({"/metrics"})
 ASKING = frozenset({400, 402, 404, 413, 415, 429, 502, 503, 504})
 """What a route that calls a provider can answer besides: the provider's own statuses come through too (`default`)."""
 OWN: dict[str, frozenset[int]] = {
     "POST": frozenset({400, 404, 413, 415, 422}),
     "PATCH": frozenset({400, 404, 413, 415}),
+    "PUT": frozenset({400, 404, 409, 413, 415}),
     "GET": frozenset({400, 404}),
 }
 WORDS = {
     200: "the answer",
     201: "made",
-    204: "done",
     400: "the request is not as it must be",
     401: "no key, or none that is known",
     402: "a budget does not allow it, or its cost cannot be bounded",
@@ -117,7 +130,7 @@ def routes() -> tuple[Route, ...]:
     parts: Any = SimpleNamespace(spending=SimpleNamespace(drain=None), router=None, models=(), resolve=None)
     nothing: Any = None
     money = money_routes(MoneyParts(store=nothing, models=(), resolve=nothing, clock=time.time, budgets=nothing))
-    return build_app(parts, door=nothing, keys=Keys(nothing, nothing, time.time), hosts=None, further=money).routes.all
+    return build_routes(parts, keys=Keys(nothing, nothing, time.time), body_limit=BODY_LIMIT, further=money).all
 
 
 def schema_of(route: Route) -> Json:
@@ -143,8 +156,8 @@ def statuses(route: Route) -> list[int]:
         found |= {400, 401, 403, 429, 503}
     if route.path in ("/readyz", "/ready"):
         found |= {503}
-    if route.path.startswith("/v1/keys"):
-        found |= {201, 204}
+    if (route.method, route.path) == ("POST", "/v1/keys"):
+        found = (found - {200}) | {201}
     return sorted(found)
 
 

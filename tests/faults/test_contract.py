@@ -15,10 +15,6 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from headgate.gateway.money_parts import MoneyParts
-from headgate.gateway.money_routes import money_routes
-from headgate.ledger.budget_book import BudgetBook
-from headgate.serving.routes import Route
 from headgate.sim.settings import SimSettings
 from headgate.testing.gateway import Gate, Rig, running_gateway
 from headgate.testing.raw_http import KEY
@@ -28,7 +24,15 @@ DESCRIPTION = Path(__file__).resolve().parents[2] / "docs" / "reference" / "open
 ADMIN = "hg-admin-0123456789abcdef01234567"
 DECLARED = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
 schema = schemathesis.openapi.from_dict(DECLARED)
-BY_SCOPE = {"completions:read": KEY, "models:read": KEY, "usage:read": KEY, "any": KEY, "keys:write": ADMIN, "metrics:read": ADMIN}
+BY_SCOPE = {
+    "completions:read": KEY,
+    "models:read": KEY,
+    "usage:read": KEY,
+    "any": KEY,
+    "keys:write": ADMIN,
+    "metrics:read": ADMIN,
+    "admin": ADMIN,
+}
 QUICK = settings(max_examples=4, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 LONG = settings(max_examples=400, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -37,14 +41,8 @@ LONG = settings(max_examples=400, deadline=None, database=None, derandomize=True
 def described(tmp_path_factory: pytest.TempPathFactory, once: Gate) -> Iterator[Rig]:
     """A gateway with all of its routes."""
     folder = tmp_path_factory.mktemp("described")
-    with running_gateway(folder, settings=SimSettings(seed=7), admin_key=ADMIN, gate=once, further=about_money) as rig:
+    with running_gateway(folder, settings=SimSettings(seed=7), admin_key=ADMIN, gate=once) as rig:
         yield rig
-
-
-def about_money(rig: Rig) -> tuple[Route, ...]:
-    assert rig.parts is not None
-    store, parts = rig.ledger.database, rig.parts
-    return money_routes(MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=parts.clock, budgets=BudgetBook(store)))
 
 
 def keeps_the_contract(case: schemathesis.Case, rig: Rig) -> None:
