@@ -41,7 +41,10 @@ UNCALLED = Outcome(called=False)
 
 
 class Errand:
-    """See above. `at` is seconds since the epoch, `clock` loop time, `id` that of the receipt. `content`: the client has seen some."""
+    """See above. `at` is seconds since the epoch, `clock` loop time, `id` that of the receipt. `content`: the client has seen some.
+
+    `named` are id and time where they were taken before.
+    """
 
     __slots__ = (
         "at",
@@ -49,6 +52,7 @@ class Errand:
         "clock",
         "content",
         "decided",
+        "degraded",
         "dialect_in",
         "holds",
         "id",
@@ -81,8 +85,7 @@ class Errand:
         operation: Operation = "chat",
         told: Callable[[Receipt], None] | None = None,
         decided: Decided | None = None,
-        id: str | None = None,
-        at: float | None = None,
+        named: tuple[str, float] | None = None,
     ) -> None:
         self.parts = parts
         self.principal = principal
@@ -96,14 +99,15 @@ class Errand:
         self.operation: Operation = operation
         self.told = told
         self.decided = decided
-        self.id = parts.new_id() if id is None else id
-        self.at = parts.clock() if at is None else at
+        self.id, self.at = (parts.new_id(), parts.clock()) if named is None else named
         self.attempts: list[Attempt] = []
         self.tried: list[str] = []
         self.holds: list[tuple[Hold, int | None]] = []
         self.content = False
         self.receipt: Receipt | None = None
         self.permit: Permit | None = None
+        self.degraded = False
+        """A budget has only room for a model that costs less."""
         self.rivalry = False
         """Several visits are under way: none of them settles anything by itself."""
 

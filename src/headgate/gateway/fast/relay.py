@@ -82,8 +82,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             dialect_in=dialect,
             clock=self.began,
             labels=self.labels,
-            id=self.id,
-            at=self.at,
+            named=(self.id, self.at),
             decided=self.decided,
         )
         errand.permit = self.permit
