@@ -105,6 +105,7 @@ def test_refusals_reach_both_clients(
     rig.sim.set_faults((Rule(Status(error)),))
     with pytest.raises(openai.APIStatusError) as whole:
         oai.chat.completions.create(model=f"{name}/sim-small", messages=ASK)
+    rig.calm()
     with pytest.raises(anthropic.APIStatusError) as streamed:
         ant.messages.create(model=f"{name}/sim-small", max_tokens=100, messages=ASK, stream=True)
     assert whole.value.status_code in status

@@ -77,6 +77,7 @@ def test_errors(oai: openai.OpenAI, rig: Rig, model: str) -> None:
     with pytest.raises(openai.RateLimitError):
         oai.completions.create(model=model, prompt=PROMPT)
     rig.sim.set_faults(())
+    rig.calm()
     with pytest.raises(openai.BadRequestError) as refused:
         oai.post("/completions", body={"model": model, "prompt": 5}, cast_to=object)
     assert refused.value.param == "prompt" or model.startswith("sim-openai")

@@ -137,6 +137,7 @@ def test_errors(oai: openai.OpenAI, rig: Rig, model: str) -> None:
     with pytest.raises(openai.RateLimitError):
         oai.responses.create(model=model, input=QUESTION)
     rig.sim.set_faults(())
+    rig.calm()
     with pytest.raises(openai.BadRequestError):
         oai.responses.create(model=model, input=5)
 
