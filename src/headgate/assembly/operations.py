@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from headgate import __version__
@@ -11,11 +11,11 @@ from headgate.assembly.parts import Parts
 from headgate.errors import StoreError
 from headgate.gateway.operations import Operations
 from headgate.ledger import Ledger
+from headgate.ledger.overload import resident_bytes
 from headgate.observe.counters import Counters, Known
 from headgate.observe.facts import RequestFacts
 from headgate.observe.scrape import Scraper, SnapshotFolder
 from headgate.serving.app import App
-from headgate.serving.memory import resident_bytes
 from headgate.serving.observing import Observer
 from headgate.serving.readiness import Probe, Readiness
 from headgate.store.connection import Connection
@@ -52,9 +52,15 @@ def gateway_operations(
     counters: Counters,
     *listeners: Callable[[RequestFacts], None],
     folder: SnapshotFolder | None = None,
+    essential: Mapping[str, Probe] | None = None,
+    others: Mapping[str, Probe] | None = None,
 ) -> Operations:
-    """Counts, readiness and what listens to finished requests, for one process; `folder` is where it meets its siblings."""
-    readiness = Readiness(time.monotonic, {"ledger": _ledger_probe(ledger)}, {"providers": _provider_probe(parts)})
+    """Counts, readiness and what listens to finished requests, for one process; `folder` is where it meets its siblings.
+
+    `essential` and `others` are further checks, those without which no request is served first.
+    """
+    first = {"ledger": _ledger_probe(ledger), **(essential or {})}
+    readiness = Readiness(time.monotonic, first, {"providers": _provider_probe(parts), **(others or {})})
     scraper = Scraper(counters, time.time, __version__, folder)
     return Operations(observer=Observer(counters, *listeners), scraper=scraper, readiness=readiness, metrics=parts.settings.gateway.metrics)
 

@@ -111,8 +111,12 @@ class Parts(msgspec.Struct, frozen=True):
 
     def http(self) -> HttpClient:
         """A client with the settings' bounds; the caller closes it."""
-        settings = self.settings
-        return HttpClient(TransportSettings(connect_timeout=settings.connect_timeout, total_timeout=settings.request_timeout))
+        return HttpClient(self.transport)
+
+    @property
+    def transport(self) -> TransportSettings:
+        """The bounds of calls."""
+        return TransportSettings(connect_timeout=self.settings.connect_timeout, total_timeout=self.settings.request_timeout)
 
     def ledger(self) -> Ledger:
         """The ledger of the settings; the caller closes it."""

@@ -12,9 +12,9 @@ import msgspec
 from headgate.assembly.config_check import examine_names
 from headgate.assembly.parts import Parts, load_parts
 from headgate.config import Settings, load_settings, read_environment
-from headgate.config.reload import Reloader, watched_files
+from headgate.config.reload import Reloader, ReloadState, watched_files
 from headgate.errors import ConfigError
-from headgate.serving.pid_file import PidFile, Serving, pid_file, read_pid_file
+from headgate.serving.pid_file import Serving, pid_file, read_pid_file
 
 STEP = 0.1
 
@@ -26,11 +26,11 @@ def make_reloader(
     *,
     flags: Mapping[str, str | None] | None = None,
     folder: Path | None = None,
-    pid: PidFile | None = None,
+    note: Callable[[ReloadState], None] = lambda state: None,
 ) -> Reloader[Parts]:
     """A watcher of the files that `parts` came from. `apply` is given new parts (settings, catalog, providers), whole and checked.
 
-    `flags` and `folder` are those of `load_parts`; `pid` learns how each reading went, for `headgate reload`.
+    `flags` and `folder` are those of `load_parts`; `note` is told how each reading went.
     """
     here = folder or Path.cwd()
 
@@ -45,7 +45,7 @@ def make_reloader(
         settings_of=lambda found: found.settings,
         files=lambda found: watched_files(found.environment, here, found.settings),
         say=say,
-        note=(lambda state: None) if pid is None else pid.note,
+        note=note,
     )
 
 

@@ -8,25 +8,29 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from importlib import import_module
 
 import msgspec
 
 from headgate.assembly.budgets import budgets_of, journal_folder
+from headgate.assembly.decisions import decision_log
 from headgate.assembly.gateway import Books, Door, Gateway, Targets, gateway
 from headgate.assembly.keys import key_ring, key_store
 from headgate.assembly.listeners import listeners
 from headgate.assembly.operations import gateway_operations, known_labels, process_counters
 from headgate.assembly.parts import Parts
 from headgate.assembly.reloading import make_reloader
+from headgate.assembly.repeating import Repeating, repeating
 from headgate.assembly.routing import routing_table
+from headgate.assembly.upkeep import Needs, Readings, Upkeep, tell_gauges
 from headgate.config import Secret
 from headgate.config.gate_settings import LimitSettings
 from headgate.config.reload import Reloader
 from headgate.gateway.operations import Operations
 from headgate.ledger import Ledger, Receipt, new_id
+from headgate.ledger.balances import Alert
 from headgate.ledger.budget_book import BudgetBook
 from headgate.ledger.jsonl import JsonlReceipts
 from headgate.ledger.key_store import budget_of
@@ -35,14 +39,20 @@ from headgate.ledger.leases import Leases
 from headgate.ledger.limit_shares import Shares, StoreShares
 from headgate.ledger.limiter import Limiter
 from headgate.ledger.limits import Limit
+from headgate.ledger.overload import Overload
 from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Spending
 from headgate.ledger.webhook import Post, Webhook
+from headgate.observe.counters import Counters
 from headgate.observe.scrape import SnapshotFolder
+from headgate.observe.trace import parse_traceparent
 from headgate.router import Deployment
 from headgate.serving.auth import Authenticator, KeyDoor, OpenDoor, allowed_hosts, check_binding
+from headgate.serving.cache import HIT, PRICE_RULE
 from headgate.serving.key_ring import KeyRing
 from headgate.serving.limits import ServerLimits
+from headgate.serving.load import Load
+from headgate.serving.memory import memory_limit
 from headgate.serving.pid_file import PidFile, pid_file
 from headgate.serving.request import Request
 from headgate.serving.server import Server, serve
@@ -55,12 +65,14 @@ CANCELLED = 499
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process serves: the address it is bound to, its one key (None: none is asked for), where it meets its siblings, if any."""
+    """How a process serves: the address it is bound to, its one key (None: none is asked for), where it meets its siblings, if any, and
+    how many `workers` they are together."""
 
     host: str
     key: Secret | None
     access_log: bool = False
     folder: SnapshotFolder | None = None
+    workers: int = 1
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -70,6 +82,7 @@ class Running(msgspec.Struct, frozen=True):
     operations: Operations
     limits: ServerLimits
     apply: Callable[[Parts], None]
+    readings: Readings
 
 
 def server_limits(parts: Parts) -> ServerLimits:
@@ -176,29 +189,71 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         stack.callback(ledger.close)
         counters = process_counters(opening.folder)
         told = stack.enter_context(listeners(parts.environment.real, counters, access=opening.access_log))
-        operations = gateway_operations(parts, ledger, counters, *told, folder=opening.folder)
+        needs, readings = Needs(), Readings(counters)
+        essential, others = needs.probes()
+        watched = {**others, "settings": readings.probe}
+        operations = gateway_operations(parts, ledger, counters, *told, folder=opening.folder, essential=essential, others=watched)
         http = await stack.enter_async_context(parts.http())
-        spending = await _spending(stack, parts, ledger, http)
-        limiter = await _limiter(stack, parts, ledger, shared=opening.folder is not None)
+        spending = await _spending(stack, parts, ledger, http, counters)
+        needs.trouble = lambda: spending.trouble
+        shared = opening.folder is not None or parts.settings.database_url is not None
+        needs.leases = await _leases(stack, parts, ledger) if shared else None
+        limiter = Limiter(limits_of(parts), leases=needs.leases)
         step = KeyBooks(spending, limiter)
         ring = await stack.enter_async_context(key_ring(parts, key_store(parts, ledger), opening.key, step.learn))
         settled = _settled(stack, parts, operations)
+        means = repeating(parts, ledger, counters.event, shared=shared)
+        load = Load(overload(parts, opening.workers), lambda: http.told, shed=lambda reason: counters.event("shed", reason))
+        load.largest_body = parts.settings.gateway.body_limit
+        decided = stack.enter_context(decision_log(parts.settings.routing_log))
+        budgets = BudgetBook(ledger.database)
         unheard = parts.settings.receipt_dir is None and not operations.observer.heard
-        counted = operations.observer.counters.request if unheard else None
-        books = Books(spending, limiter, key_store(parts, ledger), BudgetBook(ledger.database), settled, counted)
+        counted = counters.request if unheard else None
+        books = Books(spending, limiter, key_store(parts, ledger), budgets, settled, means.repeats, load, counted, decided)
         targets = Targets(parts)
         made = gateway(parts, http, books, _door(opening, ring, step), operations, targets)
+        upkeep = Upkeep(operations.readiness, budgets, means.answers, means.keys)
+        tell_gauges(counters, made.parts, operations.readiness, upkeep)
+        stack.callback(asyncio.create_task(upkeep.run(), name="upkeep").cancel)
         stack.callback(operations.readiness.stop)
-        yield Running(made, operations, server_limits(parts), _applier(made, books, targets, operations))
+        yield Running(made, operations, server_limits(parts), _applier(opening, made, books, targets, means, operations), readings)
 
 
-async def _spending(stack: AsyncExitStack, parts: Parts, ledger: Ledger, http: HttpClient) -> Spending:
+def overload(parts: Parts, workers: int = 1) -> Overload | None:
+    """The caps of one of `workers` processes: what the settings say, and its part of the memory the control group allows."""
+    memory, most = memory_limit(), parts.settings.gateway.max_in_flight
+    if memory is None and most is None:
+        return None
+    return Overload(max_in_flight=most, max_bytes=None if memory is None else memory // workers)
+
+
+async def _spending(stack: AsyncExitStack, parts: Parts, ledger: Ledger, http: HttpClient, counters: Counters) -> Spending:
     alerts = parts.settings.alerts
     hook = None if alerts.webhook is None else Webhook(alerts.webhook.reveal(), _post(http), alerts.secret)
-    spending = Spending(ledger.database, journal_folder(parts), budgets_of(parts), deliver=None if hook is None else hook.deliver)
+    spending = Spending(
+        ledger.database,
+        journal_folder(parts),
+        budgets_of(parts),
+        deliver=None if hook is None else _counted(hook, counters),
+        count=lambda outcome, number: counters.event("receipts", outcome, number),
+    )
     await spending.start()
     stack.push_async_callback(spending.stop)
     return spending
+
+
+def _counted(hook: Webhook, counters: Counters) -> Callable[[Alert], Awaitable[bool]]:
+    """Delivers alerts, and counts how that went."""
+
+    async def deliver(alert: Alert) -> bool:
+        taken = False
+        try:
+            taken = await hook.deliver(alert)
+        finally:
+            counters.event("alerts", "sent" if taken else "failed")
+        return taken
+
+    return deliver
 
 
 def _post(http: HttpClient) -> Post:
@@ -213,11 +268,9 @@ def _post(http: HttpClient) -> Post:
     return post
 
 
-async def _limiter(stack: AsyncExitStack, parts: Parts, ledger: Ledger, *, shared: bool) -> Limiter:
-    """The limiter; where other processes count for the same limits, with shares of them."""
+async def _leases(stack: AsyncExitStack, parts: Parts, ledger: Ledger) -> Leases:
+    """Shares of limits for which other processes count too."""
     settings = parts.settings
-    if not shared and settings.database_url is None:
-        return Limiter(limits_of(parts))
     shares: Shares = StoreShares(ledger.database)
     if settings.redis_url is not None:
         redis = import_module("headgate.transport.redis")
@@ -227,7 +280,7 @@ async def _limiter(stack: AsyncExitStack, parts: Parts, ledger: Ledger, *, share
     leases = Leases(shares, new_id(time.time(), os.urandom(10)))
     await leases.start()
     stack.push_async_callback(leases.close)
-    return Limiter(limits_of(parts), leases=leases)
+    return leases
 
 
 def _door(opening: Opening, ring: KeyRing, step: KeyBooks) -> Door:
@@ -239,15 +292,17 @@ def _door(opening: Opening, ring: KeyRing, step: KeyBooks) -> Door:
     return Door(enter, booked.find, hosts, ring)
 
 
-def _settled(stack: AsyncExitStack, parts: Parts, operations: Operations) -> Callable[[Receipt, str], None]:
+def _settled(stack: AsyncExitStack, parts: Parts, operations: Operations) -> Callable[[Receipt, str, str | None], None]:
     """Who is told of receipts: counters, spans and the access log; files of the settings' folder."""
     folder = parts.settings.receipt_dir
     files = None if folder is None else JsonlReceipts(folder)
     if files is not None:
         stack.callback(files.close)
 
-    def settled(receipt: Receipt, route: str) -> None:
-        operations.observer.finished(receipt, route, _status(receipt), key_id=receipt.key or "")
+    def settled(receipt: Receipt, route: str, trace: str | None) -> None:
+        cache = HIT if receipt.price_rule == PRICE_RULE else None
+        context = None if trace is None else parse_traceparent(trace)
+        operations.observer.finished(receipt, route, _status(receipt), key_id=receipt.key or "", cache=cache, trace=context)
         if files is not None:
             files.add(receipt)
 
@@ -264,12 +319,19 @@ def _status(receipt: Receipt) -> int:
     return last if last is not None and last >= 400 else 502
 
 
-def _applier(made: Gateway, books: Books, targets: Targets, operations: Operations) -> Callable[[Parts], None]:
+def _applier(
+    opening: Opening, made: Gateway, books: Books, targets: Targets, means: Repeating, operations: Operations
+) -> Callable[[Parts], None]:
     def apply(parts: Parts) -> None:
         """Route, limit and reserve by other settings from now on. Raises `ConfigError`, and changes nothing then."""
-        table, limits, budgets = routing_table(parts), limits_of(parts), budgets_of(parts)
+        table, limits, budgets, routes = routing_table(parts), limits_of(parts), budgets_of(parts), made.routes(parts)
         targets.replace(parts)
         made.parts.router.replace(table)
+        made.parts.http.renew(parts.transport)
+        made.app.routes = routes
+        means.renew(parts)
+        books.load.renew(overload(parts, opening.workers))
+        books.load.largest_body = parts.settings.gateway.body_limit
         books.limiter.replace(limits)
         books.spending.configure(budgets)
         operations.observer.counters.know(known_labels(made.app, parts))
@@ -288,13 +350,16 @@ async def run_gateway(
     sock: socket.socket | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, reading the settings anew when their file changes or on SIGHUP. `ready` gets the address once it
-    listens. Only a process without siblings holds the pid file: others are told by their supervisor."""
+    listens. Only a process without siblings holds the pid file: that of others is their supervisor's."""
     with ExitStack() as stack:
         alone = opening.folder is None
 
         def begun(server: Server) -> None:
-            pid = stack.enter_context(PidFile(pid_file(parts.settings.data_dir, server.port))) if alone else None
-            stack.enter_context(_reloading(make_reloader(parts, running.apply, say, flags={"gateway_host": opening.host}, pid=pid)))
+            if alone:
+                running.readings.tell(stack.enter_context(PidFile(pid_file(parts.settings.data_dir, server.port))).note)
+            note, flags = running.readings.note, {"gateway_host": opening.host}
+            stack.enter_context(_reloading(make_reloader(parts, running.apply, say, flags=flags, note=note)))
+            running.operations.observer.counters.gauge("connections", lambda: {(): server.connections})
             settle_memory()
             ready(server.url)
 

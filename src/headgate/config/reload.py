@@ -25,7 +25,6 @@ LIVE = (
     "routing",
     "budgets",
     "limits",
-    "alerts",
     "cache",
     "providers",
     "catalog_file",

@@ -6,7 +6,7 @@ record serves the client (render a request, parse the answer) and the gateway (p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ from headgate.domain.request import Request
 from headgate.domain.response import Response
 from headgate.errors import ProviderError
 from headgate.wire.http import Headers
-from headgate.wire.json import JsonObject
+from headgate.wire.json import JsonObject, Raw
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -138,11 +138,18 @@ class StreamContext(msgspec.Struct, frozen=True):
     id: str
     created: int
     include_usage: bool = True
+    echo: JsonObject = {}
+    """What the answer repeats of the request, see `ChatDialect.echo`."""
 
 
 def no_review(request: Request, response: Response) -> tuple[Note, ...]:
     """What most wires' answers say of the request's fate: nothing."""
     return ()
+
+
+def no_echo(fields: Mapping[str, Raw]) -> JsonObject:
+    """Most wires' answers repeat nothing of the request."""
+    return {}
 
 
 def no_skim(body: bytes) -> Response | None:
@@ -164,6 +171,7 @@ class ChatDialect(msgspec.Struct, frozen=True):
     * `conversational`: False for a wire of bare prompts, which has no turns and no tools.
     * `skim(body)`: the account of a usual whole answer (id, model, finish, usage, tier), without its words, where that is cheaper than
       `parse_response`; None for any other. What it tells, `parse_response` tells as well. It may not notice text that is no UTF-8.
+    * `echo(fields)`: what an answer repeats of the fields of its request (Responses: `text`, `tools`, `temperature` and more).
     * `review(request, response)`: what an answer shows to have been lost of its request (a prompt the server cut without a word).
     """
 
@@ -182,3 +190,4 @@ class ChatDialect(msgspec.Struct, frozen=True):
     conversational: bool = True
     stream_tap: Callable[[StreamDecoder, str], StreamTap] = FoldTap
     skim: Callable[[bytes], Response | None] = no_skim
+    echo: Callable[[Mapping[str, Raw]], JsonObject] = no_echo

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import msgspec
 
+from headgate.wire.json import JsonObject, Raw
+
 NANO = 1_000_000_000
 
 
@@ -39,6 +41,13 @@ def usd_text(nanos: int) -> str:
     whole, rest = divmod(abs(nanos), NANO)
     digits = f"{rest:09d}".rstrip("0")
     return f"{sign}{whole}.{digits:0<2}"
+
+
+def cost_field(cost: Cost | None) -> JsonObject:
+    """``cost`` of a usage object: dollars as an exact JSON number, null when unpriced; no field for None."""
+    if cost is None:
+        return {}
+    return {"cost": None if cost.nanos is None else Raw(usd_text(cost.nanos).encode())}
 
 
 def add_costs(costs: tuple[Cost, ...]) -> Cost:

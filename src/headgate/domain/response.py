@@ -46,7 +46,10 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. `created` is seconds since the epoch where the wire has it; `extra` and `form` belong to `dialect`."""
+    """A whole answer. `created` is seconds since the epoch where the wire has it; `extra` and `form` belong to `dialect`.
+
+    `echo` is what an answer on its way to a client repeats of the request (`ChatDialect.echo`).
+    """
 
     id: str = ""
     model: str = ""
@@ -57,6 +60,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
     extra: JsonObject | None = None
     form: tuple[str, ...] = ()
+    echo: JsonObject = {}
 
     @property
     def text(self) -> str:

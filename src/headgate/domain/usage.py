@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from headgate.domain.cost import Cost
 from headgate.wire.json import JsonObject
 
 
@@ -13,7 +14,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens by kind. The buckets do not overlap: `input_total` and `output_total` are their sums.
 
     `source` says whether the provider counted or we estimated. `fees` are per-use charges by name (web searches …). `native` is the
-    provider's own object, kept for the receipt.
+    provider's own object, kept for the receipt. `cost` is set where an answer is to name it, and is nothing that was counted.
     """
 
     input_uncached: int = 0
@@ -29,6 +30,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fees: dict[str, int] = {}
     source: Literal["provider", "estimated"] = "provider"
     native: JsonObject | None = None
+    cost: Cost | None = None
 
     @property
     def input_total(self) -> int:

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from headgate.errors import HeadgateError
 from headgate.gateway.errand import Visit
 from headgate.serving.metering import Tab
+from headgate.serving.response import Response
 
 
 class Refusal(HeadgateError):
     """A provider's refusal that came as a whole reply on the client's own wire: `error`, and the `answer` to give if nobody mends it."""
 
-    def __init__(self, error: HeadgateError, answer: object) -> None:
+    def __init__(self, error: HeadgateError, answer: Response) -> None:
         super().__init__(error.message, hint=error.hint)
         self.error = error
         self.answer = answer

@@ -5,6 +5,8 @@ A request goes to the model it names and to no other, whatever happens (translat
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from headgate.client import EmbedClient, Target
@@ -79,6 +81,7 @@ async def _passed(job: EmbedJob, wanted: EmbedRequest) -> Response:
     with naming(target):
         reply = await job.parts.http.request(target.origin, call, target.headers(call, job.visit.errand.id))
     tab.status, tab.upstream_id = reply.status, upstream_id(reply.headers)
+    job.visit.hear(reply.headers, asyncio.get_running_loop().time())
     if not reply.ok:
         raise _refused(job, reply)
     found = read_vectors(target, reply, wanted)

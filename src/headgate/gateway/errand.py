@@ -6,8 +6,10 @@ and by task share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
+
+import msgspec
 
 from headgate.catalog.cards import Price, day_of
 from headgate.catalog.prices import price, unit_prices
@@ -25,7 +27,9 @@ from headgate.ledger.limit_gates import Permit
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Operation
 from headgate.ledger.spending import Hold
+from headgate.ledger.upstream_quota import quotas_of, tells_quotas
 from headgate.router import WELL, Flight, Plan, Report, report_of
+from headgate.router.features import Decided
 from headgate.router.values import Deployment
 from headgate.serving.metering import MOST, Call, Outcome, charged_usage, error_kind, lists_price, status_of, unbilled, wire_of
 
@@ -37,13 +41,18 @@ UNCALLED = Outcome(called=False)
 
 
 class Errand:
-    """See above. `at` is seconds since the epoch, `clock` loop time, `id` that of the receipt. `content`: the client has seen some."""
+    """See above. `at` is seconds since the epoch, `clock` loop time, `id` that of the receipt. `content`: the client has seen some.
+
+    `named` are id and time where they were taken before.
+    """
 
     __slots__ = (
         "at",
         "attempts",
         "clock",
         "content",
+        "decided",
+        "degraded",
         "dialect_in",
         "holds",
         "id",
@@ -58,6 +67,7 @@ class Errand:
         "rivalry",
         "route",
         "stream",
+        "told",
         "tried",
     )
 
@@ -73,8 +83,9 @@ class Errand:
         clock: float,
         labels: Labels = UNLABELLED,
         operation: Operation = "chat",
-        id: str | None = None,
-        at: float | None = None,
+        told: Callable[[Receipt], None] | None = None,
+        decided: Decided | None = None,
+        named: tuple[str, float] | None = None,
     ) -> None:
         self.parts = parts
         self.principal = principal
@@ -86,14 +97,17 @@ class Errand:
         self.clock = clock
         self.labels = labels
         self.operation: Operation = operation
-        self.id = parts.new_id() if id is None else id
-        self.at = parts.clock() if at is None else at
+        self.told = told
+        self.decided = decided
+        self.id, self.at = (parts.new_id(), parts.clock()) if named is None else named
         self.attempts: list[Attempt] = []
         self.tried: list[str] = []
         self.holds: list[tuple[Hold, int | None]] = []
         self.content = False
         self.receipt: Receipt | None = None
         self.permit: Permit | None = None
+        self.degraded = False
+        """A budget has only room for a model that costs less."""
         self.rivalry = False
         """Several visits are under way: none of them settles anything by itself."""
 
@@ -113,7 +127,11 @@ class Errand:
             return None
         self.receipt = receipt = self._made(last, usage, now)
         self.parts.spending.close(receipt, self.holds)
-        self.parts.settled(receipt, self.route)
+        self.parts.settled(receipt, self.route, self.labels.trace)
+        if self.told is not None:
+            self.told(receipt)
+        if self.decided is not None and self.parts.decided is not None:
+            self.parts.decided(ended(self.decided, receipt))
         return receipt
 
     def _made(self, last: Visit, usage: Usage, now: float) -> Receipt:
@@ -136,7 +154,7 @@ class Errand:
             error=error_kind(outcome.error),
             attempts=tuple(self.attempts),
             usage=usage,
-            cost_nanos=self._total(),
+            cost_nanos=self.spent(),
             price_rule=last.cost.rule,
             price_digest=last.cost.digest,
             unit_prices=unit_prices(last.prices, usage),
@@ -155,14 +173,25 @@ class Errand:
             bound_nanos=last.hold.bound or None,
         )
 
-    def _total(self) -> int | None:
-        """What all attempts cost together; None as soon as one of them has no price."""
+    def spent(self) -> int | None:
+        """What all attempts so far cost together, in nano-dollars; None as soon as one of them has no price."""
         total = 0
         for attempt in self.attempts:
             if attempt.cost_nanos is None:
                 return None
             total += attempt.cost_nanos
         return total
+
+
+def ended(decided: Decided, receipt: Receipt) -> Decided:
+    """A routing decision with what came of it."""
+    return msgspec.structs.replace(
+        decided,
+        attempts=len(receipt.attempts),
+        cost_nanos=receipt.cost_nanos,
+        first_byte=receipt.first_byte,
+        duration=receipt.duration,
+    )
 
 
 class Remembered(Generic[T, R]):
@@ -191,6 +220,12 @@ def _explained(plan: Plan) -> str:
 
 _explanation = Remembered(_explained)
 _asker = Remembered(asker_of)
+
+
+def hear(parts: GatewayParts, deployment: Deployment, headers: Mapping[str, str], now: float) -> None:
+    """Have the limiter know what a provider's headers say is left. `now` is loop time."""
+    if tells_quotas(headers):
+        parts.limiter.heard(f"deployment:{deployment.id}", quotas_of(headers, parts.clock()), now)
 
 
 class Visit:
@@ -267,6 +302,10 @@ class Visit:
             self.left = True
             self.errand.parts.spending.sent(self.hold)
 
+    def hear(self, headers: Mapping[str, str], now: float) -> None:
+        """What the provider's headers say is left of its own limits holds for those who come after."""
+        hear(self.errand.parts, self.deployment, headers, now)
+
     def over(self, outcome: Outcome, now: float) -> None:
         """It is over. A second time changes nothing."""
         if self.ended:
@@ -277,6 +316,8 @@ class Visit:
         if not unbilled(outcome):
             self._charge(outcome)
         self._tell_health(now)
+        if outcome.error is not None and not outcome.cancelled:
+            errand.parts.count("attempt_failed", error_kind(outcome.error) or "unknown", 1)
         place, self.place = self.place, None
         if place is not None:
             place.settle(self.usage.input_total, self.usage.output_total)
@@ -287,14 +328,24 @@ class Visit:
             errand.parts.spending.refund(self.hold)
         errand.attempts.append(self._attempt(now))
 
+    def costs(self, outcome: Outcome) -> Cost:
+        """What the errand costs if it ends with this visit, and the visit so."""
+        before = self.errand.spent()
+        own = price(self._prices(outcome), self._counted(outcome)).nanos
+        return Cost(None if own is None or before is None else before + own)
+
     def _charge(self, outcome: Outcome) -> None:
-        card = self.target.card
+        self.usage, self.prices = self._counted(outcome), self._prices(outcome)
+        self.cost = price(self.prices, self.usage)
+
+    def _counted(self, outcome: Outcome) -> Usage:
         counted = outcome.response.usage
         plain = outcome.whole and counted is not None and 0 < counted.output_total <= MOST and 0 < counted.input_total <= MOST
-        self.usage = counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
-        if card is not None and lists_price(outcome.response.service_tier):
-            self.prices = card.price_on(day_of(self.errand.at))
-        self.cost = price(self.prices, self.usage)
+        return counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
+
+    def _prices(self, outcome: Outcome) -> Price | None:
+        card = self.target.card
+        return card.price_on(day_of(self.errand.at)) if card is not None and lists_price(outcome.response.service_tier) else None
 
     def _tell_health(self, now: float) -> None:
         outcome, flight, draw = self.outcome, self.flight, self.errand.parts.router.draw()

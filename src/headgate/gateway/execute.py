@@ -6,7 +6,7 @@ One deadline, one owner of retries; another deployment only before the first byt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -15,8 +15,9 @@ from headgate.domain.estimate import estimate_tokens
 from headgate.errors import ConfigError, ErrorKind, HeadgateError, ProviderError
 from headgate.gateway.account import Refusal
 from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
-from headgate.gateway.refusals import NOT_AGAIN, denied, full, given_up
+from headgate.gateway.refusals import NOT_AGAIN, advised, denied, full
 from headgate.gateway.stamps import cost_text, stamps
 from headgate.ledger.bounds import LEAST_OUTPUT, bound_of, fitting
 from headgate.ledger.budgets import Bound, Denied
@@ -25,11 +26,11 @@ from headgate.ledger.labels import run_scope
 from headgate.ledger.limit_gates import Permit
 from headgate.ledger.limits import Full
 from headgate.ledger.spending import Hold
-from headgate.router import Choice, Deployment, Fallback, GiveUp, Report, Retry
+from headgate.router import Choice, Deployment, Fallback, GiveUp, Plan, Report, Retry
 from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
-from headgate.serving.response import Answer, Response, Stream, marked
-from headgate.wire.http import Headers
+from headgate.serving.metering import error_kind
+from headgate.serving.response import Answer, Response, Stream
 
 Perform = Callable[[Visit, int | None], Awaitable[Answer]]
 """Ask the target of a visit, with at most so many tokens of output when that is not None."""
@@ -47,9 +48,18 @@ class Boarding(msgspec.Struct, frozen=True):
 
 
 class Execution:
-    """The attempts of one errand whose request is `size` bytes long. `target_of` chooses the wire of a target."""
+    """The attempts of one errand whose request is `size` bytes long. `on` chooses the wire of a target, `cheaper` are plans to fall back
+    on where a budget wants that."""
 
-    def __init__(self, errand: Errand, size: int, surface: Surface, perform: Perform, on: Callable[[Target], Target]) -> None:
+    def __init__(
+        self,
+        errand: Errand,
+        size: int,
+        surface: Surface,
+        perform: Perform,
+        on: Callable[[Target], Target],
+        cheaper: Iterable[Plan] = (),
+    ) -> None:
         self._errand = errand
         self._size = size
         self._surface = surface
@@ -58,6 +68,8 @@ class Execution:
         self._loop = asyncio.get_running_loop()
         self._deadline = errand.clock + errand.parts.router.settings.deadline
         self._last: Visit | None = None
+        self._cheaper = iter(cheaper)
+        self._degrade = False
 
     async def run(self, first: Sequence[Choice] | None = None) -> Answer:
         """The answer. Raises `Refused` when nobody was asked; what providers failed with is answered."""
@@ -103,7 +115,9 @@ class Execution:
         tokens = _tokens(errand.outline, self._size)
         permit = await errand.parts.limiter.admit_within(errand.principal.subjects, 1, *tokens, self._deadline)
         if isinstance(permit, Full):
-            raise full(permit)
+            if permit.what == "queue":
+                errand.parts.count("shed", "queue", 1)
+            raise full(permit, limit_marks(errand.parts, errand.principal, errand.dialect_in, self._loop.time()))
         errand.permit = permit
 
     async def _attempts(self, choices: list[Choice], again: bool = False) -> Answer:
@@ -139,13 +153,14 @@ class Execution:
         cause = error.error if isinstance(error, Refusal) else error
         step = errand.parts.router.next(errand.plan, errand.tried, cause, now, self._deadline)
         if not isinstance(step, GiveUp):
+            if isinstance(step, Fallback):
+                errand.parts.count("fallback", error_kind(cause) or "unknown", 1)
             return step
         assert self._last is not None
         receipt = errand.settle(self._last, now)
         marks = stamps(self._last, receipt)
-        if isinstance(error, Refusal):
-            return _returned(error.answer, (*marks, *given_up(step)))
-        return error_response(cause, self._surface, errand.id, (*marks, *given_up(step)))
+        answer = error.answer if isinstance(error, Refusal) else error_response(cause, self._surface, errand.id)
+        return advised(answer, marks, step)
 
     # One visit
 
@@ -157,6 +172,20 @@ class Execution:
                 return await self._boarded(choice, again)
             except (Refused, ProviderError) as error:
                 refused = refused or error
+        if self._degrade and not self._errand.tried:
+            return await self._degraded(refused)
+        raise refused or refusal_of(self._errand.plan)
+
+    async def _degraded(self, refused: HeadgateError | None) -> Boarding:
+        """The first visit that a budget has room for, to a model that costs less. Raises `refused` when there is none."""
+        for plan in self._cheaper:
+            for choice in plan.order:
+                try:
+                    boarding = await self._boarded(choice, again=False)
+                except (Refused, ProviderError):
+                    continue
+                self._errand.plan, self._errand.degraded = plan, True
+                return boarding
         raise refused or refusal_of(self._errand.plan)
 
     async def _boarded(self, choice: Choice, again: bool) -> Boarding:
@@ -175,8 +204,7 @@ class Execution:
         except BaseException:
             flight.ended(UNASKED, self._loop.time(), parts.router.draw())
             if place is not None:
-                place.settle(0, 0)
-                place.release()
+                place.undo()
             raise
         return Boarding(Visit(errand, deployment, target, flight, hold, place, self._loop.time()), most)
 
@@ -199,6 +227,7 @@ class Execution:
             if most is not None:
                 found = await self._reserve(deployment, target, most)
         if isinstance(found, Denied):
+            self._degrade = self._degrade or (found.action == "degrade" and found.reason == "exceeded")
             raise denied(found)
         return found, most
 
@@ -318,8 +347,3 @@ def bound_for(outline: Outline, target: Target, at: float, size: int, output: in
         return Bound(None, outline.unbounded)
     grown = size + OVERHEAD + (TOOLS_OVERHEAD if "tools" in outline.needs else 0)
     return bound_of(target.card, at, grown, output, choices=outline.choices, remote=outline.media)
-
-
-def _returned(answer: object, marks: Headers) -> Response:
-    assert isinstance(answer, Response)
-    return msgspec.structs.replace(answer, headers=marked(answer.headers, marks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import msgspec
 
@@ -14,8 +15,10 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Operation
 from headgate.ledger.rights import may_call
 from headgate.ledger.spending import Spending
-from headgate.router import Plan, Wish
+from headgate.router import Plan, Wants, Wish
+from headgate.router.features import Decided
 from headgate.router.reading import read_wish
+from headgate.router.table import AUTO
 
 
 def check_ready(spending: Spending) -> None:
@@ -25,14 +28,20 @@ def check_ready(spending: Spending) -> None:
         raise trouble
 
 
-def planned(parts: GatewayParts, principal: Principal, ask: Ask, operation: Operation, session: str | None = None) -> Plan:
-    """The plan for a request. Raises `Unsupported` for directions that cannot be followed, `ConfigError` for an unknown model, and
-    `Refused` (404) for one that this bearer may not call, known or not."""
+def planned(
+    parts: GatewayParts, principal: Principal, ask: Ask, operation: Operation, session: str | None = None
+) -> tuple[Plan, Decided | None]:
+    """The plan for a request, and the decision as it is noted down where that is wanted.
+
+    Raises `Unsupported` for directions that cannot be followed, `ConfigError` for an unknown model, and `Refused` (404) for one that this
+    bearer may not call, known or not.
+    """
     fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
     wish = read_wish(ask.body, fields, model=ask.model, operation=operation, session=session, allowed=principal.models)
     wish = _within(parts, principal, wish)
+    now = asyncio.get_running_loop().time()
     try:
-        plan = _affordable(parts, wish)
+        plan = _affordable(parts, wish, now)
     except MissingKey:
         raise
     except ConfigError as error:
@@ -41,12 +50,27 @@ def planned(parts: GatewayParts, principal: Principal, ask: Ask, operation: Oper
         raise
     if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
         raise no_such_model(ask.model)
-    return plan
+    return plan, None if parts.decided is None else parts.router.decided(wish, plan, parts.clock(), now)
 
 
-def _affordable(parts: GatewayParts, wish: Wish) -> Plan:
+def cheaper(parts: GatewayParts, principal: Principal, ask: Ask, session: str | None = None) -> Iterator[Plan]:
+    """Plans for the same request to whom it costs least, for a budget whose action is ``degrade``: the chain of "auto", then the models of
+    the grade "low", each with the cheapest first. What a directed request demanded (privacy, region) still holds."""
+    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
+    for name in (AUTO, "low"):
+        wish = read_wish(ask.body, fields, model=name, session=session, allowed=principal.models)
+        wants = msgspec.structs.replace(wish.wants or Wants(), hint="cheapest", strategy=None)
+        wish = _within(parts, principal, msgspec.structs.replace(wish, provider=None, wants=wants))
+        try:
+            plan = parts.router.plan(wish, asyncio.get_running_loop().time())
+        except ConfigError:
+            continue  # nothing is set up that such a name could stand for
+        if plan.order:
+            yield plan
+
+
+def _affordable(parts: GatewayParts, wish: Wish, now: float) -> Plan:
     """The plan, without regard to what a budget has left where that leaves nobody: the reservation has the last word, and its numbers."""
-    now = asyncio.get_running_loop().time()
     plan = parts.router.plan(wish, now)
     if plan.order or not any(one.reason == "budget" for one in plan.rejected):
         return plan

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 
 from headgate.dialects.base import Note
 from headgate.domain.cost import usd_text
 from headgate.gateway.errand import Visit
+from headgate.gateway.limit_marks import limit_marks
 from headgate.ledger import Receipt
 from headgate.wire.http import Headers
 
@@ -16,13 +18,15 @@ LONGEST = 4096
 
 
 def stamps(visit: Visit, receipt: Receipt | None = None) -> Headers:
-    """Request id, provider and number of attempts, what was lost in translation, and for a settled answer its cost in dollars."""
+    """Request id, provider and number of attempts, what the caller's key has left, what was lost in translation, and for a settled answer
+    its cost in dollars."""
     errand, notes = visit.errand, visit.notes
     headers = [
         ("x-headgate-request-id", errand.id),
         ("x-headgate-provider", visit.target.provider.name),
         ("x-headgate-attempts", str(len(errand.tried))),
     ]
+    headers += limit_marks(errand.parts, errand.principal, errand.dialect_in, asyncio.get_running_loop().time())
     if notes:
         headers.append(("x-headgate-fidelity", fidelity(notes)))
     if receipt is not None:

@@ -11,13 +11,14 @@ from headgate.client import ChatClient
 from headgate.client.chat import StreamSession, prepare
 from headgate.dialects.anthropic_messages import BETAS
 from headgate.dialects.base import Note, StreamContext
+from headgate.domain.events import UsageSeen
 from headgate.domain.request import Request as Conversation
 from headgate.domain.response import Response as Completion
+from headgate.domain.usage import Usage
 from headgate.errors import HeadgateError, WireError
 from headgate.gateway.account import accounted
 from headgate.gateway.array_stream import as_array
 from headgate.gateway.asking import Job, check_choices, check_strict
-from headgate.gateway.capped import note
 from headgate.gateway.last_words import farewell, last_words
 from headgate.gateway.passthrough import UNBUFFERED, leave
 from headgate.gateway.stamps import stamps
@@ -26,6 +27,9 @@ from headgate.serving.response import JSON, NO_STORE, Answer, Response, Stream
 from headgate.wire.http import Headers
 
 PING = b": ping\n\n"
+COST_HEADER = "x-headgate-usage-cost"
+"""Request header; "false" keeps `cost` out of the usage of an answer."""
+_FALSE = frozenset({"false", "0", "no"})
 _ID_HEADERS = {"anthropic": "request-id"}
 
 
@@ -49,7 +53,7 @@ def understand(job: Job) -> Conversation:
 
 def noted(job: Job, notes: tuple[Note, ...]) -> tuple[Note, ...]:
     """What was lost on the way, a lowered maximum of output included."""
-    return notes if job.most is None else (note(job.most), *notes)
+    return (*job.notes, *notes)
 
 
 def _with_betas(conversation: Conversation, values: Sequence[str]) -> Conversation:
@@ -69,7 +73,7 @@ async def _whole(job: Job) -> Response:
         exchange = await ChatClient(job.parts.http).complete_prepared(job.target, ready, request_id=job.visit.errand.id)
         tab.answered(exchange.response, exchange.upstream_id)
         tab.describe(request_bytes=len(ready.body), notes=noted(job, exchange.notes))
-        body = job.dialect.render_response(_dated(job, exchange.response))
+        body = job.dialect.render_response(_priced(job, _dated(job, exchange.response)))
     return Response(200, (JSON, NO_STORE, *_own_id(job), *stamps(job.visit, tab.receipt)), body)
 
 
@@ -77,8 +81,29 @@ def _dated(job: Job, completion: Completion) -> Completion:
     """The answer with an id, a model and a time, which some wires do not have and others must."""
     created = completion.created if completion.created is not None else int(job.visit.errand.at)
     return msgspec.structs.replace(
-        completion, created=created, id=completion.id or job.visit.errand.id, model=completion.model or job.target.model
+        completion,
+        created=created,
+        id=completion.id or job.visit.errand.id,
+        model=completion.model or job.target.model,
+        echo=job.dialect.echo(job.ask.fields),
     )
+
+
+def _priced(job: Job, completion: Completion) -> Completion:
+    """The answer with `usage.cost`, unless the client does not want it."""
+    if completion.usage is None or not tells_cost(job):
+        return completion
+    return msgspec.structs.replace(completion, usage=costed(job, completion.usage))
+
+
+def tells_cost(job: Job) -> bool:
+    """Whether an answer that is written here is to say in its usage what it cost."""
+    return (job.request.header(COST_HEADER) or "").strip().lower() not in _FALSE
+
+
+def costed(job: Job, usage: Usage) -> Usage:
+    """The usage of a whole answer, with what the request has cost."""
+    return msgspec.structs.replace(usage, cost=job.visit.costs(job.tab.outcome()))
 
 
 def _own_id(job: Job) -> Headers:
@@ -136,12 +161,18 @@ class StreamTranslation:
     async def _pieces(self, session: StreamSession, include_usage: bool) -> AsyncGenerator[bytes, None]:
         tab = self._job.tab
         errand = self._job.visit.errand
-        context = StreamContext(self._job.target.model, errand.id, int(errand.at), include_usage)
+        echo = self._job.dialect.echo(self._job.ask.fields)
+        context = StreamContext(self._job.target.model, errand.id, int(errand.at), include_usage, echo)
         encoder = self._job.dialect.stream_encoder(context)
+        seen: UsageSeen | None = None
         async with aclosing(aiter(session)) as events:
             async for event in events:
                 tab.first_byte = session.first_event
+                if type(event) is UsageSeen:
+                    seen = event
                 yield encoder.render_event(event)
         tab.whole = session.complete
         tab.error = None if session.fold.error is None else session.fold.error.error
+        if seen is not None and tab.whole and tells_cost(self._job):
+            yield encoder.render_event(msgspec.structs.replace(seen, usage=costed(self._job, seen.usage)))
         yield encoder.close()

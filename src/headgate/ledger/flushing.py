@@ -27,7 +27,16 @@ class Flusher:
     commit.
     """
 
-    def __init__(self, store: Store, process: str, journal: Journal, *, settings: SpendingSettings, told: Callable[[Alert], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        process: str,
+        journal: Journal,
+        *,
+        settings: SpendingSettings,
+        told: Callable[[Alert], None],
+        count: Callable[[str, int], None],
+    ) -> None:
         self._store = store
         self._process = process
         self._journal = journal
@@ -35,6 +44,7 @@ class Flusher:
         self._lease = settings.lease
         self._stall = settings.stall
         self._told = told
+        self._count = count
         self._loop = asyncio.get_running_loop()
         self._rows: list[Row] = []
         self._moves: list[tuple[Move, ...]] = []
@@ -55,6 +65,11 @@ class Flusher:
     def empty(self) -> bool:
         """Whether everything is committed."""
         return self._batch is None and not self._rows and not self._returns
+
+    @property
+    def unwritten(self) -> int:
+        """Closed requests that are not committed yet."""
+        return len(self._rows) + (0 if self._batch is None else len(self._batch.rows))
 
     def add(self, row: Row, moves: tuple[Move, ...], slots: tuple[int, ...]) -> None:
         """A closed request; its `slots` are freed once it is committed, the one with its receipt last."""
@@ -130,6 +145,8 @@ class Flusher:
         for slots in self._leaving:
             for slot in slots:
                 self._journal.free(slot)
+        if self._batch is not None and self._batch.rows:
+            self._count("written", len(self._batch.rows))
         self._batch, self._leaving = None, []
         self._careful, self._pause, self.trouble = False, FIRST_PAUSE, None
         self.committed = self._loop.time()
@@ -156,6 +173,7 @@ class Flusher:
                 self._timer = self._loop.call_later(0.0, self._go)
                 return
         elif self.trouble is None:
+            self._count("delayed", self.unwritten)
             _LOG.error("receipts could not be written and are kept for the next try: %s", error.message)
         self.trouble = error
         self._timer = self._loop.call_later(self._pause, self._go)

@@ -45,6 +45,10 @@ WAIT = 0.02
 """Seconds between two looks for room that others may give back."""
 
 
+def _uncounted(outcome: str, number: int) -> None:
+    """Nobody counts."""
+
+
 class Hold:
     """What is reserved for one attempt, until it is refunded or closed."""
 
@@ -65,7 +69,7 @@ class Spending:
     `folder` is for journals and local to the machine; `store` has the ledger's schema. `budgets` are those of the settings. `on_alert` is
     called, in the loop, for every threshold this process found reached; `sole` ends budgets of settings that are not among these, as
     whoever serves does and who only calls does not. `deliver` (`Webhook.deliver`) gets every alert of the ledger
-    in order, from one process at a time, until it says that it was taken.
+    in order, from one process at a time, until it says that it was taken. `count` is told how many receipts were written or delayed.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Spending:
         now: Callable[[], float] = time.time,
         on_alert: Callable[[Alert], None] | None = None,
         deliver: Callable[[Alert], Awaitable[bool]] | None = None,
+        count: Callable[[str, int], None] = _uncounted,
         sole: bool = True,
     ) -> None:
         self.store = store
@@ -88,6 +93,7 @@ class Spending:
         self.overshoots = 0
         self._now = now
         self._on_alert = on_alert
+        self._count = count
         self._deliverer = None if deliver is None else Deliverer(store, deliver)
         self._configured = tuple(map(check_budget, budgets))
         self._sole = sole
@@ -104,7 +110,7 @@ class Spending:
     async def start(self) -> None:
         """Begin. When the ledger cannot be reached, go on trying in the background; until then `ready` is False (faults E23)."""
         journal = self._journal = Journal(self.folder, self.process, slots=self.settings.slots)
-        flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told)
+        flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told, count=self._count)
         tending = Tending(self.store, self.process, self.folder, self.settings, self._now, self._register, self._told, self._deliverer)
         self._tender = Tender(tending, self.accounts, flusher)
         await self._tender.start()
@@ -142,6 +148,11 @@ class Spending:
     def ready(self) -> bool:
         """Whether requests can be admitted."""
         return self.trouble is None
+
+    @property
+    def unwritten(self) -> int:
+        """Receipts that are not in the database yet."""
+        return 0 if self._flusher is None else self._flusher.unwritten
 
     @property
     def under_way(self) -> int:

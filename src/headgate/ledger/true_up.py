@@ -38,8 +38,8 @@ class Span(msgspec.Struct, frozen=True):
 def true_up_all(store: Store, invoice: Mapping[str, int], provider: str | None = None, covers: Span | None = None) -> Corrected:
     """Bring receipts to `invoice`: our request id (``x-client-request-id``) → nano-dollars billed by `provider` (None: by all together).
 
-    What other providers got for a request stays. With `covers`, receipts of that time that are estimates and that the invoice does not know
-    were not billed; without it they are left alone. Raises `StoreError`.
+    What a receipt says of attempts at other providers stands, whatever an earlier invoice of theirs corrected. With `covers`, receipts of
+    that time that are estimates and that the invoice does not know were not billed; without it they are left alone. Raises `StoreError`.
     """
     asked = list(invoice.items())
     if covers is not None:

@@ -67,6 +67,14 @@ class Quota(msgspec.Struct, frozen=True):
         return few or self.remaining <= self.limit * NEAR
 
 
+_REMAINING = frozenset(names.remaining for names in _NAMES)
+
+
+def tells_quotas(headers: Mapping[str, str]) -> bool:
+    """Whether there may be quotas in `headers`: a quick look."""
+    return not _REMAINING.isdisjoint(headers)
+
+
 def quotas_of(headers: Mapping[str, str], now: float) -> tuple[Quota, ...]:
     """The quotas in `headers` (lower-case names); `now` is epoch seconds. What cannot be understood is left out."""
     return tuple(quota for names in _NAMES if names.remaining in headers and (quota := _quota(names, headers, now)) is not None)

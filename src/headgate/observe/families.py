@@ -49,7 +49,7 @@ EVENTS: dict[str, Events] = {
     "fallback": Events("headgate_fallbacks_total", "Requests that went on to another deployment.", "reason"),
     "shed": Events("headgate_shed_total", "Requests turned away to protect the process.", "reason", ("memory", "in_flight", "queue")),
     "spans": Events("headgate_spans_total", "Requests offered as spans.", "outcome", ("exported", "dropped", "failed")),
-    "receipts": Events("headgate_receipts_total", "Receipts.", "outcome", ("written", "delayed", "lost")),
+    "receipts": Events("headgate_receipts_total", "Receipts.", "outcome", ("written", "delayed")),
     "reload": Events("headgate_config_reloads_total", "Reloads of the settings.", "outcome", ("ok", "failed")),
     "alerts": Events("headgate_alerts_total", "Budget alerts.", "outcome", ("sent", "failed")),
 }

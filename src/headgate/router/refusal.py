@@ -19,7 +19,12 @@ def refusal_of(plan: Plan, name: str = "") -> HeadgateError:
     those = [one for one in plan.rejected if one.reason == first]
     if first is None:
         return ProviderError(
-            ErrorKind.OVERLOADED, f"nobody takes a call for {asked!r} now", status=503, retry_after=plan.retry_after or 1.0
+            ErrorKind.OVERLOADED,
+            f"nobody takes a call for {asked!r} now",
+            status=503,
+            code="no_healthy_deployment",
+            retry_after=plan.retry_after or 1.0,
+            hint="headgate route explain --model NAME says who is ill",
         )
     return _MADE[first](plan, asked, those)
 

@@ -20,7 +20,7 @@ from headgate.config.route_settings import RoutingSettings
 from headgate.errors import HeadgateError
 from headgate.router.attempts import Decision, GiveUp, Progress, Retry, decide_hedge, decide_next, failure_of
 from headgate.router.features import Decided, digest_of
-from headgate.router.health import HEALTH, HealthSettings
+from headgate.router.health import HEALTH, HealthSettings, State
 from headgate.router.live import Credential, Flight, Live
 from headgate.router.policy import decide
 from headgate.router.ready import Ready
@@ -191,6 +191,11 @@ class Router:
     def snapshot(self, now: float) -> dict[str, Standing]:
         """How every deployment stands that was asked, for health pages and metrics."""
         return {id: live.standing(now) for id, live in self._lives.items()}
+
+    def breakers(self) -> dict[str, State]:
+        """The breaker of every deployment that was asked and that a route names or the catalog knows."""
+        known = self._table.deployments
+        return {id: live.breaker.state for id, live in self._lives.items() if id in known or live.deployment.card is not None}
 
     def _prepared(self, key: tuple[object, ...], wish: Wish) -> Ready:
         entry = self._table.find(wish.model, wish.provider)

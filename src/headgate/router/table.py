@@ -34,9 +34,9 @@ DYNAMIC = 1024
 class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What routing has to know of a provider. `missing` says why it cannot be called (no key), None when it can.
 
-    `ready`: it has been set up (one that needs no key may not be there at all). A `simulated` one is asked only where it is named.
-    `accounts` are its further accounts, each with what is missing. `models` are the models for "high", "medium" and "low" where the
-    settings name them.
+    `ready`: it has been set up (one that needs no key may not be there at all). A `simulated` one is asked only where it is named, and
+    its models do everything. `accounts` are its further accounts, each with what is missing. `models` are the models for "high", "medium"
+    and "low" where the settings name them.
     """
 
     name: str
@@ -74,6 +74,11 @@ class RoutingTable:
             self._candidates(alias, (), 0)
         self.deployments = {one.deployment.id: one.deployment for entry in self.entries.values() for one in entry.candidates}
         """Those of the routes; others come and go with the names clients use."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The routes and aliases, without what stands for a provider's model anyway."""
+        return tuple(dict.fromkeys((*self._routes, *self._of.aliases)))
 
     @property
     def routing(self) -> RoutingSettings:
@@ -253,7 +258,7 @@ class RoutingTable:
             model=found.model,
             account=account,
             card=card,
-            kind=None if card is None else card.kind,
+            kind=None if card is None or facts.simulated else card.kind,
             family=_family(found),
             capabilities=facts.capabilities if card is None else card.capabilities,
             traits=facts.traits,

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from headgate.errors import HeadgateError
 from headgate.serving.app import App, too_large
-from headgate.serving.envelopes import Refused, error_response
+from headgate.serving.envelopes import Refused
 from headgate.serving.limits import ServerLimits
 from headgate.serving.pulse import Pulse
 from headgate.serving.request import Request
-from headgate.serving.response import Answer, Response, Stream
+from headgate.serving.response import Answer, Stream
 from headgate.wire.http import Headers
 from headgate.wire.json import Json
 
@@ -76,6 +76,7 @@ class _Exchange:
     async def run(self, scope: Message) -> None:
         """Serve the request and return when the answer is sent or the client is gone."""
         request = self._request(scope)
+        self._app.load.exchanges += 1
         try:
             await self._answer(await self._app(request))
         except asyncio.CancelledError:
@@ -86,6 +87,7 @@ class _Exchange:
             await self._fail(request, Refused(500, "internal error", code="internal_error"))
             raise
         finally:
+            self._app.load.exchanges -= 1
             self._stop_watching()
 
     def _request(self, scope: Message) -> Request:
@@ -182,8 +184,7 @@ class _Exchange:
 
     async def _fail(self, request: Request, error: HeadgateError) -> None:
         if not self._answering:
-            response = error_response(error, self._app.routes.surface_of(request.path, request.method))
-            await self._answer(Response(response.status, response.headers, response.body))
+            await self._answer(self._app.refuse(error, self._app.routes.surface_of(request.path, request.method)))
 
 
 def _stopping() -> Refused:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from headgate.dialects.base import Note
 from headgate.domain.cost import usd_text
 from headgate.domain.usage import Usage
 from headgate.ledger.receipt import Receipt
@@ -107,21 +106,25 @@ MISS_HEADERS: Headers = (("x-cache", MISS),)
 """What an answer says that was looked for in the cache and is new."""
 
 
-def hit_receipt(receipt_id: str, at: float, stored: Stored, *, dialect_in: str | None, duration: float) -> Receipt:
-    """The receipt of an answer from the cache: no attempt, no tokens, no cost, and what it would have cost."""
+def hit_receipt(receipt_id: str, at: float, stored: Stored) -> Receipt:
+    """The receipt of an answer from the cache, which says what it would have cost."""
     saved = "an unknown price" if stored.cost_nanos is None else f"${usd_text(stored.cost_nanos)}"
-    reason = f"answered from the response cache: receipt {stored.receipt} paid {saved} for this answer"
+    return free_receipt(
+        receipt_id, at, stored, PRICE_RULE, f"answered from the response cache: receipt {stored.receipt} paid {saved} for this answer"
+    )
+
+
+def free_receipt(receipt_id: str, at: float, stored: Stored, rule: str, explanation: str) -> Receipt:
+    """The receipt of an answer that was given again: no attempt, no tokens, no cost."""
     return Receipt(
         id=receipt_id,
         at=at,
         face="gateway",
         provider=stored.provider,
         model=stored.model,
-        dialect_in=dialect_in,
         stream=stored.stream,
         usage=Usage(),
         cost_nanos=0,
-        price_rule=PRICE_RULE,
-        notes=(Note("response", "approximated", reason),),
-        duration=duration,
+        price_rule=rule,
+        explanation=explanation,
     )

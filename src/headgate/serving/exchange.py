@@ -9,7 +9,7 @@ from typing import Protocol
 
 from headgate.errors import HeadgateError
 from headgate.serving.app import App, too_large
-from headgate.serving.envelopes import Refused, error_response
+from headgate.serving.envelopes import Refused
 from headgate.serving.limits import ServerLimits
 from headgate.serving.pulse import Pulse
 from headgate.serving.request import Request
@@ -72,7 +72,7 @@ class Exchange:
         answerer: Answerer | None = None,
     ) -> None:
         self._app = app
-        self._answerer: Answerer = answerer or app
+        self._answerer = answerer
         self._limits = limits
         self._line = line
         self._loop = loop
@@ -160,9 +160,12 @@ class Exchange:
 
     async def _run(self, request: Request) -> None:
         """Serve the request and return when the answer is sent or the client is gone."""
+        load = self._app.load
+        load.exchanges += 1
         with _Reported():
             try:
-                await self._answer(await self._answerer(request))
+                answerer = self._answerer
+                await self._answer(await (self._app(request) if answerer is None else self._app.answer(answerer, request)))
             except asyncio.CancelledError:
                 if not self._gone.is_set():
                     await self._fail(request, stopping())
@@ -171,6 +174,7 @@ class Exchange:
                 raise
             finally:
                 self.over = True
+                load.exchanges -= 1
                 self._line.answered(self)
 
     async def _answer(self, answer: Answer) -> None:
@@ -212,7 +216,7 @@ class Exchange:
         if self._answering:
             self._line.broken()
             return
-        await self._answer(error_response(error, self._app.routes.surface_of(request.path, request.method)))
+        await self._answer(self._app.refuse(error, self._app.routes.surface_of(request.path, request.method)))
 
 
 class _Reported:

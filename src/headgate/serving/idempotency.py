@@ -90,15 +90,17 @@ class Idempotency:
         self._open.pop(place, None)
         return _judged(found, request)
 
-    async def finish(self, begun: New, stored: Stored, now: float) -> None:
-        """Remember the answer to a request that was carried out. Raises `StoreError`; this process remembers it all the same."""
+    async def finish(self, begun: New, stored: Stored | None, now: float) -> None:
+        """Remember the answer to a request that was carried out (None: that there was one). Raises `StoreError`; this process remembers it
+        all the same."""
         entry = self._let_go(begun)
         if entry is not None:
             done = Entry(entry.request, now + TTL, begun.holder, True, stored)
-            if not self._done.put(begun.id, done, stored.size):
+            if stored is None or not self._done.put(begun.id, done, stored.size):
                 self._done.put(begun.id, msgspec.structs.replace(done, stored=None), OVERHEAD)
         if self._store is not None:
-            await self._store.finish(begun.id, begun.holder, stored if stored.size <= self.largest + OVERHEAD else None, now + TTL)
+            kept = stored if stored is not None and stored.size <= self.largest + OVERHEAD else None
+            await self._store.finish(begun.id, begun.holder, kept, now + TTL)
 
     async def abandon(self, begun: New) -> None:
         """Forget a request that was not carried out, so that it can be sent again. Raises `StoreError`."""

@@ -24,7 +24,7 @@ class IdempotencyStore:
 
     def __init__(self, database: Store, *, keep_answers: bool = False) -> None:
         self._database = database
-        self._keep_answers = keep_answers
+        self.keep_answers = keep_answers
         self._sql = Statements.load("answers")
 
     async def begin(self, key: bytes, request: bytes, holder: str, now: float, expires: float) -> Entry | None:
@@ -44,7 +44,7 @@ class IdempotencyStore:
 
     async def finish(self, key: bytes, holder: str, stored: Stored | None, expires: float) -> None:
         """Note that the request was answered, unless the key has been taken by another since. Raises `StoreError`."""
-        answer = pack(stored) if stored is not None and self._keep_answers else None
+        answer = pack(stored) if stored is not None and self.keep_answers else None
         row: dict[str, Value] = {"key": key, "holder": holder, "expires": float(expires), "answer": answer}
         await self._database.write(lambda connection: connection.execute(self._sql["finish_key"], row).rowcount)
 

@@ -1,11 +1,12 @@
 """What a supervisor tells a process it starts, and how the process hears that its supervisor is gone.
 
-Standard input brings one line of JSON and then stays open for as long as the supervisor lives; standard output takes one word back. So no
-secret is in an argument or a variable, and a process that was left alone drains and ends.
+Standard input brings one line of JSON and then stays open for as long as the supervisor lives; standard output takes lines back: that it
+serves, how it read its settings. So no secret is in an argument or a variable, and a process that was left alone drains and ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -13,10 +14,14 @@ import threading
 
 import msgspec
 
+from headgate.config.reload import ReloadState
 from headgate.errors import ConfigError
 from headgate.wire.json import JsonObject
 
-READY = b"ready\n"
+READY = b"ready"
+"""The line that says that requests are served."""
+READING = b"reading "
+"""Begins a line that says how the settings were read."""
 LONGEST = 32 << 10
 
 
@@ -72,7 +77,12 @@ class Lifeline:
 
     def ready(self) -> None:
         """Say that requests are served."""
-        os.write(self._outgoing, READY)
+        os.write(self._outgoing, READY + b"\n")
+
+    def read_settings(self, state: ReloadState) -> None:
+        """Say how the settings were read. A supervisor that is gone is none to be told."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._outgoing, READING + msgspec.json.encode(state) + b"\n")
 
     def _wait(self) -> None:
         while os.read(self._incoming, 4096):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+BODY_LIMIT = 32 << 20
+"""Bytes of a request, where nothing else is set."""
+
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Deadlines in seconds, sizes in bytes (faults D1–D4, D12, D15)."""

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from headgate.serving.envelopes import PLAIN, Refused, error_response
+from headgate.serving.envelopes import Refused
 from headgate.serving.exchange import BODILESS, Exchange
 from headgate.serving.fields import plain_fields
 from headgate.serving.heads import Known
@@ -482,7 +482,7 @@ class ClientConnection(asyncio.Protocol):
         if self._current is not None:
             self.transport.abort()
             return
-        response = error_response(Refused(status, message), PLAIN)
+        response = self._house.app.refuse(Refused(status, message))
         fields = (*response.headers, ("content-length", str(len(response.body))), ("connection", "close"))
         lines = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
         self.put(status_line(status) + lines + b"\r\n" + response.body)

@@ -86,6 +86,11 @@ class Readiness:
         """From now on the process is unready: it finishes what it has."""
         self._stopping = True
 
+    @property
+    def status(self) -> State:
+        """How things stood at the last look."""
+        return decide_report(self._checks, self._stopping).status
+
     async def report(self) -> Report:
         """How things stand, looked at now or a moment ago."""
         async with self._turn:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from headgate.ledger.principal import Principal
+from headgate.ledger.receipt import Receipt
 from headgate.wire.http import Headers
 
 NOBODY = Principal(subjects=())
@@ -60,6 +62,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal = NOBODY
     route: str = ""
     """The path of the matched route."""
+    settled: Callable[[Receipt], None] | None = None
+    """Is told of the receipt, by endpoints that write one."""
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""

@@ -10,8 +10,6 @@ from headgate.serving.auth import ACCESSES, Access
 from headgate.serving.envelopes import PLAIN, Refused, Surface
 from headgate.serving.response import Endpoint
 
-BODY_LIMIT = 32 << 20
-
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path.

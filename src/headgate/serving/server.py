@@ -54,6 +54,11 @@ class Server:
         return self._port
 
     @property
+    def connections(self) -> int:
+        """Open client connections."""
+        return 0 if self._house is None else len(self._house.members)
+
+    @property
     def url(self) -> str:
         """``http://host:port``."""
         return f"http://{bracketed(self._host)}:{self._port}"

@@ -16,8 +16,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from headgate.serving.inheritance import READY, Inherited, render_inherited
+import msgspec
+
+from headgate.config.reload import ReloadState
+from headgate.serving.inheritance import READING, READY, Inherited, render_inherited
 from headgate.serving.listening import BALANCED, listen_again
+from headgate.serving.reports import Reports
 from headgate.serving.restarts import Restart, decide_restart
 from headgate.wire.json import JsonObject
 
@@ -41,13 +45,15 @@ class Place:
         self.due: float | None = None
         self.ready = False
         self.short_lives = 0
+        self.unfinished = b""
+        """The beginning of a line that it says."""
 
 
 class Supervisor:
     """Runs `command` once for each of `sockets` until it is told to stop.
 
     `options` are passed to every process; `say` is called with a line for each event, `ready` once all processes serve; `drain` is what
-    processes may take to end, in seconds.
+    processes may take to end, in seconds. `note` is told how the settings were read, once every process has read them.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Supervisor:
         backlog: int = 1024,
         clock: Callable[[], float] = time.monotonic,
         decide: Callable[[int, float], Restart] = decide_restart,
+        note: Callable[[ReloadState], None] = lambda state: None,
     ) -> None:
         self._command = tuple(command)
         self._places = [Place(slot, listening) for slot, listening in enumerate(sockets)]
@@ -73,6 +80,8 @@ class Supervisor:
         self._backlog = backlog
         self._clock = clock
         self._decide = decide
+        self._note_reading = note
+        self._reports = Reports()
         self._signals: deque[int] = deque()
         self._selector = selectors.DefaultSelector()
         self._announced = False
@@ -156,21 +165,33 @@ class Supervisor:
         place.process = subprocess.Popen(  # noqa: S603
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(told.descriptor,), process_group=0, bufsize=0
         )
-        place.started, place.ready = self._clock(), False
+        place.started, place.ready, place.unfinished = self._clock(), False, b""
+        self._reports.begun(place.slot)
         assert place.process.stdin is not None and place.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it is dead already, which is seen in a moment
             place.process.stdin.write(render_inherited(told))
         self._selector.register(place.process.stdout, selectors.EVENT_READ, place)
 
     def _hear(self, place: Place) -> None:
-        """What a process says: that it is ready, or by the end of its output that it is about to be gone."""
+        """What a process says, line by line; the end of its output says that it is about to be gone."""
         assert place.process is not None and place.process.stdout is not None
         said = os.read(place.process.stdout.fileno(), 4096)
         if not said:
             self._selector.unregister(place.process.stdout)
-        elif said.endswith(READY) and not place.ready:
-            place.ready = True
-            self._announce(place)
+        *lines, place.unfinished = (place.unfinished + said).split(b"\n")
+        for line in lines:
+            if line == READY and not place.ready:
+                place.ready = True
+                self._announce(place)
+            elif line.startswith(READING):
+                self._read(place, msgspec.json.decode(line.removeprefix(READING), type=ReloadState))
+
+    def _read(self, place: Place, state: ReloadState) -> None:
+        """A process has read the settings."""
+        living = [other.slot for other in self._places if other.ready]
+        together = self._reports.said(place.slot, state, living)
+        if together is not None:
+            self._note_reading(together)
 
     def _announce(self, place: Place) -> None:
         if self._announced:
@@ -187,7 +208,8 @@ class Supervisor:
         process.stdout.close()
         was_ready, place.process, place.ready = place.ready, None, False
         if self._stopping:
-            self._code = self._code or (1 if code else 0)
+            begun = was_ready or code != -signal.SIGTERM  # else it was told to stop before it could hear that
+            self._code = self._code or (1 if code and begun else 0)
         elif code in USAGE_CODES and not was_ready:
             self._stop(code)
         else:

@@ -31,22 +31,14 @@ class CutWire:
 
     def cut(self) -> None:
         """Drop every connection and let none through."""
-        self._call(self._drop)
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
 
     def mend(self) -> None:
         """Let connections through again."""
         self._whole = True
 
-    def _call(self, function: object) -> None:
-        assert callable(function)
-        done = threading.Event()
-
-        def run() -> None:
-            function()
-            done.set()
-
-        self._loop.call_soon_threadsafe(run)
-        done.wait()
+    async def _cut(self) -> None:
+        self._drop()
 
     def _drop(self) -> None:
         self._whole = False

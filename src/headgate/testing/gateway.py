@@ -13,7 +13,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -21,18 +21,21 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from headgate.assembly.serving import KeyBooks
 from headgate.catalog.cards import Catalog, day_of
 from headgate.catalog.load import load_catalog
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target
-from headgate.config import Secret, missing_key
+from headgate.config import Secret, missing_key, redact
 from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
+from headgate.gateway.operations import plain_operations
 from headgate.gateway.parts import GatewayParts
+from headgate.gateway.repeats import Repeats
 from headgate.ledger import Filter, Ledger, Receipt, new_id
 from headgate.ledger.budget_book import BudgetBook
 from headgate.ledger.budgets import Budget
@@ -41,13 +44,18 @@ from headgate.ledger.key_store import KeyStore
 from headgate.ledger.limiter import Limiter
 from headgate.ledger.limits import Limit
 from headgate.ledger.spending import Spending
+from headgate.observe.counters import Counters
 from headgate.providers import PROVIDERS
 from headgate.router import ProviderFacts, Router, RoutingTable, Surroundings
 from headgate.serving.app import App
 from headgate.serving.auth import KeyDoor, OpenDoor, allowed_hosts, fixed_keys
+from headgate.serving.cache import LayeredCache, ResponseCache
+from headgate.serving.cache_control import CacheRule
 from headgate.serving.key_ring import KeyRing
-from headgate.serving.limits import ServerLimits
-from headgate.serving.routes import BODY_LIMIT
+from headgate.serving.limits import BODY_LIMIT, ServerLimits
+from headgate.serving.load import Load
+from headgate.serving.recorder import Recorder
+from headgate.serving.routes import Route
 from headgate.serving.server import Server
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
@@ -61,6 +69,7 @@ T = TypeVar("T")
 
 PATIENCE = 10.0
 ROUTING = RoutingSettings()
+NO_ALIASES: dict[str, str] = {}
 PEPPER = "pepper-for-tests-0123456789abcdef"
 
 
@@ -86,7 +95,9 @@ def with_completions(target: Target) -> Target:
     return replace(target, provider=replace(target.provider, serves=None))
 
 
-def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequence[RouteSettings] = ()) -> RoutingTable:
+def sim_table(
+    catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequence[RouteSettings] = (), aliases: Mapping[str, str] = NO_ALIASES
+) -> RoutingTable:
     """Names and what they stand for, where simulated providers alone can be called."""
     facts = {}
     for name, provider in PROVIDERS.items():
@@ -98,10 +109,12 @@ def sim_table(catalog: Catalog, routing: RoutingSettings = ROUTING, routes: Sequ
             traits=frozenset(entry.traits) if entry is not None else frozenset(),
             missing=None
             if provider.auth.default is not None
-            else f"no key for {provider.label}: {', '.join(provider.auth.env)} is not set",
+            else f"no key for {provider.label}: {' or '.join(provider.auth.env)} is not set",
             simulated=provider.simulated,
         )
-    return RoutingTable(Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes))
+    return RoutingTable(
+        Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes, aliases=aliases)
+    )
 
 
 def fresh_id() -> str:
@@ -117,10 +130,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     routing: RoutingSettings = ROUTING
     routes: tuple[RouteSettings, ...] = ()
-
-
-ONCE = Gate(routing=RoutingSettings(attempts=1))
-"""Every request is tried once: what a provider fails with is what the client sees."""
+    aliases: dict[str, str] = {}
+    fast: bool = True
+    """Ordinary requests are answered from within the protocol."""
 
 
 class Rig:
@@ -142,6 +154,20 @@ class Rig:
         self.app: App | None = None
         self.keys = KeyStore(ledger.database, Pepper(Secret(PEPPER)))
         self.ring: KeyRing | None = None
+        self.operations = plain_operations()
+        self.load = Load(others=lambda: self.http.told)
+        self.repeats = Repeats(recorder=Recorder(folder / "recordings", redact), count=self.counters.event)
+        self.traces: list[str | None] = []
+        """What the requests said of their trace, in the order they were settled."""
+
+    @property
+    def counters(self) -> Counters:
+        """What is counted."""
+        return self.operations.observer.counters
+
+    def caching(self, longest: int = 3600) -> None:
+        """Answers may be cached from now on, for at most `longest` seconds; none is there yet."""
+        self.repeats.use(CacheRule(enabled=True, longest=longest), LayeredCache(ResponseCache()))
 
     def receipts(self, count: int) -> list[Receipt]:
         """All receipts, oldest first, as soon as there are `count` of them; raises `AssertionError` when that takes too long."""
@@ -160,8 +186,9 @@ class Rig:
         assert self.app is not None
         await self.app.stop()
 
-    def settled(self, receipt: Receipt, route: str) -> None:
+    def settled(self, receipt: Receipt, route: str, trace: str | None) -> None:
         """A receipt is on its way: say so once it is written."""
+        self.traces.append(trace)
         task = self.loop.create_task(self._written())
         assert self.parts is not None
         self.parts.keep(task)
@@ -194,36 +221,40 @@ def running_gateway(
     change: Callable[[Target], Target] | None = None,
     around: Callable[[App], App] | None = None,
     gate: Gate | None = None,
+    router: Router | None = None,
+    further: Callable[[Rig], tuple[Route, ...]] | None = None,
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
-    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes.
+    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `router` None knows the names of
+    the catalog and of `gate`; `further` makes routes in the place of those of money.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = Ledger.open(folder / "ledger.db")
         stack.callback(ledger.close)
         rig = Rig(sim, ledger, folder, key or "", gate or Gate())
-        rig.parts = _parts(rig, change)
-        rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit)
+        rig.parts = _parts(rig, change, router)
+        made = _money_routes(rig, rig.parts) if further is None else further(rig)
+        rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit, made)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
         yield rig
 
 
 def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
     fixed = fixed_keys(None if key is None else Secret(key), None if admin_key is None else Secret(admin_key))
-    rig.ring = KeyRing(rig.keys, fixed, random=secrets.token_bytes(32))
+    rig.ring = KeyRing(rig.keys, fixed, random=secrets.token_bytes(32), on_key=KeyBooks(rig.spending, rig.limiter).learn)
     return rig.ring
 
 
-def _parts(rig: Rig, change: Callable[[Target], Target] | None) -> GatewayParts:
+def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router | None) -> GatewayParts:
     catalog = load_catalog()
     find = sim_resolver(rig.sim.url, catalog)
     resolve = find if change is None else lambda name: change(find(name))
     return GatewayParts(
         resolve=resolve,
-        router=Router(sim_table(catalog, rig.gate.routing, rig.gate.routes), random.Random(7).random),
+        router=router or Router(sim_table(catalog, rig.gate.routing, rig.gate.routes, rig.gate.aliases), random.Random(7).random),
         target=lambda deployment: resolve(deployment.name),
         limiter=rig.limiter,
         spending=rig.spending,
@@ -232,17 +263,23 @@ def _parts(rig: Rig, change: Callable[[Target], Target] | None) -> GatewayParts:
         clock=time.time,
         new_id=fresh_id,
         settled=rig.settled,
+        repeats=rig.repeats,
+        load=rig.load,
+        count=rig.counters.event,
     )
 
 
-def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, body_limit: int | None) -> App:
-    store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
-    money = MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets)
-    limit = BODY_LIMIT if body_limit is None else body_limit
+def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, body_limit: int | None, further: tuple[Route, ...]) -> App:
+    rig.load.largest_body = limit = BODY_LIMIT if body_limit is None else body_limit
     hosts = allowed_hosts(host)
     door = KeyDoor(ring) if auth else OpenDoor(hosts)
     keys = Keys(rig.keys, ring, time.time)
-    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, further=money_routes(money))
+    return build_app(parts, door=door, keys=keys, hosts=hosts, body_limit=limit, operations=rig.operations, further=further)
+
+
+def _money_routes(rig: Rig, parts: GatewayParts) -> tuple[Route, ...]:
+    store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
+    return money_routes(MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets))
 
 
 @contextmanager
@@ -254,7 +291,7 @@ def _serving(rig: Rig, app: App, host: str, limits: ServerLimits | None) -> Iter
         assert rig.ring is not None
         assert rig.parts is not None
         await rig.spending.start()
-        fast = fast_endpoints(rig.parts, rig.ring.find) if rig.key else {}
+        fast = fast_endpoints(rig.parts, rig.ring.find) if rig.key and rig.gate.fast else {}
         async with rig.http, rig.ring, Server(app, host, 0, limits, fast=fast) as rig.server:
             rig.url = rig.server.url
             started.set()

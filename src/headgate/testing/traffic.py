@@ -59,24 +59,24 @@ class Line:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def ask(self, path: str, body: bytes, **headers: str) -> Heard:
+    async def ask(self, path: str, body: bytes, *, method: str = "POST", **headers: str) -> Heard:
         """Send a request and read its answer, to its end or to that of the connection. `OSError` is no answer."""
         head = NOTHING
         try:
-            reader = await self.send(path, body, **headers)
+            reader = await self.send(path, body, method=method, **headers)
             head = await self._head(reader)
             return await self._rest(reader, head)
         except (OSError, asyncio.IncompleteReadError):
             self.leave()
             return head
 
-    async def send(self, path: str, body: bytes, **headers: str) -> asyncio.StreamReader:
+    async def send(self, path: str, body: bytes, *, method: str = "POST", **headers: str) -> asyncio.StreamReader:
         """Send a request and leave reading to the caller."""
         if self._writer is None or self._reader is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
         fields = {"authorization": f"Bearer {self.key}", "content-type": "application/json", "content-length": str(len(body)), **headers}
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
-        self._writer.write(f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n{lines}\r\n".encode() + body)
+        self._writer.write(f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n{lines}\r\n".encode() + body)
         return self._reader
 
     async def _head(self, reader: asyncio.StreamReader) -> Heard:

@@ -135,6 +135,10 @@ class HttpClient:
         """The bounds of this client."""
         return self._settings
 
+    def renew(self, settings: TransportSettings) -> None:
+        """Other deadlines for the calls that are made from now on; bounds of connections stay."""
+        self._settings = settings
+
     def launch(self, route: Route, head: bytes, body: bytes, exchange: Told) -> bool:
         """Make a told call now, on a connection that is idle. False when there is none: then nothing was done, see `launch_later`.
 

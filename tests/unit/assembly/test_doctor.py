@@ -18,6 +18,7 @@ from headgate.assembly import doctor
 from headgate.assembly.doctor import Check, examine
 from headgate.assembly.parts import load_parts
 from headgate.config import Secret
+from headgate.ledger.journal import Journal
 from headgate.transport.redis import RedisAddress
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
@@ -250,3 +251,25 @@ def test_what_opens_more_than_the_defaults_do_is_pointed_at(tmp_path: Path) -> N
         ("warn", "set gateway.metrics: key"),
         ("warn", "set gateway.store_prompts: false"),
     ]
+
+
+def test_routes_and_budgets() -> None:
+    assert not found("budget")
+    Path("headgate.yaml").write_text(
+        "routes: {chat: {deployments: [sim-openai/sim-small], fallback: [openai/gpt-4o]}}\n"
+        "budgets: [{scope: global, limit_usd: '50', window: month}]\n"
+        "limits: [{subject: 'key:*', rpm: 60}]\n"
+    )
+    route = only("route chat")
+    assert (route.level, route.message) == ("warn", "1 of 2 deployments can be called") and "openai/gpt-4o: no key" in route.fix
+    assert only("budget").message == "global/month: at most $50.00 per month (block)"
+    assert only("limits") == Check("limits", "ok", "key:*")
+
+
+def test_journals_that_were_left() -> None:
+    parts = load_parts()
+    assert not found("journal")
+    journal = Journal(parts.settings.data_dir / "journal", "p1", slots=4)
+    assert not found("journal")
+    journal.leave()
+    assert only("journal").level == "warn"

@@ -26,7 +26,7 @@ from headgate.serving.pid_file import PidFile, pid_file
 async def main():
     parts = load_parts()
     with PidFile(pid_file(parts.settings.data_dir, 6120)) as pid:
-        reloader = make_reloader(parts, lambda new: None, print, pid=pid)
+        reloader = make_reloader(parts, lambda new: None, print, note=pid.note)
         waiting = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: (reloader.ask(), waiting.set()))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sys.exit)

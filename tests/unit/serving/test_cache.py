@@ -207,13 +207,10 @@ def test_headers_of_another_exchange_are_not_kept() -> None:
 
 def test_what_is_said_of_a_hit() -> None:
     assert dict(hit_headers(ANSWER, 14.9)) == {"x-cache": "hit", "age": "4", "x-headgate-cost": "0.00"}
-    receipt = hit_receipt("01H", 20.0, ANSWER, dialect_in="openai_chat", duration=0.001)
+    receipt = hit_receipt("01H", 20.0, ANSWER)
     assert (receipt.cost_nanos, receipt.usage.total, receipt.attempts) == (0, 0, ())
-    assert "01R paid $0.0000012" in receipt.notes[0].reason
-    assert (
-        "unknown price"
-        in hit_receipt("01H", 20.0, msgspec.structs.replace(ANSWER, cost_nanos=None), dialect_in=None, duration=0).notes[0].reason
-    )
+    assert "01R paid $0.0000012" in receipt.explanation
+    assert "unknown price" in hit_receipt("01H", 20.0, msgspec.structs.replace(ANSWER, cost_nanos=None)).explanation
 
 
 @given(st.lists(st.binary(max_size=20), max_size=10), st.integers(0, 60))

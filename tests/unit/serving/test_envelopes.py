@@ -20,7 +20,6 @@ from headgate.errors import (
 )
 from headgate.gateway.app import ANTHROPIC, OPENAI
 from headgate.serving.envelopes import PLAIN, Refused, error_response
-from headgate.serving.response import marked
 
 TABLE: dict[str, tuple[HeadgateError, int, str, str]] = {
     "refused": (Refused(413, "too long", code="request_too_large"), 413, "invalid_request_error", "request_too_large"),
@@ -83,12 +82,3 @@ def test_retry_after_reaches_the_client() -> None:
 
 def test_a_provider_error_without_a_surface() -> None:
     assert error_response(TABLE["server"][0], PLAIN).status == 502
-
-
-def test_what_the_gate_says_of_waiting_stands_once() -> None:
-    error = ProviderError(ErrorKind.RATE_LIMIT, "slow down", status=429, retry_after=2.5)
-    for surface in (OPENAI, ANTHROPIC):
-        answer = error_response(error, surface, "r1", (("retry-after", "7"), ("x-headgate-attempts", "1")))
-        assert [value for name, value in answer.headers if name.lower() == "retry-after"] == ["7"]
-        assert ("x-headgate-attempts", "1") in answer.headers
-    assert marked((("Retry-After", "1"), ("a", "b")), (("retry-after", "2"),)) == (("a", "b"), ("retry-after", "2"))

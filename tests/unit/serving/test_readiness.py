@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.errors import StoreError
-from headgate.serving.memory import MemoryWatch, memory_limit, memory_refusal, resident_bytes
+from headgate.serving.memory import memory_limit
 from headgate.serving.readiness import FRESH, PATIENCE, RECOVERY, Check, Probe, Readiness, Report, decide_check, decide_report
 
 
@@ -109,24 +109,6 @@ def test_down_only_after_patience_and_up_only_after_recovery(looks: list[tuple[b
         assert decide_report({"x": check}, stopping=False).status == ("unready" if check.down else "ready" if fine else "degraded")
 
 
-def test_memory_is_watched_at_a_bounded_rate() -> None:
-    now, reads = [0.0], []
-
-    def read() -> int:
-        reads.append(now[0])
-        return 96
-
-    watch = MemoryWatch(100, lambda: now[0], read)
-    assert all(watch.full() for _ in range(100))
-    assert len(reads) == 1
-    now[0] = 10.0
-    assert watch.full()
-    assert len(reads) == 2
-    assert not MemoryWatch(None, lambda: 0.0, read).full()
-    assert not MemoryWatch(1000, lambda: 0.0, read).full()
-    assert memory_refusal().status == 503
-
-
 def test_what_the_system_says_of_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("cgroup")
     (folder / "max").write_text("max\n")
@@ -134,4 +116,3 @@ def test_what_the_system_says_of_memory(tmp_path_factory: pytest.TempPathFactory
     (folder / "none").write_text(f"{2**63 - 4096}\n")
     assert memory_limit((folder / "absent", folder / "max", folder / "limit")) == 1048576
     assert memory_limit((folder / "max", folder / "none")) is None
-    assert resident_bytes(folder / "absent") == 0

@@ -17,6 +17,7 @@ from headgate.config import Secret
 from headgate.domain.cost import usd_text
 from headgate.serving.auth import check_binding, generate_key
 from headgate.serving.listening import listen_together
+from headgate.serving.pid_file import PidFile, pid_file
 from headgate.serving.supervisor import Supervisor
 from headgate.transport.settings import bracketed
 
@@ -55,16 +56,18 @@ def _supervise(parts: Parts, port: int, workers: int, key: Secret | None, made: 
     sockets = listen_together(host, port, limits.backlog, workers)
     number = sockets[0].getsockname()[1]
     clear_metrics(metrics_folder(parts.settings.data_dir, number))
-    supervisor = Supervisor(
-        WORKER,
-        sockets,
-        {"host": host, "port": number, "key": None if key is None else key.reveal(), "access_log": access_log},
-        say=_said,
-        ready=lambda: _ready(parts, f"http://{bracketed(host)}:{number}", key, made, workers),
-        drain=limits.drain,
-        backlog=limits.backlog,
-    )
-    return supervisor.run()
+    with PidFile(pid_file(parts.settings.data_dir, number)) as pid:
+        supervisor = Supervisor(
+            WORKER,
+            sockets,
+            {"host": host, "port": number, "key": None if key is None else key.reveal(), "access_log": access_log},
+            say=_said,
+            ready=lambda: _ready(parts, f"http://{bracketed(host)}:{number}", key, made, workers),
+            drain=limits.drain,
+            backlog=limits.backlog,
+            note=pid.note,
+        )
+        return supervisor.run()
 
 
 def _money(parts: Parts) -> str:

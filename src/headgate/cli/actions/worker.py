@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 import msgspec
@@ -30,6 +31,7 @@ class WorkerOptions(msgspec.Struct, frozen=True):
 def main() -> int:
     """Serve until told to stop, or until the supervisor is gone; the exit code."""
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are settings that could be read anew
         lifeline = Lifeline()
         inherited = lifeline.read()
         lifeline.watch()
@@ -46,8 +48,9 @@ def main() -> int:
 async def _serve(parts: Parts, inherited: Inherited, options: WorkerOptions, lifeline: Lifeline) -> None:
     folder = SnapshotFolder(metrics_folder(parts.settings.data_dir, options.port), inherited.slot)
     key = None if options.key is None else Secret(options.key)
-    opening = Opening(host=options.host, key=key, access_log=options.access_log, folder=folder)
+    opening = Opening(host=options.host, key=key, access_log=options.access_log, folder=folder, workers=inherited.workers)
     async with opened(parts, opening) as running:
+        running.readings.tell(lifeline.read_settings)
         publishing = asyncio.create_task(running.operations.scraper.keep_publishing())
         try:
             sock = inherited.listening()

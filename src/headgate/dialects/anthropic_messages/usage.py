@@ -6,6 +6,7 @@ compaction passes are listed apart and are not in the totals, so they are report
 
 from __future__ import annotations
 
+from headgate.domain.cost import cost_field
 from headgate.domain.usage import Usage
 from headgate.wire.json import Json, JsonObject
 
@@ -77,6 +78,7 @@ def render_usage(usage: Usage | None, service_tier: str | None = None) -> JsonOb
         "cache_read_input_tokens": usage.cache_read,
         "cache_creation": {"ephemeral_5m_input_tokens": usage.cache_write_5m, "ephemeral_1h_input_tokens": usage.cache_write_1h},
         "output_tokens": usage.output_total,
+        **cost_field(usage.cost),
     }
     if usage.output_reasoning:
         wire["output_tokens_details"] = {"thinking_tokens": usage.output_reasoning}

@@ -6,6 +6,7 @@ larger than the sum of the two: what is missing from the sum is the reasoning (x
 
 from __future__ import annotations
 
+from headgate.domain.cost import cost_field
 from headgate.domain.usage import Usage
 from headgate.wire.json import Json, JsonObject
 
@@ -83,6 +84,7 @@ def render_usage(usage: Usage) -> JsonObject:
         "total_tokens": prompt + completion,
         "prompt_tokens_details": inside,
         "completion_tokens_details": outside,
+        **cost_field(usage.cost),
     }
 
 

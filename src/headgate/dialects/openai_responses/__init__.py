@@ -9,7 +9,7 @@ from headgate.dialects.openai_responses.render import render_request
 from headgate.dialects.openai_responses.request import parse_request
 from headgate.dialects.openai_responses.response import parse_response, render_response
 from headgate.dialects.openai_responses.stream import Decoder
-from headgate.dialects.openai_responses.words import NAME
+from headgate.dialects.openai_responses.words import NAME, echo
 
 DIALECT = ChatDialect(
     name=NAME,
@@ -21,6 +21,7 @@ DIALECT = ChatDialect(
     stream_encoder=Encoder,
     render_error=render_error,
     parse_error=parse_error,
+    echo=echo,
 )
 
 __all__ = ["DIALECT"]

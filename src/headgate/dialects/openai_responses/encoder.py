@@ -137,8 +137,7 @@ class Encoder:
         identity = event.id if self._own and event.id else response_id(event.id or context.id)
         created = context.created if event.created is None else event.created
         self._shape = skeleton(identity, event.model or context.model, created)
-        if self._own:
-            self._shape.update(extra)
+        self._shape.update(extra if self._own else context.echo)
         self._emit("response.created", {"response": self._shape})
         self._emit("response.in_progress", {"response": self._shape})
 

@@ -141,7 +141,7 @@ def _own(response: Response, choice: Choice) -> JsonObject:
 
 def _foreign(response: Response, choice: Choice) -> JsonObject:
     identity = response_id(response.id)
-    shape = skeleton(identity, response.model, response.created or 0)
+    shape = {**skeleton(identity, response.model, response.created or 0), **response.echo}
     shape["output"] = write_output(choice, identity)
     shape["usage"] = render_usage(response.usage)
     put_tier(shape, response.service_tier)

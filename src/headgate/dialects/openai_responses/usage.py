@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from headgate.dialects.openai_chat.usage import parse_usage as parse_chat_usage
+from headgate.domain.cost import cost_field
 from headgate.domain.usage import Usage
 from headgate.wire.json import Json, JsonObject
 
@@ -49,4 +50,5 @@ def render_usage(usage: Usage | None) -> JsonObject | None:
         "output_tokens": usage.output_total,
         "output_tokens_details": {"reasoning_tokens": usage.output_reasoning},
         "total_tokens": usage.total,
+        **cost_field(usage.cost),
     }

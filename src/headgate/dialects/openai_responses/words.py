@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from headgate.domain.response import Finish
 from headgate.errors import WireError
-from headgate.wire.json import Json, JsonObject
+from headgate.wire.json import Json, JsonObject, Raw, loaded
 
 NAME = "openai_responses"
 PATH = "/responses"
@@ -95,6 +96,21 @@ def skeleton(response: str, model: str, created: int) -> JsonObject:
         "usage": None,
         "user": None,
     }
+
+
+_ECHOED = (
+    *("instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls", "prompt_cache_key", "reasoning"),
+    *("safety_identifier", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user"),
+)
+
+
+def echo(fields: Mapping[str, Raw]) -> JsonObject:
+    """What an answer repeats of its request (OpenAI API reference, "The response object"); what was not set keeps its default."""
+    found: JsonObject = {name: fields[name] for name in _ECHOED if name in fields and bytes(fields[name]) != b"null"}
+    text = loaded(found.get("text"))
+    if isinstance(text, dict):
+        found["text"] = {"format": {"type": "text"}, **text}
+    return found
 
 
 def malformed(param: str, must: str) -> WireError:

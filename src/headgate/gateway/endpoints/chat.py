@@ -14,7 +14,7 @@ from headgate.gateway.labels import labels_of
 from headgate.gateway.outline import outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import pass_through
-from headgate.gateway.planning import check_ready, planned
+from headgate.gateway.planning import cheaper, check_ready, planned
 from headgate.gateway.translated import translate
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Tab
@@ -46,7 +46,7 @@ class Chat:
         loop = asyncio.get_running_loop()
         seen = outline(self._surface.dialect.name, ask.body, ask.model, ask.stream)
         labels = labels_of(request, seen.session)
-        plan = planned(parts, principal, ask, "chat", labels.session)
+        plan, decided = planned(parts, principal, ask, "chat", labels.session)
         return Errand(
             parts,
             principal,
@@ -56,12 +56,15 @@ class Chat:
             dialect_in=self._surface.dialect.name,
             clock=loop.time(),
             labels=labels,
+            told=request.settled,
+            decided=decided,
         )
 
     def execution(self, errand: Errand, request: Request, ask: Ask) -> Execution:
         """The attempts of an errand of this endpoint."""
         perform = partial(self._perform, request, ask)
-        return Execution(errand, len(ask.body), self._surface, perform, self._on)
+        plans = cheaper(self._parts, errand.principal, ask, errand.labels.session)
+        return Execution(errand, len(ask.body), self._surface, perform, self._on, plans)
 
     def _on(self, target: Target) -> Target:
         assert self._surface.dialect is not None

@@ -38,7 +38,7 @@ class Embed:
         parts, principal, now = self._parts, request.principal, asyncio.get_running_loop().time()
         check_ready(parts.spending)
         seen = Outline(model=ask.model, max_output=0)
-        plan = planned(parts, principal, ask, "embed")
+        plan, decided = planned(parts, principal, ask, "embed")
         errand = Errand(
             parts,
             principal,
@@ -49,6 +49,8 @@ class Embed:
             clock=now,
             labels=labels_of(request, None),
             operation="embed",
+            told=request.settled,
+            decided=decided,
         )
         return await Execution(errand, len(ask.body), self._surface, partial(self._perform, request, ask), lambda target: target).run()
 

@@ -1,4 +1,7 @@
-"""``POST /v1beta/models/{model}:{verb}``: Google's surface, where the path says what is wanted of which model."""
+"""``POST /v1beta/models/{model}:{verb}``: Google's surface, where the path says what is wanted of which model.
+
+Clients that take a name with a slash in it for a whole resource name leave ``models/`` out.
+"""
 
 from __future__ import annotations
 

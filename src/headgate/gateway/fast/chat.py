@@ -7,7 +7,7 @@ anything was taken or sent, or hands over the errand once its first visit has fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -19,7 +19,7 @@ from headgate.gateway.asking import Ask, Job, read_ask
 from headgate.gateway.endpoints.chat import Chat
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
 from headgate.gateway.fast.relay import Asked, Relay, StreamRelay, WholeRelay
-from headgate.gateway.labels import SESSION_HEADER
+from headgate.gateway.labels import CLAUDE_SESSION, SESSION_HEADER, TRACE_HEADER, UNLABELLED, Labels, session_label
 from headgate.gateway.last_words import words_of
 from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
@@ -30,7 +30,7 @@ from headgate.ledger.principal import Principal
 from headgate.router import Deployment, Plan, Wish
 from headgate.serving.auth import plain_key
 from headgate.serving.envelopes import Surface
-from headgate.serving.metering import Outcome, Tab
+from headgate.serving.metering import Tab
 from headgate.serving.request import Request
 from headgate.serving.response import Answer
 from headgate.serving.turn import Turn
@@ -61,6 +61,8 @@ class FastChat:
 
     def admit(self, fields: dict[str, bytes]) -> object | None:
         """See `FastEndpoint`."""
+        if self._parts.load.full:
+            return None
         key = plain_key(fields)
         principal = None if key is None else self._find(key)
         if principal is None or SCOPE not in principal.scopes or principal.recording != "off" or not _ADVISORY.isdisjoint(fields):
@@ -69,6 +71,8 @@ class FastChat:
 
     def serve(self, turn: Turn) -> bool:
         """See `FastEndpoint`."""
+        if len(turn.body) > self._parts.load.largest_body:
+            return False
         try:
             seen = self._outline(turn.body)
             principal = turn.token
@@ -81,16 +85,14 @@ class FastChat:
 
     def _begin(self, turn: Turn, seen: Outline, principal: Principal) -> bool:
         parts, now = self._parts, self._loop.time()
-        plan = parts.router.plan(
-            Wish(
-                model=seen.model,
-                input_tokens=estimate_tokens(len(turn.body)),
-                max_output=seen.max_output,
-                needs=seen.needs,
-                allowed=principal.models,
-            ),
-            now,
+        wish = Wish(
+            model=seen.model,
+            input_tokens=estimate_tokens(len(turn.body)),
+            max_output=seen.max_output,
+            needs=seen.needs,
+            allowed=principal.models,
         )
+        plan = parts.router.plan(wish, now)
         if not plan.order or plan.hedge is not None or plan.sticky is not None:
             return False
         deployment = plan.order[0].deployment
@@ -98,7 +100,7 @@ class FastChat:
         if prepared is None:
             return False
         body = prepared.body(turn.body, seen)
-        asked = self._asked(turn, seen, principal, plan, prepared, now)
+        asked = self._asked(turn, wish, seen, principal, plan, prepared, now)
         if asked is None:
             return False
         self._send(turn, asked, body)
@@ -114,7 +116,9 @@ class FastChat:
         self._prepared[deployment.id] = deployment, found
         return found
 
-    def _asked(self, turn: Turn, seen: Outline, principal: Principal, plan: Plan, prepared: Prepared, now: float) -> Asked | None:
+    def _asked(
+        self, turn: Turn, wish: Wish, seen: Outline, principal: Principal, plan: Plan, prepared: Prepared, now: float
+    ) -> Asked | None:
         """The request with everything taken that it needs; None, with nothing taken, when anything would have to be waited for."""
         parts, size = self._parts, len(turn.body)
         id, at = parts.new_id(), parts.clock()
@@ -137,7 +141,9 @@ class FastChat:
             place.undo()
             parts.spending.refund(hold)
             return None
-        return Asked(parts, self._path, principal, seen, plan, prepared, id, at, now, size, hold, permit, place, flight)
+        decided = None if parts.decided is None else parts.router.decided(wish, plan, at, now)
+        labels = _labels(turn.fields, seen.session)
+        return Asked(parts, self._path, principal, seen, plan, prepared, id, at, now, size, hold, permit, place, flight, labels, decided)
 
     def _send(self, turn: Turn, asked: Asked, body: bytes) -> None:
         http, prepared = self._parts.http, asked.prepared
@@ -168,10 +174,11 @@ class FastChat:
         relay.turn.hand_over(partial(self._continue, relay, error))
 
     async def _continue(self, relay: Relay, error: HeadgateError | None, request: Request) -> Answer:
-        visit = relay.visit
+        visit = relay.measured()
         request = msgspec.structs.replace(request, principal=relay.asked.principal, route=self._path)
         ask = read_ask(relay.turn.body, request)
         execution = self._chat.execution(visit.errand, request, ask)
+        visit.hear(relay.headers, self._loop.time())
         if error is not None and relay.stale:
             return await execution.repeat(visit)
         try:
@@ -180,7 +187,7 @@ class FastChat:
             return self._looked_at(relay, request, ask)
         except HeadgateError as failed:
             if not visit.ended:
-                visit.over(Outcome(error=failed, called=relay.called, status=relay.status or None), self._loop.time())
+                visit.over(relay.outcome(error=failed), self._loop.time())
             return await execution.resume(visit, failed)
 
     def _looked_at(self, relay: Relay, request: Request, ask: Ask) -> Answer:
@@ -199,3 +206,12 @@ def _ordinary(seen: Outline, principal: Principal) -> bool:
     if not seen.model or seen.directed or seen.media or seen.unbounded or seen.choices > 1:
         return False
     return seen.max_output is not None or principal.max_output is None
+
+
+def _labels(fields: Mapping[str, bytes], session: str | None) -> Labels:
+    """What the client calls its session, and the trace the request is part of."""
+    header, trace = fields.get(CLAUDE_SESSION), fields.get(TRACE_HEADER)
+    if header is None and session is None and trace is None:
+        return UNLABELLED
+    found = session_label(None if header is None else header.decode("latin-1"), session)
+    return found if trace is None else Labels(found.session, trace=trace.decode("latin-1"))

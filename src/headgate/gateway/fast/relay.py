@@ -16,10 +16,12 @@ from headgate.dialects.tap import tap_of
 from headgate.domain.response import Response as Answered
 from headgate.domain.usage import BUCKETS, INPUTS, Usage
 from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, WireError
-from headgate.gateway.errand import Errand, Visit
+from headgate.gateway.errand import Errand, Visit, hear
 from headgate.gateway.fast.prepared import Prepared
 from headgate.gateway.fast.statement import encode_text
+from headgate.gateway.labels import UNLABELLED, Labels
 from headgate.gateway.last_words import LastWords
+from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.relay import EventRelay, is_usage_only
@@ -30,6 +32,7 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.rows import decoded
 from headgate.ledger.spending import Hold
 from headgate.router import Flight, Plan
+from headgate.router.features import Decided
 from headgate.serving.exchange import stopping
 from headgate.serving.metering import MOST, Outcome, lists_price
 from headgate.serving.turn import Turn
@@ -64,6 +67,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     permit: Permit
     place: Permit
     flight: Flight
+    labels: Labels = UNLABELLED
+    decided: Decided | None = None
 
     def visit(self) -> Visit:
         """The same as the first visit of an errand, which has left."""
@@ -76,8 +81,9 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             route=self.route,
             dialect_in=dialect,
             clock=self.began,
-            id=self.id,
-            at=self.at,
+            labels=self.labels,
+            named=(self.id, self.at),
+            decided=self.decided,
         )
         errand.permit = self.permit
         visit = Visit(errand, prepared.deployment, prepared.target, self.flight, self.hold, self.place, self.began, dialect)
@@ -111,6 +117,12 @@ class Relay(Told):
         if visit is None:
             visit = self._visit = self.asked.visit()
             visit.errand.content = self.begun
+        return visit
+
+    def measured(self) -> Visit:
+        """The visit, with the number of bytes that were sent, which estimates go by."""
+        visit = self.visit
+        visit.size = len(self.prepared.body(self.turn.body, self.asked.seen))
         return visit
 
     @property
@@ -151,7 +163,7 @@ class Relay(Told):
     def _usual(self, answered: Answered) -> int | None:
         """Settle an answer like many before, by the template of their receipts. `UNUSUAL`, with nothing done, for any other."""
         usage = answered.usage
-        if usage is None or not lists_price(answered.service_tier):
+        if usage is None or self.asked.decided is not None or not lists_price(answered.service_tier):
             return UNUSUAL
         counts = astuple(usage)
         buckets = counts[:_BUCKETS]
@@ -161,7 +173,7 @@ class Relay(Told):
         asked, prepared = self.asked, self.prepared
         table = prepared.table(asked.at, into)
         cost = None if table is None else bucket_cost(table, buckets)
-        request_id, bound = upstream_id(self.headers), asked.hold.bound
+        request_id, bound, session = upstream_id(self.headers), asked.hold.bound, asked.labels.session
         self._kind = kind = (
             id(asked.principal),
             id(asked.plan),
@@ -174,19 +186,21 @@ class Relay(Told):
             self.first is None,
             request_id is None,
             not bound,
+            session is None,
         )
         found = prepared.statement(kind)
         if found is None:
             return UNUSUAL
         now = self.turn.loop.time()
         took, first, id_ = now - asked.began, self.first, asked.id
-        figures = (id_.encode(), asked.at, took, first, encode_text(request_id), cost, bound, *buckets)
+        figures = (id_.encode(), asked.at, took, first, encode_text(request_id), encode_text(session), cost, bound, *buckets)
         counted = into, usage.cache_read, out, usage.output_reasoning
         stored = found.stored(figures)
         asked.parts.spending.close_one(asked.hold, cost, stored, found.row(id_, asked.at, counted, cost))
         self._let_go(into, out, now)
+        hear(asked.parts, prepared.deployment, self.headers, now)
         if asked.parts.counted is None:
-            asked.parts.settled(decoded(stored), asked.route)
+            asked.parts.settled(decoded(stored), asked.route, asked.labels.trace)
         else:
             asked.parts.counted(asked.route, prepared.provider, prepared.deployment.model, 200, took, first, into, out, cost)
         return cost
@@ -201,28 +215,35 @@ class Relay(Told):
 
     def settle_visit(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> None:
         """The visit was the last one of its errand."""
-        now = self.turn.loop.time()
-        visit = self.visit
-        visit.over(
-            Outcome(
-                response=self.answered(),
-                whole=whole,
-                error=error,
-                cancelled=cancelled,
-                called=self.called,
-                unheard=unheard,
-                status=self.status or None,
-                upstream_id=upstream_id(self.headers),
-                first_byte=self.first,
-                finished=now,
-            ),
-            now,
+        visit, outcome = self.visit, self.outcome(whole=whole, error=error, cancelled=cancelled, unheard=unheard)
+        visit.hear(self.headers, outcome.finished)
+        visit.over(outcome, outcome.finished)
+        visit.errand.settle(visit, outcome.finished)
+
+    def outcome(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> Outcome:
+        """What came of the visit, with what was heard of the answer."""
+        if not whole:
+            self.measured()
+        return Outcome(
+            response=self.answered(),
+            whole=whole,
+            error=error,
+            cancelled=cancelled,
+            called=self.called,
+            unheard=unheard,
+            status=self.status or None,
+            upstream_id=upstream_id(self.headers),
+            first_byte=self.first,
+            finished=self.turn.loop.time(),
         )
-        visit.errand.settle(visit, now)
 
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
-        passed = "".join([f"{name}: {value}\r\n" for name, value in returned_headers(self.headers)])
+        asked, now = self.asked, self.turn.loop.time()
+        left = limit_marks(asked.parts, asked.principal, self.prepared.dialect.name, now)
+        passed = "".join([f"{name}: {value}\r\n" for name, value in (*returned_headers(self.headers), *left)])
+        if "x-request-id" not in self.headers:
+            passed += f"x-request-id: {asked.id}\r\n"
         return (
             f"{passed}cache-control: no-store\r\nx-headgate-request-id: {self.asked.id}\r\n"
             f"x-headgate-provider: {self.prepared.deployment.provider}\r\nx-headgate-attempts: 1\r\n"

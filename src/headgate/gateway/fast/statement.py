@@ -17,10 +17,11 @@ from headgate.ledger.rows import encoded
 from headgate.store.connection import Row, Value
 
 Figures: TypeAlias = tuple[object, ...]
-"""Id, time, duration, first byte, the provider's id as JSON, cost, bound, and the ten buckets of the usage."""
+"""Id, time, duration, first byte, the provider's id and the session as JSON, cost, bound, and the ten buckets of the usage."""
 
 _ID = "7ZZZZZZZZZZZZZZZZZ-MARK-ID"
 _REQUEST_ID = "7ZZZZZZZZZZ-MARK-REQUEST-ID"
+_SESSION = "7ZZZZZZZZZZ-MARK-SESSION"
 _AT, _DURATION, _FIRST_BYTE = 7.7e11 + 0.5, 7.7e11 + 1.5, 7.7e11 + 2.5
 _COST, _BOUND = 77 * 10**16 + 1, 77 * 10**16 + 2
 _TOKENS = tuple(77 * 10**16 + 11 + place for place in range(len(BUCKETS)))
@@ -30,6 +31,7 @@ _MARKS: tuple[tuple[bytes, bytes], ...] = (
     (str(_DURATION).encode(), b"%a"),
     (str(_FIRST_BYTE).encode(), b"%a"),
     (b'"%b"' % _REQUEST_ID.encode(), b"%b"),
+    (b'"%b"' % _SESSION.encode(), b"%b"),
     *[(str(mark).encode(), b"%d") for mark in (_COST, _BOUND, *_TOKENS)],
 )
 T = TypeVar("T", Receipt, Attempt)
@@ -81,6 +83,7 @@ def figures_of(receipt: Receipt) -> Figures:
         receipt.duration,
         receipt.first_byte,
         encode_text(receipt.request_id),
+        encode_text(receipt.session),
         receipt.cost_nanos,
         receipt.bound_nanos,
         *[getattr(usage, bucket) for bucket in BUCKETS],
@@ -102,6 +105,7 @@ def _marked(receipt: Receipt) -> Receipt:
         duration=_DURATION,
         first_byte=_FIRST_BYTE,
         request_id=_REQUEST_ID,
+        session=_SESSION,
         cost_nanos=_COST,
         bound_nanos=_BOUND,
     )

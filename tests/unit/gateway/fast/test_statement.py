@@ -26,7 +26,7 @@ def pairs(draw: st.DrawFn) -> tuple[Receipt, Receipt]:
     """Two receipts that differ in figures alone."""
     used = draw(st.lists(st.sampled_from(BUCKETS), unique=True, min_size=1))
     names = draw(st.tuples(TEXT, TEXT, TEXT, TEXT))
-    streamed, priced, named, bound = (draw(st.booleans()) for _ in range(4))
+    streamed, priced, named, bound, talked = (draw(st.booleans()) for _ in range(5))
     explanation = draw(TEXT)
 
     def one() -> Receipt:
@@ -61,6 +61,7 @@ def pairs(draw: st.DrawFn) -> tuple[Receipt, Receipt]:
             price_rule="list:2026",
             unit_prices={"input_uncached": "0.1%d"},
             request_id=request_id,
+            session=draw(TEXT) if talked else None,
             duration=duration,
             first_byte=first,
             key="k%s",
