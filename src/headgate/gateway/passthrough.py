@@ -60,7 +60,7 @@ def outgoing(job: Job) -> Outgoing:
             fields["stream_options"] = msgspec.Raw(encode({**options, "include_usage": msgspec.Raw(_TRUE)}))
     body = encode(fields)
     job.tab.describe(request_bytes=len(body), notes=job.notes)
-    job.visit.notes = job.notes
+    job.visit.notes = job.tab.call.notes
     check_strict(job.request, job.tab.call.notes)
     path = upstream_path(wire, job.request, job.target, job.ask.stream)
     send = job.target.placed(Send("POST", path, body, (CONTENT_TYPE,)))

@@ -134,6 +134,7 @@ class StreamTranslation:
             conversation = understand(job)
             session = ChatClient(job.parts.http).stream(job.target, conversation, request_id=job.visit.errand.id)
             tab.describe(request_bytes=session.request_bytes, notes=noted(job, session.notes))
+            job.visit.notes = tab.call.notes
             check_strict(job.request, tab.call.notes)
             leave(job)
             async with session:
