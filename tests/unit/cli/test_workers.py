@@ -40,9 +40,9 @@ class Served:
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        said = [process.stdout.readline() for _ in range(4)]
+        said = [process.stdout.readline() for _ in range(5)]
         found = re.search(r"http://127\.0\.0\.1:(\d+), 2 processes", said[0])
-        key = re.search(r"key +(\S+) ", said[3])
+        key = re.search(r"key +(\S+) ", said[4])
         assert found and key, said
         self.port, self.key = int(found[1]), key[1]
 
