@@ -50,21 +50,24 @@ proofs: $(VENV)/.dev ## run the long sweeps; JSON in bench/out/proofs.json
 docs: $(VENV)/.dev ## check the documentation: links, commands, generated pages
 	$(BIN)/python tools/check_docs.py
 	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python tools/openapi.py --check
 
 reference: $(VENV)/.dev ## write the generated pages of the documentation anew
 	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python tools/openapi.py
 
 prices: $(VENV)/.dev ## bring the catalog's prices up to date; SECOND=file compares them with LiteLLM's map
 	$(BIN)/python tools/import_prices.py $(if $(SECOND),--second $(SECOND))
 
 # The machine's own pip configuration is left out, so that what is written names no index and holds the hashes of every platform's wheels.
-COMPILE := PIP_CONFIG_FILE=/dev/null env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-annotate \
+COMPILE := PIP_CONFIG_FILE=/dev/null env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-annotate \
 	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --pip-args '--only-binary :all:'
 
 lock: $(VENV)/.dev ## pin the requirements anew
 	$(COMPILE) -o requirements/runtime.txt --constraint requirements/constraints.in pyproject.toml requirements/build.in
 	sed -i.old '/^#/d;/^$$/d' requirements/runtime.txt
-	$(COMPILE) -o requirements/dev.txt --constraint requirements/runtime.txt pyproject.toml requirements/build.in requirements/dev.in
+	sed 's/\[[a-z,-]*\]==/==/' requirements/runtime.txt > requirements/pinned.old
+	$(COMPILE) -o requirements/dev.txt --constraint requirements/pinned.old pyproject.toml requirements/build.in requirements/dev.in
 	sed -i.old '/^#/d;/^$$/d' requirements/dev.txt
 	rm -f requirements/*.old
 

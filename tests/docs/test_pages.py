@@ -105,8 +105,9 @@ def test_links_lead_somewhere_and_pages_can_be_reached() -> None:
     assert check_docs.problems() == []
 
 
-def test_generated_parts_are_up_to_date() -> None:
-    command = [sys.executable, str(ROOT / "tools" / "generate_reference.py"), "--check"]
+@pytest.mark.parametrize("tool", ["generate_reference.py", "openapi.py"])
+def test_generated_parts_are_up_to_date(tool: str) -> None:
+    command = [sys.executable, str(ROOT / "tools" / tool), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -9,12 +9,9 @@ import anthropic
 import openai
 import pytest
 
-from headgate.config.route_settings import RoutingSettings
 from headgate.sim.settings import SimSettings
-from headgate.testing.gateway import Gate, Rig, running_gateway
+from headgate.testing.gateway import ONCE, Rig, running_gateway
 
-ONCE = Gate(routing=RoutingSettings(attempts=1))
-"""Every failure reaches the client: what is tried again is no matter of the wire."""
 PROVIDERS = ("sim-openai", "sim-anthropic", "sim-gemini")
 
 
@@ -27,7 +24,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture(autouse=True)
 def books(rig: Rig) -> Iterator[int]:
-    """After each test: every line of the provider's bill has its receipt, to the nano-dollar."""
+    """Providers are taken to be well before each test. After it: every line of the provider's bill has its receipt, to the nano-dollar."""
+    rig.calm()
     receipts, lines = len(rig.all_receipts()), len(rig.sim.bill.lines)
     yield receipts
     rig.sim.set_faults(())

@@ -12,7 +12,7 @@ from google.genai import errors, types
 
 from headgate.sim.faults import Rule, Status
 from headgate.sim.settings import SimSettings
-from headgate.testing.gateway import Rig, running_gateway
+from headgate.testing.gateway import ONCE, Rig, running_gateway
 
 QUESTION = "Where is the sailor's harbour?"
 EMBEDDERS = ("sim-openai/sim-small", "sim-gemini/sim-small")
@@ -20,7 +20,7 @@ EMBEDDERS = ("sim-openai/sim-small", "sim-gemini/sim-small")
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_gateway(tmp_path_factory.mktemp("google"), settings=SimSettings(seed=7)) as running:
+    with running_gateway(tmp_path_factory.mktemp("google"), settings=SimSettings(seed=7), gate=ONCE) as running:
         yield running
 
 

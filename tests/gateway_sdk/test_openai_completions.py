@@ -9,14 +9,16 @@ import pytest
 
 from headgate.sim.faults import Rule, Status
 from headgate.sim.settings import SimSettings
-from headgate.testing.gateway import Rig, running_gateway, with_completions
+from headgate.testing.gateway import ONCE, Rig, running_gateway, with_completions
 
 PROMPT = "Where is the sailor's harbour?"
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_gateway(tmp_path_factory.mktemp("completions"), settings=SimSettings(seed=7), change=with_completions) as running:
+    with running_gateway(
+        tmp_path_factory.mktemp("completions"), settings=SimSettings(seed=7), change=with_completions, gate=ONCE
+    ) as running:
         yield running
 
 

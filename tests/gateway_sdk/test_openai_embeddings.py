@@ -12,7 +12,7 @@ import pytest
 from headgate.providers import PROVIDERS
 from headgate.sim.faults import Match, Rule, Status
 from headgate.sim.settings import SimSettings
-from headgate.testing.gateway import Rig, running_gateway
+from headgate.testing.gateway import ONCE, Rig, running_gateway
 
 MODELS = ("sim-openai/sim-small", "sim-gemini/sim-small", "sim-ollama/sim-small", "sim-vertex/sim-small", "sim-azure_openai/sim-small")
 TEXTS = ["the harbour", "a sailor", "the harbour"]
@@ -21,7 +21,7 @@ models = pytest.mark.parametrize("model", MODELS)
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_gateway(tmp_path_factory.mktemp("embeddings"), settings=SimSettings(seed=7)) as running:
+    with running_gateway(tmp_path_factory.mktemp("embeddings"), settings=SimSettings(seed=7), gate=ONCE) as running:
         yield running
 
 

@@ -10,6 +10,7 @@ import msgspec
 from headgate.client import Target
 from headgate.dialects.base import ChatDialect, Note
 from headgate.errors import ConfigError, Unsupported
+from headgate.gateway.capped import notes_of
 from headgate.gateway.errand import Visit
 from headgate.gateway.parts import GatewayParts
 from headgate.router.reading import ROUTING_FIELDS
@@ -59,6 +60,11 @@ class Job(msgspec.Struct, frozen=True):
     def target(self) -> Target:
         """Where it goes."""
         return self.visit.target
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What differs from what was asked for before anything is translated."""
+        return notes_of(self.most, self.visit.errand.degraded)
 
     @property
     def same_dialect(self) -> bool:

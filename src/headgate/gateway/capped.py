@@ -48,6 +48,10 @@ def capped(dialect: str, fields: Fields, target: Target, most: int) -> Fields:
     return _PUT[dialect](fields, target, most)
 
 
-def note(most: int) -> Note:
-    """What the client is told of it."""
-    return Note("max_tokens", "approximated", f"the key or a budget allows no more than {most} tokens")
+def notes_of(most: int | None, degraded: bool) -> tuple[Note, ...]:
+    """What the client is told: of its maximum, when it is `most` now, and that another model answers."""
+    lowered = () if most is None else (Note("max_tokens", "approximated", f"the key or a budget allows no more than {most} tokens"),)
+    return (*lowered, _CHEAPER) if degraded else lowered
+
+
+_CHEAPER = Note("model", "approximated", "a budget has only room for a model that costs less")

@@ -52,6 +52,7 @@ class Errand:
         "clock",
         "content",
         "decided",
+        "degraded",
         "dialect_in",
         "holds",
         "id",
@@ -105,6 +106,8 @@ class Errand:
         self.content = False
         self.receipt: Receipt | None = None
         self.permit: Permit | None = None
+        self.degraded = False
+        """A budget has only room for a model that costs less."""
         self.rivalry = False
         """Several visits are under way: none of them settles anything by itself."""
 

@@ -6,7 +6,7 @@ One deadline, one owner of retries; another deployment only before the first byt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -26,7 +26,7 @@ from headgate.ledger.labels import run_scope
 from headgate.ledger.limit_gates import Permit
 from headgate.ledger.limits import Full
 from headgate.ledger.spending import Hold
-from headgate.router import Choice, Deployment, Fallback, GiveUp, Report, Retry
+from headgate.router import Choice, Deployment, Fallback, GiveUp, Plan, Report, Retry
 from headgate.router.refusal import refusal_of
 from headgate.serving.envelopes import Refused, Surface, error_response
 from headgate.serving.metering import error_kind
@@ -48,9 +48,18 @@ class Boarding(msgspec.Struct, frozen=True):
 
 
 class Execution:
-    """The attempts of one errand whose request is `size` bytes long. `target_of` chooses the wire of a target."""
+    """The attempts of one errand whose request is `size` bytes long. `on` chooses the wire of a target, `cheaper` are plans to fall back
+    on where a budget wants that."""
 
-    def __init__(self, errand: Errand, size: int, surface: Surface, perform: Perform, on: Callable[[Target], Target]) -> None:
+    def __init__(
+        self,
+        errand: Errand,
+        size: int,
+        surface: Surface,
+        perform: Perform,
+        on: Callable[[Target], Target],
+        cheaper: Iterable[Plan] = (),
+    ) -> None:
         self._errand = errand
         self._size = size
         self._surface = surface
@@ -59,6 +68,8 @@ class Execution:
         self._loop = asyncio.get_running_loop()
         self._deadline = errand.clock + errand.parts.router.settings.deadline
         self._last: Visit | None = None
+        self._cheaper = iter(cheaper)
+        self._degrade = False
 
     async def run(self, first: Sequence[Choice] | None = None) -> Answer:
         """The answer. Raises `Refused` when nobody was asked; what providers failed with is answered."""
@@ -161,6 +172,20 @@ class Execution:
                 return await self._boarded(choice, again)
             except (Refused, ProviderError) as error:
                 refused = refused or error
+        if self._degrade and not self._errand.tried:
+            return await self._degraded(refused)
+        raise refused or refusal_of(self._errand.plan)
+
+    async def _degraded(self, refused: HeadgateError | None) -> Boarding:
+        """The first visit that a budget has room for, to a model that costs less. Raises `refused` when there is none."""
+        for plan in self._cheaper:
+            for choice in plan.order:
+                try:
+                    boarding = await self._boarded(choice, again=False)
+                except (Refused, ProviderError):
+                    continue
+                self._errand.plan, self._errand.degraded = plan, True
+                return boarding
         raise refused or refusal_of(self._errand.plan)
 
     async def _boarded(self, choice: Choice, again: bool) -> Boarding:
@@ -179,8 +204,7 @@ class Execution:
         except BaseException:
             flight.ended(UNASKED, self._loop.time(), parts.router.draw())
             if place is not None:
-                place.settle(0, 0)
-                place.release()
+                place.undo()
             raise
         return Boarding(Visit(errand, deployment, target, flight, hold, place, self._loop.time()), most)
 
@@ -203,6 +227,7 @@ class Execution:
             if most is not None:
                 found = await self._reserve(deployment, target, most)
         if isinstance(found, Denied):
+            self._degrade = self._degrade or (found.action == "degrade" and found.reason == "exceeded")
             raise denied(found)
         return found, most
 

@@ -16,7 +16,7 @@ from headgate.domain.response import Response as Answered
 from headgate.errors import ErrorKind, HeadgateError, ProviderError, TooLarge, WireError
 from headgate.gateway.account import Refusal, accounted
 from headgate.gateway.asking import Job, check_choices, check_strict, read_field
-from headgate.gateway.capped import capped, note
+from headgate.gateway.capped import capped
 from headgate.gateway.last_words import farewell, last_words
 from headgate.gateway.relay import EventRelay, is_usage_only
 from headgate.gateway.stamps import stamps
@@ -59,7 +59,8 @@ def outgoing(job: Job) -> Outgoing:
         if added:
             fields["stream_options"] = msgspec.Raw(encode({**options, "include_usage": msgspec.Raw(_TRUE)}))
     body = encode(fields)
-    job.tab.describe(request_bytes=len(body), notes=() if most is None else (note(most),))
+    job.tab.describe(request_bytes=len(body), notes=job.notes)
+    job.visit.notes = job.tab.call.notes
     check_strict(job.request, job.tab.call.notes)
     path = upstream_path(wire, job.request, job.target, job.ask.stream)
     send = job.target.placed(Send("POST", path, body, (CONTENT_TYPE,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import msgspec
 
@@ -14,9 +15,10 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Operation
 from headgate.ledger.rights import may_call
 from headgate.ledger.spending import Spending
-from headgate.router import Plan, Wish
+from headgate.router import Plan, Wants, Wish
 from headgate.router.features import Decided
 from headgate.router.reading import read_wish
+from headgate.router.table import AUTO
 
 
 def check_ready(spending: Spending) -> None:
@@ -49,6 +51,22 @@ def planned(
     if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
         raise no_such_model(ask.model)
     return plan, None if parts.decided is None else parts.router.decided(wish, plan, parts.clock(), now)
+
+
+def cheaper(parts: GatewayParts, principal: Principal, ask: Ask, session: str | None = None) -> Iterator[Plan]:
+    """Plans for the same request to whom it costs least, for a budget whose action is ``degrade``: the chain of "auto", then the models of
+    the grade "low", each with the cheapest first. What a directed request demanded (privacy, region) still holds."""
+    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
+    for name in (AUTO, "low"):
+        wish = read_wish(ask.body, fields, model=name, session=session, allowed=principal.models)
+        wants = msgspec.structs.replace(wish.wants or Wants(), hint="cheapest", strategy=None)
+        wish = _within(parts, principal, msgspec.structs.replace(wish, provider=None, wants=wants))
+        try:
+            plan = parts.router.plan(wish, asyncio.get_running_loop().time())
+        except ConfigError:
+            continue  # nothing is set up that such a name could stand for
+        if plan.order:
+            yield plan
 
 
 def _affordable(parts: GatewayParts, wish: Wish, now: float) -> Plan:

@@ -19,7 +19,6 @@ from headgate.errors import HeadgateError, WireError
 from headgate.gateway.account import accounted
 from headgate.gateway.array_stream import as_array
 from headgate.gateway.asking import Job, check_choices, check_strict
-from headgate.gateway.capped import note
 from headgate.gateway.last_words import farewell, last_words
 from headgate.gateway.passthrough import UNBUFFERED, leave
 from headgate.gateway.stamps import stamps
@@ -54,7 +53,7 @@ def understand(job: Job) -> Conversation:
 
 def noted(job: Job, notes: tuple[Note, ...]) -> tuple[Note, ...]:
     """What was lost on the way, a lowered maximum of output included."""
-    return notes if job.most is None else (note(job.most), *notes)
+    return (*job.notes, *notes)
 
 
 def _with_betas(conversation: Conversation, values: Sequence[str]) -> Conversation:
@@ -135,6 +134,7 @@ class StreamTranslation:
             conversation = understand(job)
             session = ChatClient(job.parts.http).stream(job.target, conversation, request_id=job.visit.errand.id)
             tab.describe(request_bytes=session.request_bytes, notes=noted(job, session.notes))
+            job.visit.notes = tab.call.notes
             check_strict(job.request, tab.call.notes)
             leave(job)
             async with session:

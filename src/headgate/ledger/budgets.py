@@ -41,7 +41,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     template: every subject that begins like it has a balance of its own, made with its first reservation. `window`: ``day``, ``week``,
     ``month``, ``total`` or ``rolling:SECONDS``. `action`: what happens to a request that does not fit. ``warn`` lets it pass (such a budget
     only counts); ``block`` refuses it, ``clamp`` too, for the caller to ask for less, ``degrade`` too, for the caller to ask a cheaper
-    model. `thresholds` are the per cents of the limit that are told when they are reached.
+    model, as the gateway does. `thresholds` are the per cents of the limit that are told when they are reached.
     """
 
     id: str

@@ -13,7 +13,7 @@ import msgspec
 
 from headgate.dialects.base import ChatDialect
 from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderError, StoreError, Truncated, Unsupported, UsageError, WireError
-from headgate.serving.response import JSON, NO_STORE, Response
+from headgate.serving.response import JSON, NO_STORE, Response, marked
 from headgate.wire.http import Headers
 from headgate.wire.json import JsonObject, encode
 
@@ -122,10 +122,10 @@ def error_response(error: HeadgateError, surface: Surface, request_id: str = "",
     """The response for an error. A provider's error is written by the surface's dialect, with case 85's status; ours as `fault_of` says."""
     if is_providers_own(error) and surface.dialect is not None:
         rendered = surface.dialect.render_error(error)
-        return Response(rendered.status, (*rendered.headers, NO_STORE, *headers), rendered.body)
+        return Response(rendered.status, marked((*rendered.headers, NO_STORE), headers), rendered.body)
     fault = fault_of(error)
     body = encode(surface.envelope(fault, request_id))
-    return Response(fault.status, (JSON, NO_STORE, *fault.headers, *headers), body)
+    return Response(fault.status, marked((JSON, NO_STORE, *fault.headers), headers), body)
 
 
 _OUR_CODES = {"upstream_bad_content": 502}

@@ -42,6 +42,12 @@ Answer: TypeAlias = Response | Stream
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Answer]]
 
 
+def marked(headers: Headers, marks: Headers) -> Headers:
+    """`headers` with `marks`, whose names (in lower case) stand once: what was there under them goes."""
+    names = {name for name, _ in marks}
+    return (*(field for field in headers if field[0].lower() not in names), *marks)
+
+
 def json_response(value: Json, status: int = 200, headers: Headers = ()) -> Response:
     """`value` as a JSON response."""
     return Response(status, (JSON, *headers), encode(value))

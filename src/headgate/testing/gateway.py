@@ -135,6 +135,10 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """Ordinary requests are answered from within the protocol."""
 
 
+ONCE = Gate(routing=RoutingSettings(attempts=1))
+"""Every request is tried once: what a provider fails with is what the client sees."""
+
+
 class Rig:
     """A running gateway: `url` without ``/v1``, its `key`, the simulator behind it, its virtual `keys`, and its books."""
 
@@ -221,21 +225,20 @@ def running_gateway(
     change: Callable[[Target], Target] | None = None,
     around: Callable[[App], App] | None = None,
     gate: Gate | None = None,
-    router: Router | None = None,
     further: Callable[[Rig], tuple[Route, ...]] | None = None,
 ) -> Iterator[Rig]:
     """Run simulator and gateway while the block runs.
 
     `key` None serves without one; `admin_key` administers virtual keys; `folder` holds the ledger; `change` alters
-    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `router` None knows the names of
-    the catalog and of `gate`; `further` makes routes in the place of those of money.
+    targets; `around` puts something between server and gateway; `gate` bounds, limits and routes; `further`
+    makes routes in the place of those of money.
     """
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(settings or SimSettings(seed=7)).run_in_thread())
         ledger = Ledger.open(folder / "ledger.db")
         stack.callback(ledger.close)
         rig = Rig(sim, ledger, folder, key or "", gate or Gate())
-        rig.parts = _parts(rig, change, router)
+        rig.parts = _parts(rig, change)
         made = _money_routes(rig, rig.parts) if further is None else further(rig)
         rig.app = app = _app(rig, rig.parts, _ring(rig, key, admin_key), key is not None, host, body_limit, made)
         stack.enter_context(_serving(rig, app if around is None else around(app), host, limits))
@@ -248,13 +251,13 @@ def _ring(rig: Rig, key: str | None, admin_key: str | None) -> KeyRing:
     return rig.ring
 
 
-def _parts(rig: Rig, change: Callable[[Target], Target] | None, router: Router | None) -> GatewayParts:
+def _parts(rig: Rig, change: Callable[[Target], Target] | None) -> GatewayParts:
     catalog = load_catalog()
     find = sim_resolver(rig.sim.url, catalog)
     resolve = find if change is None else lambda name: change(find(name))
     return GatewayParts(
         resolve=resolve,
-        router=router or Router(sim_table(catalog, rig.gate.routing, rig.gate.routes, rig.gate.aliases), random.Random(7).random),
+        router=Router(sim_table(catalog, rig.gate.routing, rig.gate.routes, rig.gate.aliases), random.Random(7).random),
         target=lambda deployment: resolve(deployment.name),
         limiter=rig.limiter,
         spending=rig.spending,

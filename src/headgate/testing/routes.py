@@ -15,6 +15,13 @@ from headgate.router.table import USUAL_PRIOR
 from headgate.router.values import Candidate, Rung
 
 DAY = "2026-11-21"
+CHAT = RouteSettings(
+    name="chat",
+    deployments=(DeploymentSettings(model="sim-openai/sim-small"), DeploymentSettings(model="sim-anthropic/sim-small")),
+    fallback=("sim-groq/sim-large",),
+)
+SIMULATED = RoutingSettings(fallback=("sim-ollama", "sim-openai", "sim-anthropic"))
+"""Simulated providers behind "auto"."""
 
 
 def deployment(
@@ -78,10 +85,4 @@ def surroundings(
 
 def sim_router(catalog: Catalog, seed: int = 7) -> Router:
     """A router whose "auto" and route "chat" are simulated providers."""
-    chat = RouteSettings(
-        name="chat",
-        deployments=(DeploymentSettings(model="sim-openai/sim-small"), DeploymentSettings(model="sim-anthropic/sim-small")),
-        fallback=("sim-groq/sim-large",),
-    )
-    routing = RoutingSettings(fallback=("sim-ollama", "sim-openai", "sim-anthropic"))
-    return Router(RoutingTable(surroundings(catalog, routes=(chat,), routing=routing)), random.Random(seed).random)
+    return Router(RoutingTable(surroundings(catalog, routes=(CHAT,), routing=SIMULATED)), random.Random(seed).random)

@@ -29,6 +29,7 @@ from headgate.testing.raw_http import KEY, RawWire, Reply, request_bytes
 ADMIN_KEY = "hg-the-key-of-the-administrator"
 HOSTS = allowed_hosts("127.0.0.1")
 
+BUDGETS = (("GET", "/v1/budgets"), ("GET", "/v1/budgets/*"), ("PUT", "/v1/budgets/*"), ("DELETE", "/v1/budgets/*"))
 ACCESS: dict[tuple[str, str], Scope | str | None] = {
     **{("GET", path): None for path in (*LIVE, *READY)},
     ("GET", "/metrics"): "metrics:read",
@@ -38,6 +39,7 @@ ACCESS: dict[tuple[str, str], Scope | str | None] = {
     ("GET", "/v1/usage"): "usage:read",
     ("GET", "/v1/budget"): "usage:read",
     ("GET", "/v1/budget/*"): "usage:read",
+    **dict.fromkeys(BUDGETS, "admin"),
     ("GET", "/v1/pricing"): "models:read",
     ("POST", "/v1/estimate-cost"): "models:read",
     ("GET", "/v1/key"): "any",

@@ -34,7 +34,7 @@ def job(body: bytes, surface: Surface = OPENAI, headers: Headers = (), query: st
     call = Call(id="r1", at=0.0, clock=0.0, face="gateway", target=target)
     request = Request(method="POST", path="/v1/x", headers=headers, query=query)
     assert surface.dialect is not None
-    visit = SimpleNamespace(target=target, errand=SimpleNamespace(id="r1"))
+    visit = SimpleNamespace(target=target, errand=SimpleNamespace(id="r1", degraded=False))
     return Job(None, surface, surface.dialect, request, ask, visit, Tab(call))
 
 

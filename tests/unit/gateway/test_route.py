@@ -7,15 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from headgate.catalog.load import load_catalog
-from headgate.testing.gateway import Rig, running_gateway
+from headgate.testing.gateway import Gate, Rig, running_gateway
 from headgate.testing.raw_http import RawWire, Reply, request_bytes
-from headgate.testing.routes import sim_router
+from headgate.testing.routes import CHAT, SIMULATED
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_gateway(tmp_path_factory.mktemp("routes"), router=sim_router(load_catalog())) as running:
+    with running_gateway(tmp_path_factory.mktemp("routes"), gate=Gate(routes=(CHAT,), routing=SIMULATED)) as running:
         yield running
 
 

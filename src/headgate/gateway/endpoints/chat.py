@@ -14,7 +14,7 @@ from headgate.gateway.labels import labels_of
 from headgate.gateway.outline import outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import pass_through
-from headgate.gateway.planning import check_ready, planned
+from headgate.gateway.planning import cheaper, check_ready, planned
 from headgate.gateway.translated import translate
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Tab
@@ -63,7 +63,8 @@ class Chat:
     def execution(self, errand: Errand, request: Request, ask: Ask) -> Execution:
         """The attempts of an errand of this endpoint."""
         perform = partial(self._perform, request, ask)
-        return Execution(errand, len(ask.body), self._surface, perform, self._on)
+        plans = cheaper(self._parts, errand.principal, ask, errand.labels.session)
+        return Execution(errand, len(ask.body), self._surface, perform, self._on, plans)
 
     def _on(self, target: Target) -> Target:
         assert self._surface.dialect is not None
