@@ -159,7 +159,7 @@ class Rig:
         self.keys = KeyStore(ledger.database, Pepper(Secret(PEPPER)))
         self.ring: KeyRing | None = None
         self.operations = plain_operations()
-        self.load = Load(others=lambda: self.http.told)
+        self.load = Load(others=lambda: self.http.told, shed=lambda reason: self.counters.event("shed", reason))
         self.repeats = Repeats(recorder=Recorder(folder / "recordings", redact), count=self.counters.event)
         self.traces: list[str | None] = []
         """What the requests said of their trace, in the order they were settled."""

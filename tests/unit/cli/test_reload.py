@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from headgate.router.features import read_decided
 from headgate.serving.pid_file import pid_file, read_pid_file
 from headgate.wire.json import Json
 
@@ -23,6 +24,12 @@ pytest_plugins = ["headgate.testing.pytest_plugin"]
 
 HEADGATE = [sys.executable, "-c", "from headgate.cli import main; main()"]
 PATIENCE = 20.0
+GAUGES_TOLD = {f"headgate_{name}" for name in ("in_flight_requests", "open_connections", "queue_length", "journal_depth", "cache_bytes")} | {
+    "headgate_upstream_connections",
+    "headgate_breaker_state",
+    "headgate_resident_memory_bytes",
+    "headgate_ready",
+}
 TAKEN = ("reloaded: generation 2\n", "nothing changed\n")
 """The watcher may have been quicker than the command."""
 
@@ -68,7 +75,7 @@ class Gateway:
 
 def settings(**routes: str) -> str:
     named = {name: {"deployments": [model]} for name, model in routes.items()}
-    return json.dumps({"gateway": {"metrics": "open"}, "routes": named})
+    return json.dumps({"gateway": {"metrics": "open"}, "routing_log": "decisions.jsonl", "routes": named})
 
 
 def until(wanted: Callable[[], bool]) -> None:
@@ -120,6 +127,11 @@ def test_settings_are_read_anew(headgate_environment: Path, workers: int) -> Non
         assert gateway.call("GET", "/readyz")[0] == 200
         assert b'headgate_config_reloads_total{outcome="failed"}' in gateway.call("GET", "/metrics")[1]
 
+        metrics = gateway.call("GET", "/metrics")[1].decode()
+        told = set(re.findall(r"^(headgate_\w+)", metrics, re.MULTILINE))
+        assert told >= GAUGES_TOLD
+        assert re.search(r'^headgate_refused_total{code="model_not_found"} 1$', metrics, re.MULTILINE)
+
         gateway.configure(third="sim-gemini/sim-small")
         gateway.process.send_signal(signal.SIGHUP)
         until(lambda: [gateway.ask("third") for _ in range(6)] == [200] * 6)
@@ -129,6 +141,9 @@ def test_settings_are_read_anew(headgate_environment: Path, workers: int) -> Non
         gateway.configure(fourth="sim-gemini/sim-small")
         until(lambda: [gateway.ask("fourth") for _ in range(6)] == [200] * 6)
     assert not file.exists()
+    decisions = read_decided((headgate_environment / "decisions.jsonl").read_bytes().splitlines())
+    assert {decided.wish.model for decided in decisions} == {"first", "second", "third", "fourth"}
+    assert all(decided.attempts == 1 and decided.duration for decided in decisions)
 
 
 def test_a_process_that_was_replaced_does_not_hold_up_a_reading(headgate_environment: Path) -> None:
