@@ -84,6 +84,7 @@ class Exchange:
         self._begun = loop.time()
         self._answering = False
         self._reading = False
+        self._running = False
         self._gone = asyncio.Event()
         self.over = False
 
@@ -122,7 +123,11 @@ class Exchange:
 
     def hurry(self) -> None:
         """The server ends: the answer has to. A task that has not begun begins first: what it was handed is its to give back."""
-        if self._task is not None:
+        if self._task is None:
+            return
+        if self._running:
+            self._task.cancel()
+        else:
             self._loop.call_soon(self._task.cancel)
 
     def _wake(self) -> None:
@@ -160,6 +165,7 @@ class Exchange:
 
     async def _run(self, request: Request) -> None:
         """Serve the request and return when the answer is sent or the client is gone."""
+        self._running = True
         load = self._app.load
         load.exchanges += 1
         with _Reported():
