@@ -23,7 +23,7 @@ import wire_table
 from headgate import errors
 from headgate.catalog.fidelity import load_matrix
 from headgate.cli import cli
-from headgate.gateway.app import ANTHROPIC, OPENAI
+from headgate.gateway.surfaces import ANTHROPIC, OPENAI
 from headgate.providers import PROVIDERS, Provider
 from headgate.serving.envelopes import Surface, error_response
 from headgate.wire.json import decode
