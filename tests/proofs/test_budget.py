@@ -116,7 +116,7 @@ def raced(make_gate: MakeGate, simulator: Simulator, database: Secret | None, wo
     assert len(bill) == len(books.receipts) == found[200]
     spent = {one.budget: one.spent for one in books.balances}
     assert spent == {"global/total": bill.total, "provider:sim-openai/total": bill.total}
-    assert limit - 8 * COST < bill.total <= limit, "what is left is less than one request can cost"
+    assert limit * 9 // 10 < bill.total <= limit, "what is left lies in slabs that come back idle"
     told = [(budget, threshold) for budget, _, threshold in books.alerts]
     assert [threshold for budget, threshold in told if budget == "global/total"][:2] == [75, 90]
     assert [threshold for budget, threshold in told if budget == "provider:sim-openai/total"] == [75, 90, 100]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -37,7 +35,6 @@ async def streams(gate: Served, count: int) -> tuple[list[Heard], int]:
     tasks = [asyncio.create_task(line.ask(CHAT, chat_body(f"stream {number}", stream=True))) for number, line in enumerate(lines)]
     await asyncio.wait_for(all_here.wait(), 60)
     assert not any(task.done() for task in tasks)
-    os.kill(gate.pid, signal.SIGTERM)
     code = await asyncio.to_thread(gate.stop)
     heard = await asyncio.gather(*tasks)
     for line in lines:
