@@ -8,7 +8,8 @@ The figure is CPU microseconds per request of the whole gateway session (user an
 median over rounds that visit every gateway in turn with a fresh process. The gateway has one core, upstream and load generator the other.
 Columns: *proxy* is one key of the settings and nothing limited; *keys* a virtual key with limits of requests, tokens and concurrency on key
 and provider; *budget* a hard budget on key and globally besides; *durable* waits for nothing less, with SQLite's synchronous mode FULL
-(without it NORMAL). Receipts are written in every column. Needs a C compiler; without nginx its ratio is left out.
+(without it NORMAL). Receipts are written in every column. Needs a C compiler; without nginx its ratio and the case with a TLS upstream
+are left out.
 """
 
 from __future__ import annotations
@@ -41,8 +42,23 @@ http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folde
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; client_body_buffer_size 256k; keepalive_requests 1000000000;
   upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
-    proxy_buffering off; }} }} }}
+    proxy_buffering off; }} }}
+  {tls} }}
 """
+NGINX_TLS = """upstream secure {{ server 127.0.0.1:{secure}; keepalive 256; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{tls_port}; location / {{ proxy_pass https://secure; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_buffering off; proxy_ssl_verify on; proxy_ssl_name localhost; proxy_ssl_trusted_certificate {folder}/tls.crt; }} }}
+"""
+TERMINATOR = """worker_processes 1; daemon off; pid {folder}/tls.pid; error_log {folder}/tls.err warn;
+events {{ worker_connections 4096; }}
+http {{ access_log off; client_body_temp_path {folder}/tb; proxy_temp_path {folder}/tp; fastcgi_temp_path {folder}/tf;
+  uwsgi_temp_path {folder}/tu; scgi_temp_path {folder}/ts; client_body_buffer_size 256k; keepalive_requests 1000000000;
+  upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{secure} ssl; ssl_certificate {folder}/tls.crt; ssl_certificate_key {folder}/tls.key;
+    location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }} }} }}
+"""
+"""The upstream behind TLS, on the upstream's core."""
+PATH = "/v1/chat/completions"
 LIMITS = """limits:
   - {subject: "key:*", rpm: 100000000, tpm: 1000000000, concurrency: 10000}
   - {subject: "provider:openai", rpm: 100000000, tpm: 1000000000, concurrency: 10000}
@@ -56,14 +72,15 @@ COLUMNS = {"proxy": "", "keys": LIMITS, "budget": LIMITS + BUDGETS, "durable": L
 
 
 class Case:
-    """One kind of request. `surface` is the path, `expect` what each answer must contain."""
+    """One kind of request. `expect` is what each answer must contain; `tls`: the upstream is behind TLS; `own`: nginx cannot do it."""
 
-    def __init__(self, name: str, body: dict[str, object], expect: str, connections: int, path: str = "/v1/chat/completions") -> None:
+    def __init__(self, name: str, body: dict[str, object], expect: str, connections: int, *, tls: bool = False, own: bool = False) -> None:
         self.name = name
         self.body = body
         self.expect = expect
         self.connections = connections
-        self.path = path
+        self.tls = tls
+        self.own = own
 
 
 def chat(stream: bool = False, words: int = 12, turns: int = 1, note: str = "", model: str = "gpt-4o-mini") -> dict[str, object]:
@@ -81,8 +98,10 @@ CASES = (
     Case("paced", chat(stream=True, note=" [[stub:20:10]]"), "[DONE]", 64),
     Case("burst", chat(stream=True), "[DONE]", 64),
     Case("large", chat(words=230, turns=19), '"usage"', 16),
-    Case("renamed", chat(model="openai/gpt-4o-mini"), '"usage"', 64),
-    Case("translated", chat(model="anthropic/claude-haiku-4-5"), '"usage"', 32),
+    Case("tls", chat(model="secure/gpt-4o-mini"), '"usage"', 64, tls=True),
+    Case("renamed", chat(model="openai/gpt-4o-mini"), '"usage"', 64, own=True),
+    Case("translated", chat(model="anthropic/claude-haiku-4-5"), '"usage"', 32, own=True),
+    Case("translated_sse", chat(stream=True, model="anthropic/claude-haiku-4-5"), "[DONE]", 32, own=True),
 )
 
 
@@ -148,7 +167,10 @@ class Bench:
     def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
         self.seconds = seconds
-        self.upstream = free_port()
+        self.upstream, self.secure, self.nginx_tls = free_port(), free_port(), free_port()
+        self.tls = shutil.which("nginx") is not None and shutil.which("openssl") is not None
+        if self.tls:
+            certify(folder)
         for name in ("upstream", "load"):
             subprocess.run(["cc", "-O2", "-o", str(folder / name), str(HERE / "native" / f"{name}.c")], check=True)
 
@@ -156,7 +178,7 @@ class Bench:
         """Run the load generator and return what it saw."""
         body = self.folder / f"{case.name}.json"
         body.write_text(json.dumps(case.body))
-        command = [str(self.folder / "load"), "-p", str(port), "-u", case.path, "-b", str(body), "-c", str(case.connections)]
+        command = [str(self.folder / "load"), "-p", str(port), "-u", PATH, "-b", str(body), "-c", str(case.connections)]
         command += ["-d", str(self.seconds), "-t", "15", "-e", case.expect, "-r", str(rate)]
         command += ["-n", str(requests)] if requests else []
         for header in headers:
@@ -175,11 +197,26 @@ class Bench:
         return {"us": spent / seen["ok"] * 1e6, "rps": seen["rps"], "ok": seen["ok"]}
 
     @contextmanager
+    def upstreams(self) -> Iterator[None]:
+        """The upstream, and where that can be had the same behind TLS, on the core of the load generator."""
+        with running([f"{self.folder}/upstream", str(self.upstream)], CORES[-1], self.folder / "upstream.log"):
+            if not self.tls:
+                time.sleep(0.2)
+                yield
+                return
+            conf = self.folder / "tls.conf"
+            conf.write_text(TERMINATOR.format(folder=self.folder, upstream=self.upstream, secure=self.secure))
+            with running(["nginx", "-c", str(conf)], CORES[-1], self.folder / "tls.log"):
+                time.sleep(0.5)
+                yield
+
+    @contextmanager
     def nginx(self) -> Iterator[tuple[subprocess.Popen[bytes], int, list[str]]]:
         """nginx before the upstream."""
         port = free_port()
         conf = self.folder / "nginx.conf"
-        conf.write_text(NGINX.format(folder=self.folder, upstream=self.upstream, port=port))
+        tls = NGINX_TLS.format(folder=self.folder, secure=self.secure, tls_port=self.nginx_tls) if self.tls else ""
+        conf.write_text(NGINX.format(folder=self.folder, upstream=self.upstream, port=port, tls=tls))
         with running(["nginx", "-c", str(conf)], CORES[0], self.folder / "nginx.log") as process:
             wait_for(port, [], "/v1/chat/completions")
             yield process, port, []
@@ -193,6 +230,9 @@ class Bench:
         providers = (
             f"providers:\n  openai: {{base_url: {at}/v1, allow_private: true}}\n  anthropic: {{base_url: {at}, allow_private: true}}\n"
         )
+        if self.tls:
+            secure = f"https://localhost:{self.secure}/v1"
+            providers += f"  secure: {{dialect: openai_chat, base_url: '{secure}', allow_private: true, key_env: OPENAI_API_KEY}}\n"
         (home / "headgate.yaml").write_text(providers + COLUMNS[column])
         env = {
             "HEADGATE_KEY": KEY,
@@ -200,6 +240,8 @@ class Bench:
             "OPENAI_API_KEY": "sk-upstream-0123456789",
             "ANTHROPIC_API_KEY": "sk-ant-upstream-0123456789",
         }
+        if self.tls:
+            env["HEADGATE_CA_FILE"] = str(self.folder / "tls.crt")
         program = [str(Path(sys.executable).with_name("headgate"))]
         key = KEY
         if column != "proxy":
@@ -216,6 +258,14 @@ class Bench:
             headers = [f"Authorization: Bearer {key}"]
             wait_for(port, headers, "/v1/chat/completions")
             yield process, port, headers
+
+
+def certify(folder: Path) -> None:
+    """A certificate of its own for localhost."""
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", *names, *files]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def wait_for(port: int, headers: list[str], path: str) -> None:
@@ -259,10 +309,11 @@ def run(bench: Bench, rounds: int, cases: list[Case], gateways: dict[str, Callab
         for name in random.sample(list(gateways), len(gateways)):
             with gateways[name]() as (process, port, headers):  # type: ignore[attr-defined]
                 for case in cases:
-                    if name == "nginx" and case.name in ("renamed", "translated"):
+                    if (name == "nginx" and case.own) or (case.tls and not bench.tls):
                         continue
-                    bench.load(port, case, headers, requests=200)
-                    raw[name].setdefault(case.name, []).append(bench.measure(process, port, case, headers)["us"])
+                    at = bench.nginx_tls if name == "nginx" and case.tls else port
+                    bench.load(at, case, headers, requests=200)
+                    raw[name].setdefault(case.name, []).append(bench.measure(process, at, case, headers)["us"])
                 memory[name].append(resident(process.pid))
     figures = {name: {case: statistics.median(values) for case, values in row.items()} for name, row in raw.items()}
     for name, values in memory.items():
@@ -285,8 +336,7 @@ def main() -> None:
     wanted = [case for case in CASES if not options.only or case.name in options.only.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), 0.5 if options.smoke else options.seconds)
-        with running([f"{folder}/upstream", str(bench.upstream)], CORES[-1], Path(folder) / "upstream.log"):
-            time.sleep(0.2)
+        with bench.upstreams():
             gateways: dict[str, Callable[[], object]] = {"nginx": bench.nginx} if shutil.which("nginx") else {}
             for column in options.columns.split(","):
                 gateways[column] = lambda column=column: bench.headgate(column)  # type: ignore[misc]

@@ -6,7 +6,7 @@
  *   usage chunk, [DONE]; first event after DELAY_MS, later ones CHUNK_DELAY_MS apart
  *   (0 = one send() per event, back to back).
  *   "[[stub:DELAY_MS:CHUNK_DELAY_MS]]" anywhere in the body overrides the delays for that request.
- * POST .../v1/messages -> Anthropic JSON. GET -> 200 {"object":"list",...}.
+ * POST .../v1/messages -> the same in Anthropic's words. GET -> 200 {"object":"list",...}.
  * Keep-alive and pipelining are supported, Content-Length and chunked request bodies too. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,7 +27,7 @@
 
 #define MAXFD 8192
 #define INBUF (2 * 1024 * 1024)
-typedef struct { int lidx; double delay, cdelay; uint32_t gen; int busy, stream, chunk, close_after; char *in; int inlen; char *out; int outlen, outoff; } Conn;
+typedef struct { int lidx; double delay, cdelay; uint32_t gen; int busy, stream, chunk, wire, close_after; char *in; int inlen; char *out; int outlen, outoff; } Conn;
 typedef struct { int fd; double delay, cdelay; } Lst;
 typedef struct { int64_t at; int fd; uint32_t gen; } Tmr;
 typedef struct { Tmr *q; int head, tail, cap; } Fifo;
@@ -36,8 +36,8 @@ static Conn conns[MAXFD];
 static Lst lst[16];
 static Fifo qs[64]; static double qd[64]; static int nq; /* one queue per distinct delay => FIFO order */
 static int nl, ep, nchunks = 50;
-static char *R_JSON, *R_ANT, *R_LIST, *SSE_HEAD, **EV;
-static int L_JSON, L_ANT, L_LIST, L_HEAD, nev, *L_EV;
+static char *R_JSON, *R_ANT, *R_LIST, *SSE_HEAD, **EV, **EVS[2];
+static int L_JSON, L_ANT, L_LIST, L_HEAD, nev, *L_EV, *L_EVS[2];
 
 static int64_t now_ns(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000LL + t.tv_nsec; }
 
@@ -47,6 +47,11 @@ static char *mkresp(const char *body, int *len) {
 }
 static char *mkchunk(const char *data, int *len) {
   char *p; *len = asprintf(&p, "%zx\r\ndata: %s\n\n\r\n", strlen(data) + 8, data);
+  return p;
+}
+static char *mkevent(const char *data, int *len) { /* Anthropic names its events: the type is the first field */
+  char name[32], *p; sscanf(data, "{\"type\":\"%31[a-z_]", name);
+  *len = asprintf(&p, "%zx\r\nevent: %s\ndata: %s\n\n\r\n", strlen(name) + strlen(data) + 16, name, data);
   return p;
 }
 static void build(void) {
@@ -59,7 +64,19 @@ static void build(void) {
   R_ANT = mkresp(b, &L_ANT); free(b);
   R_LIST = mkresp("{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o-mini\",\"object\":\"model\",\"created\":1760000000,\"owned_by\":\"openai\"}]}", &L_LIST);
   L_HEAD = asprintf(&SSE_HEAD, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n");
-  nev = nchunks + 4; EV = calloc(nev, sizeof *EV); L_EV = calloc(nev, sizeof *L_EV);
+  nev = nchunks + 5;
+  for (int w = 0; w < 2; w++) { EVS[w] = calloc(nev, sizeof *EV); L_EVS[w] = calloc(nev, sizeof *L_EV); }
+  EV = EVS[1]; L_EV = L_EVS[1];
+  EV[0] = mkevent("{\"type\":\"message_start\",\"message\":{\"id\":\"msg_stub0001\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-stub\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":57,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":1,\"service_tier\":\"standard\"}}}", &L_EV[0]);
+  EV[1] = mkevent("{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}", &L_EV[1]);
+  for (int i = 1; i <= nchunks; i++) {
+    if (asprintf(&b, "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" token%d\"}}", i) < 0) exit(1);
+    EV[i + 1] = mkevent(b, &L_EV[i + 1]); free(b);
+  }
+  EV[nchunks + 2] = mkevent("{\"type\":\"content_block_stop\",\"index\":0}", &L_EV[nchunks + 2]);
+  EV[nchunks + 3] = mkevent("{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":50}}", &L_EV[nchunks + 3]);
+  EV[nchunks + 4] = mkevent("{\"type\":\"message_stop\"}", &L_EV[nchunks + 4]);
+  EV = EVS[0]; L_EV = L_EVS[0];
 #define PRE "{\"id\":\"chatcmpl-stub0001\",\"object\":\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"gpt-4o-mini-2024-07-18\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_stub\",\"choices\":"
   EV[0] = mkchunk(PRE "[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}", &L_EV[0]);
   for (int i = 1; i <= nchunks; i++) {
@@ -121,6 +138,7 @@ static int advance(int fd) { /* emit the next piece of a reply */
     if (put(fd, c->chunk == -1 ? R_LIST : c->chunk == -2 ? R_ANT : R_JSON, c->chunk == -1 ? L_LIST : c->chunk == -2 ? L_ANT : L_JSON) < 0) return -1;
     return finish(fd);
   }
+  char **EV = EVS[c->wire]; int *L_EV = L_EVS[c->wire], nev = nchunks + (c->wire ? 5 : 4);
   if (c->chunk == 0) {
     char b[2048]; memcpy(b, SSE_HEAD, L_HEAD); memcpy(b + L_HEAD, EV[0], L_EV[0]);
     if (put(fd, b, L_HEAD + L_EV[0]) < 0) return -1;
@@ -162,7 +180,8 @@ static int process(int fd) {
     else {
       char *s = memmem(body, bl, "\"stream\":", 9);
       if (s) { s += 9; while (*s == ' ') s++; c->stream = !strncmp(s, "true", 4); }
-      if (!c->stream && memmem(c->in, 64 < hl ? 64 : hl, "/messages", 9)) c->chunk = -2;
+      c->wire = memmem(c->in, 64 < hl ? 64 : hl, "/messages", 9) != NULL;
+      if (!c->stream && c->wire) c->chunk = -2;
     }
     c->delay = lst[c->lidx].delay; c->cdelay = lst[c->lidx].cdelay;
     char *mk = memmem(body, bl, "[[stub:", 7); if (mk) sscanf(mk + 7, "%lf:%lf", &c->delay, &c->cdelay);
