@@ -23,12 +23,13 @@ from headgate.assembly.routing import routing_table
 from headgate.catalog.cards import day_of
 from headgate.client.provider_table import ProviderTable
 from headgate.domain.cost import usd_text
-from headgate.errors import ConfigError, HeadgateError
+from headgate.errors import ConfigError, HeadgateError, StoreError
 from headgate.ledger.book import MIGRATIONS
 from headgate.ledger.budgets import check_budget
 from headgate.ledger.journal import held, journals
 from headgate.providers import PROVIDERS, Provider
 from headgate.store import describe
+from headgate.store.mounts import check_local
 from headgate.transport.redis import eviction_policy, parse_redis_url
 
 SAFE_SQLITE = (3, 51, 3)
@@ -145,6 +146,10 @@ def _folders(parts: Parts) -> Iterator[Check]:
         level: Literal["ok", "warn"] = "ok" if free >= LOW_DISK else "warn"
         yield Check(name, level, f"{folder}, {free / (1 << 30):.1f} GiB free", "free some disk space")
         yield from _private(name, folder)
+        try:
+            check_local(there)
+        except StoreError as error:
+            yield Check(name, "fail", error.message, error.hint or "")
 
 
 def _private(name: str, folder: Path) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from headgate.errors import StoreError
 from headgate.store.faults import store_error
+from headgate.store.mounts import check_local
 from headgate.store.schema import migrate, require_current
 from headgate.store.statements import load_migrations
 
@@ -31,6 +32,7 @@ def open_writer(path: Path, migrations: str, synchronous: Synchronous, busy_time
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}", hint=f"ls -ld {path.parent} {path}") from error
+    check_local(path.parent)
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
