@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -13,6 +14,10 @@ from headgate.store.turn import POLL, Turn
 
 GROUP = 256
 """Functions committed together at most."""
+LONG = 32 << 20
+"""Bytes of the log from which on it is shortened."""
+PATIENCE = 200
+"""Milliseconds to wait for readers then."""
 
 
 class SqliteSession:
@@ -27,6 +32,8 @@ class SqliteSession:
         self._open = (path, migrations, synchronous, busy_timeout)
         self._busy_timeout = busy_timeout
         self._connection: sqlite3.Connection | None = open_writer(*self._open)
+        self._log = path.with_name(path.name + "-wal")
+        self._long = LONG
         self._turn = Turn(path.with_name(path.name + "-turn"))
 
     def begin(self) -> sqlite3.Connection:
@@ -66,6 +73,20 @@ class SqliteSession:
     def commit(self, connection: sqlite3.Connection) -> None:
         """Commit the transaction."""
         connection.execute("COMMIT")
+        with contextlib.suppress(FileNotFoundError):
+            size = self._log.stat().st_size
+            if size >= self._long:
+                self._long = LONG if self._shortened(connection) else size + LONG
+
+    def _shortened(self, connection: sqlite3.Connection) -> bool:
+        """Begin the log anew, which readers that never pause would let grow (faults F4): wait a moment for those of now, and no longer."""
+        connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
+        try:
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error:
+            return False  # the commit stands; a fault of the disk shows at the next one
+        finally:
+            connection.execute("PRAGMA busy_timeout = 0")
 
     def undo(self, error: BaseException) -> bool:
         """Undo the transaction; after a fault of the disk, go on with a new connection only (faults F17). Nothing is tried again."""
