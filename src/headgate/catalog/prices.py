@@ -146,6 +146,11 @@ def steepest(record: Price | None, lane: Lane = "realtime") -> tuple[Steep, ...]
     return tuple(found)
 
 
+def is_free(steps: tuple[Steep, ...]) -> bool:
+    """Whether tokens cost nothing, however many; what is unpriced is not free."""
+    return bool(steps) and not any(step.input or step.output for step in steps)
+
+
 def _bound(table: RateTable | None, input_tokens: int, output_tokens: int) -> Cost:
     if table is None:
         return UNPRICED

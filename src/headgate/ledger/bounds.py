@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headgate.catalog.cards import Lane, ModelCard, day_of
-from headgate.catalog.prices import upper_bound
+from headgate.catalog.prices import is_free, steepest, upper_bound
 from headgate.ledger.budgets import Bound
 
 LISTED_TIERS = frozenset({"", "default", "standard", "standard_only", "on_demand"})
@@ -32,7 +32,8 @@ def bound_of(
 
     No tokenizer makes more tokens than there are bytes. What is only referred to (`remote`: files, and images or documents by their
     address) is not among the bytes, so the prompt is then as long as the model's context. Tokens are taken at the dearest rate of any tier
-    and bucket (faults E6, E7). Without `max_tokens` the card's maximum counts. Nothing bounds what `server_tools` do.
+    and bucket (faults E6, E7). Without `max_tokens` the card's maximum counts. What is free has a bound however long it gets.
+    Nothing bounds what `server_tools` do.
     """
     if card is None or card.price_on(day_of(at)) is None:
         return Bound(None, "the model is unpriced")
@@ -40,6 +41,8 @@ def bound_of(
         return Bound(None, "the provider's own tools are billed by use")
     if tier is not None and tier.lower() not in LISTED_TIERS:
         return Bound(None, f"the service tier {tier} has prices that are not known")
+    if is_free(steepest(card.price_on(day_of(at)), lane)):
+        return Bound(0)
     known = card.capabilities
     if max_tokens is None and known.max_output is None:
         return Bound(None, "neither the request nor the model's card limits the output")

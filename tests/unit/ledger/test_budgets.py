@@ -197,6 +197,16 @@ def test_bounds_in_figures() -> None:
     assert bound_of(CARD, NOW, 100, 10, remote=True).nanos == 200_000 * 4000 + 10 * 8000
 
 
+@given(st.integers(0, 10**9), st.none() | st.integers(0, 10**19), st.booleans())
+def test_what_is_free_has_a_bound_however_long_it_gets(size: int, output: int | None, remote: bool) -> None:
+    """Local models: no card limits what they write, and a hard budget has room for them when it has room for nothing else."""
+    free = ModelCard(
+        id="m", provider="ollama", display_name="M", prices=(Price(since="2025-01-01", source="s", rates=Rates(input="0", output="0")),)
+    )
+    assert bound_of(free, NOW, size, output, remote=remote).nanos == 0
+    assert bound_of(free, NOW, size, output, server_tools=True).nanos is None
+
+
 def test_the_variables_of_genai_spine() -> None:
     assert budgets_from_spine({}) == ()
     daily, monthly = budgets_from_spine({"GENAI_BUDGET_DAILY": "12.5", "GENAI_BUDGET_MONTHLY": "100", "GENAI_BUDGET_ACTION": "fallback"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headgate.catalog.cards import Price, day_of
-from headgate.catalog.prices import RateTable, Steep, rate_table, steepest
+from headgate.catalog.prices import RateTable, Steep, is_free, rate_table, steepest
 from headgate.client import Target
 from headgate.client.chat import CONTENT_TYPE
 from headgate.gateway.execute import OVERHEAD, TOOLS_OVERHEAD, subjects_of
@@ -33,6 +33,7 @@ _DAY = 86400
 _USAGE = msgspec.Raw(b'{"include_usage":true}')
 id_of = id
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+FREE = Bound(0)
 UNPRICED = Bound(None, "the model is unpriced")
 ENDLESS = Bound(None, "neither the request nor the model's card limits the output")
 
@@ -46,6 +47,7 @@ class Prepared:
 
     __slots__ = (
         "_day",
+        "_free",
         "_heads",
         "_model",
         "_path",
@@ -89,6 +91,7 @@ class Prepared:
         self._heads: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
         self._day = -1
         self._steps: tuple[Steep, ...] = ()
+        self._free = False
         self._tables: tuple[tuple[int, RateTable | None], ...] = ()
         self._routes: dict[int, tuple[Principal, Route]] = {}
         self._statements: dict[tuple[object, ...], Statement | None] = {}
@@ -144,6 +147,8 @@ class Prepared:
             self._renew(day, at)
         if not self._steps:
             return UNPRICED
+        if self._free:
+            return FREE
         output = seen.max_output
         if output is None:
             output = self.target.capabilities.max_output
@@ -210,6 +215,7 @@ class Prepared:
         self._day = day
         record = self.prices = None if self.card is None else self.card.price_on(day_of(at))
         self._steps = steepest(record)
+        self._free = is_free(self._steps)
         tiers = () if record is None else record.tiers
         self._tables = tuple((above, rate_table(record, above + 1, "realtime")) for above in (-1, *(tier.above for tier in tiers)))
         self._statements.clear()
