@@ -91,8 +91,8 @@ FIXED: tuple[tuple[Reason, Fixed], ...] = (
     ("private", not_private),
     ("region", other_region),
     ("capability", not_able),
-    ("context", too_small),
     ("no_key", no_key),
+    ("context", too_small),
 )
 LENIENT: frozenset[Reason] = frozenset({"operation", "capability", "context"})
 """What does not keep a model from being asked that the client named itself: its own wire says what it cannot do."""
