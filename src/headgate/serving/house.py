@@ -12,6 +12,7 @@ from headgate.serving.app import App
 from headgate.serving.heads import Heads
 from headgate.serving.limits import ServerLimits
 from headgate.serving.turn import Turn
+from headgate.transport.outbox import Outbox
 
 
 class FastEndpoint(Protocol):
@@ -56,6 +57,7 @@ class House:
         self.fast = fast
         self.heads = Heads()
         self.loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self.loop)
         self.members: set[Member] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._hosts: set[bytes] = set()

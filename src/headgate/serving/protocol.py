@@ -21,6 +21,7 @@ from headgate.serving.heads import Known
 from headgate.serving.house import FastEndpoint, House
 from headgate.serving.request import Request
 from headgate.serving.turn import Answerer, Turn
+from headgate.transport.outbox import MOST
 from headgate.wire.http import Headers
 
 _UPGRADE_HEADERS = frozenset({b"upgrade", b"http2-settings"})
@@ -73,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         self._framed = False
         self._drain: asyncio.Future[None] | None = None
+        self._out = b""
         self._peer = ""
         self.writable = True
         self.transport: asyncio.Transport | None = None
@@ -93,6 +95,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self.transport = None
+        self._out = b""
         for timer in (self._timer, self._linger, self._patience, self._slow):
             if timer is not None:
                 timer.cancel()
@@ -321,9 +324,27 @@ class ClientConnection(asyncio.Protocol):
     # Answers
 
     def put(self, data: bytes) -> None:
-        """See `turn.Line`."""
+        """See `turn.Line`: sent at the end of the loop's turn."""
+        if self.transport is None:
+            return
+        out = self._out
+        self._out = out + data if out else data
+        if len(self._out) > MOST:
+            self.flush()
+        elif not out and data:
+            self._house.outbox.add(self)
+
+    def flush(self) -> None:
+        """See `outbox.Sender`."""
+        out, self._out = self._out, b""
+        if out and self.transport is not None:
+            self.transport.write(out)
+
+    def _close(self) -> None:
+        """Close once everything is sent."""
+        self.flush()
         if self.transport is not None:
-            self.transport.write(data)
+            self.transport.close()
 
     def turned(self, turn: Turn) -> None:
         """See `turn.Line`."""
@@ -334,8 +355,7 @@ class ClientConnection(asyncio.Protocol):
         """See `turn.Line`."""
         turn.over = True
         self._current = None
-        if self.transport is not None:
-            self.transport.close()
+        self._close()
 
     def head(self, status: int, headers: Headers, length: int | None) -> bool:
         """See `exchange.Line`."""
@@ -418,11 +438,10 @@ class ClientConnection(asyncio.Protocol):
         self._after()
 
     def _after(self) -> None:
-        transport = self.transport
-        if transport is None or self._current is not None:
+        if self.transport is None or self._current is not None:
             return
         if not self._keep or (self._house.stopping and not self._waiting):
-            transport.close()
+            self._close()
             return
         if self._waiting:
             self._begin(*self._waiting.popleft())
@@ -465,7 +484,7 @@ class ClientConnection(asyncio.Protocol):
         if self._current is not None:
             self.transport.abort()
         elif not self._in_head:
-            self.transport.close()
+            self._close()
         else:
             self._refuse(408, f"the request headers took longer than {self._limits.header_timeout:g} s")
 
@@ -486,7 +505,7 @@ class ClientConnection(asyncio.Protocol):
         fields = (*response.headers, ("content-length", str(len(response.body))), ("connection", "close"))
         lines = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
         self.put(status_line(status) + lines + b"\r\n" + response.body)
-        self.transport.close()
+        self._close()
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Go on in HTTP/1.1, which whoever offers another protocol has to accept (RFC 9110, section 7.8).
@@ -505,6 +524,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _watch_reader(self) -> None:
         """From now on, what the client leaves unread must become less."""
+        self.flush()
         if self.transport is None:
             return
         self._unread = self.transport.get_write_buffer_size()
@@ -545,8 +565,8 @@ class ClientConnection(asyncio.Protocol):
     def dismiss(self) -> None:
         """See `house.Member`."""
         self._keep = False
-        if not self.busy and self.transport is not None:
-            self.transport.close()
+        if not self.busy:
+            self._close()
 
     def hurry(self) -> None:
         """See `house.Member`."""

@@ -10,9 +10,8 @@ import httptools
 from headgate.errors import HeadgateError, TooLarge, Truncated, WireError
 from headgate.transport.exchange import Exchange, Framing
 from headgate.transport.faults import Place, closed_early, network_error, shut_down
+from headgate.transport.outbox import MOST, Outbox
 from headgate.transport.settings import TransportSettings
-
-_JOIN = 64 << 10  # up to here one copy costs less than a vectored write
 
 
 class Owner(Protocol):
@@ -39,6 +38,8 @@ class Connection(asyncio.Protocol):
         "_fault",
         "_finished",
         "_informational",
+        "_out",
+        "_outbox",
         "_owner",
         "_parser",
         "_quiet",
@@ -55,8 +56,10 @@ class Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, owner: Owner, place: Place, settings: TransportSettings) -> None:
+    def __init__(self, owner: Owner, place: Place, settings: TransportSettings, outbox: Outbox) -> None:
         self._owner = owner
+        self._outbox = outbox
+        self._out = b""
         self._settings = settings
         self._parser = httptools.HttpResponseParser(self)
         self._raw: list[tuple[bytes, bytes]] = []
@@ -83,12 +86,23 @@ class Connection(asyncio.Protocol):
         self._quiet = 0
 
     def write(self, *chunks: bytes) -> None:
-        """Hand bytes to the socket. On a dead connection this does nothing: its exchange has been settled already."""
-        if not self.dead and self.transport is not None:
-            if sum(map(len, chunks)) <= _JOIN:
-                self.transport.write(b"".join(chunks))
-            else:
-                self.transport.writelines(chunks)
+        """Send bytes, at the end of the loop's turn. On a dead connection this does nothing: its exchange has been settled already."""
+        if self.dead or self.transport is None:
+            return
+        out = self._out
+        if len(out) + sum(map(len, chunks)) > MOST:  # a vectored write costs less than the copy
+            self._out = b""
+            self.transport.writelines((out, *chunks) if out else chunks)
+            return
+        self._out = out + b"".join(chunks)
+        if not out and self._out:
+            self._outbox.add(self)
+
+    def flush(self) -> None:
+        """See `outbox.Sender`."""
+        out, self._out = self._out, b""
+        if out and not self.dead and self.transport is not None:
+            self.transport.write(out)
 
     async def drained(self) -> None:
         """Until the socket takes more bytes, the response head is there, or the exchange is over."""

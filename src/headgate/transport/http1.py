@@ -20,6 +20,7 @@ from headgate.transport.connection import Connection
 from headgate.transport.download import save_body
 from headgate.transport.exchange import Exchange
 from headgate.transport.faults import Place, timed_out
+from headgate.transport.outbox import Outbox
 from headgate.transport.pool import Pool
 from headgate.transport.request import HeadRenderer
 from headgate.transport.settings import Origin, TransportSettings
@@ -66,6 +67,7 @@ class HttpClient:
         self._routes: dict[Origin, Route] = {}
         self._tls: dict[str | None, ssl.SSLContext] = {}
         self._sweeper: Sweeper | None = None
+        self._outbox: Outbox | None = None
         self.in_flight = 0
         """Calls under way, those that wait for a connection included."""
 
@@ -198,7 +200,8 @@ class HttpClient:
 
     async def _connect(self, origin: Origin, pool: Pool, seconds: float) -> Connection:
         tls = self._context(origin.ca_file) if origin.scheme == "https" else None
-        protocol = await open_connection(origin, lambda: Connection(pool, pool.place, self._settings), pool.place, tls, seconds)
+        outbox = self._outbox = self._outbox or Outbox(asyncio.get_running_loop())
+        protocol = await open_connection(origin, lambda: Connection(pool, pool.place, self._settings, outbox), pool.place, tls, seconds)
         assert isinstance(protocol, Connection)
         return protocol
 

@@ -12,9 +12,17 @@ from headgate.errors import TooLarge, Truncated, WireError
 from headgate.transport.connection import Connection
 from headgate.transport.exchange import Exchange
 from headgate.transport.faults import Place
+from headgate.transport.outbox import Outbox
 from headgate.transport.settings import TransportSettings
 
 PLACE = Place("http://peer", "peer", 80)
+
+
+class Unused(asyncio.AbstractEventLoop):
+    """Nothing is written here."""
+
+
+OUTBOX = Outbox(Unused())
 
 
 class Pipe(asyncio.Transport):
@@ -61,7 +69,7 @@ class Owner:
 def play(parts: list[bytes], *, whole: bool = True, eof: bool = True, method: str = "GET") -> tuple[object, ...]:
     """(error type, status, headers, body, released, closed) of one exchange that is answered with `parts`."""
     owner, pipe = Owner(), Pipe()
-    connection = Connection(owner, PLACE, TransportSettings(max_body=5000, max_header_bytes=2000))
+    connection = Connection(owner, PLACE, TransportSettings(max_body=5000, max_header_bytes=2000), OUTBOX)
     connection.connection_made(pipe)
     exchange = Exchange(method, PLACE.url, 5000, whole=whole)
     exchange.request_sent = True
@@ -123,7 +131,7 @@ def test_no_bytes_can_hurt(parts: list[bytes]) -> None:
 
 def test_a_kept_connection_parses_one_response_after_another() -> None:
     owner, pipe = Owner(), Pipe()
-    connection = Connection(owner, PLACE, TransportSettings())
+    connection = Connection(owner, PLACE, TransportSettings(), OUTBOX)
     connection.connection_made(pipe)
     for number in range(1, 4):
         exchange = Exchange("GET", PLACE.url, 5000, whole=True)
@@ -136,7 +144,7 @@ def test_a_kept_connection_parses_one_response_after_another() -> None:
 
 def test_a_response_before_the_request_was_sent_ends_the_connection() -> None:
     owner, pipe = Owner(), Pipe()
-    connection = Connection(owner, PLACE, TransportSettings())
+    connection = Connection(owner, PLACE, TransportSettings(), OUTBOX)
     connection.connection_made(pipe)
     exchange = Exchange("POST", PLACE.url, 5000, whole=True)
     connection.start(exchange)
@@ -146,7 +154,7 @@ def test_a_response_before_the_request_was_sent_ends_the_connection() -> None:
 
 def test_reading_pauses_above_the_high_water_mark() -> None:
     pipe = Pipe()
-    connection = Connection(Owner(), PLACE, TransportSettings(high_water=1000))
+    connection = Connection(Owner(), PLACE, TransportSettings(high_water=1000), OUTBOX)
     connection.connection_made(pipe)
     exchange = Exchange("GET", PLACE.url, 1 << 20, whole=False)
     connection.start(exchange)
@@ -163,7 +171,7 @@ def test_reading_pauses_above_the_high_water_mark() -> None:
 
 def test_a_connection_killed_before_it_was_made_closes_when_it_is() -> None:
     owner, pipe = Owner(), Pipe()
-    connection = Connection(owner, PLACE, TransportSettings())
+    connection = Connection(owner, PLACE, TransportSettings(), OUTBOX)
     connection.kill()
     connection.connection_made(pipe)
     assert (pipe.closed, owner.discarded) == (True, 1)
