@@ -32,10 +32,10 @@ from headgate.router import Deployment
 from headgate.router.features import Decided
 from headgate.serving.app import App
 from headgate.serving.auth import Authenticator
-from headgate.serving.house import FastEndpoint
 from headgate.serving.key_ring import KeyRing
 from headgate.serving.load import Load
 from headgate.serving.routes import Routes
+from headgate.serving.turn import FastEndpoint
 from headgate.transport.http1 import HttpClient
 
 

@@ -5,10 +5,9 @@ Only what the parser has accepted is remembered, so a head that is found here me
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from headgate.serving.house import FastEndpoint
+from headgate.serving.turn import FastEndpoint
 
 _MOST: Final = 1024
 _LONGEST: Final = 4096

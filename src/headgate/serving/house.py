@@ -11,20 +11,8 @@ from typing import Protocol
 from headgate.serving.app import App
 from headgate.serving.heads import Heads
 from headgate.serving.limits import ServerLimits
-from headgate.serving.turn import Turn
+from headgate.serving.turn import FastEndpoint
 from headgate.transport.outbox import Outbox
-
-
-class FastEndpoint(Protocol):
-    """An endpoint that answers the ordinary case from within the protocol, without a task. Whatever is out of the ordinary it leaves."""
-
-    def admit(self, fields: dict[str, bytes]) -> object | None:
-        """Once the headers are there: who asks, in the endpoint's own terms; None leaves the request to the app."""
-        ...
-
-    def serve(self, turn: Turn) -> bool:
-        """Once the body is there: begin to answer. False leaves the request to the app; nothing may have been done then."""
-        ...
 
 
 class Member(Protocol):

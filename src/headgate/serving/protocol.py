@@ -18,9 +18,9 @@ from headgate.serving.envelopes import Refused
 from headgate.serving.exchange import BODILESS, Exchange
 from headgate.serving.fields import plain_fields
 from headgate.serving.heads import Known
-from headgate.serving.house import FastEndpoint, House
+from headgate.serving.house import House
 from headgate.serving.request import Request
-from headgate.serving.turn import Answerer, Turn
+from headgate.serving.turn import Answerer, FastEndpoint, Turn
 from headgate.transport.outbox import MOST
 from headgate.wire.http import Headers
 

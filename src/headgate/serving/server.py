@@ -13,9 +13,10 @@ from types import FrameType, TracebackType
 
 from headgate.errors import ConfigError
 from headgate.serving.app import App
-from headgate.serving.house import FastEndpoint, House
+from headgate.serving.house import House
 from headgate.serving.limits import ServerLimits
 from headgate.serving.protocol import ClientConnection
+from headgate.serving.turn import FastEndpoint
 from headgate.transport.settings import bracketed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from headgate.transport.connection import Connection
 from headgate.transport.exchange import Exchange
 from headgate.transport.faults import Place, timed_out
-
-if TYPE_CHECKING:
-    from headgate.transport.connection import Connection
 
 SWEEP = 0.25
 """Seconds between two looks at the deadlines of all such calls."""

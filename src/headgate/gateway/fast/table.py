@@ -10,7 +10,7 @@ from headgate.gateway.parts import GatewayParts
 from headgate.gateway.surfaces import ANTHROPIC, COMPLETIONS, OPENAI, RESPONSES
 from headgate.ledger.principal import Principal
 from headgate.serving.envelopes import Surface
-from headgate.serving.house import FastEndpoint
+from headgate.serving.turn import FastEndpoint
 
 TARGETS: tuple[tuple[str, str, Surface], ...] = (
     ("/v1/chat/completions", "", OPENAI),
