@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,19 @@ def account(response: Response) -> tuple[object, ...]:
     usage = response.usage
     buckets = None if usage is None else (*(getattr(usage, bucket) for bucket in BUCKETS), usage.fees, usage.source)
     return response.id, response.model, response.finish, response.service_tier, response.dialect, buckets
+
+
+def check_plain(dialect: ChatDialect, body: bytes) -> bool:
+    """Whether a usage was told without the provider's own object: then the buckets, which are the same, tell all of it."""
+    try:
+        usage = dialect.parse_response(body).usage
+    except HeadgateError:
+        return False
+    plain = None if usage is None else dialect.plain_usage(usage)
+    if usage is None or plain is usage:
+        return False
+    assert plain == msgspec.structs.replace(usage, native=None)
+    return True
 
 
 def check(dialect: ChatDialect, body: bytes) -> bool:
@@ -70,6 +84,7 @@ CHAT = st.fixed_dictionaries(
 @given(CHAT)
 def test_chat(answer: dict[str, object]) -> None:
     body = encode(answer)
+    check_plain(openai_chat.DIALECT, body)
     try:
         check(openai_chat.DIALECT, body)
     except HeadgateError as error:
@@ -107,6 +122,7 @@ MESSAGES = st.fixed_dictionaries(
 
 @given(MESSAGES)
 def test_messages(answer: dict[str, object]) -> None:
+    check_plain(anthropic_messages.DIALECT, encode(answer))
     check(anthropic_messages.DIALECT, encode(answer))
 
 
@@ -125,6 +141,7 @@ USUAL = {
 @pytest.mark.parametrize("name", sorted(USUAL))
 def test_the_usual_answer_is_skimmed(name: str) -> None:
     assert check(DIALECTS[name], USUAL[name])
+    assert check_plain(DIALECTS[name], USUAL[name])
 
 
 @pytest.mark.parametrize("name", sorted(USUAL))

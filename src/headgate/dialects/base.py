@@ -16,6 +16,7 @@ from headgate.domain.events import Failed, StreamEvent
 from headgate.domain.fold import Fold
 from headgate.domain.request import Request
 from headgate.domain.response import Response
+from headgate.domain.usage import Usage
 from headgate.errors import ProviderError
 from headgate.wire.http import Headers
 from headgate.wire.json import JsonObject, Raw
@@ -157,6 +158,11 @@ def no_skim(body: bytes) -> Response | None:
     return None
 
 
+def same_usage(usage: Usage) -> Usage:
+    """Nothing is known of what a provider's own object says besides the buckets."""
+    return usage
+
+
 class ChatDialect(msgspec.Struct, frozen=True):
     """One chat wire format.
 
@@ -171,6 +177,7 @@ class ChatDialect(msgspec.Struct, frozen=True):
     * `conversational`: False for a wire of bare prompts, which has no turns and no tools.
     * `skim(body)`: the account of a usual whole answer (id, model, finish, usage, tier), without its words, where that is cheaper than
       `parse_response`; None for any other. What it tells, `parse_response` tells as well. It may not notice text that is no UTF-8.
+    * `plain_usage(usage)`: the usage of an answer without the provider's own object, where that says nothing besides the buckets.
     * `echo(fields)`: what an answer repeats of the fields of its request (Responses: `text`, `tools`, `temperature` and more).
     * `review(request, response)`: what an answer shows to have been lost of its request (a prompt the server cut without a word).
     """
@@ -190,4 +197,5 @@ class ChatDialect(msgspec.Struct, frozen=True):
     conversational: bool = True
     stream_tap: Callable[[StreamDecoder, str], StreamTap] = FoldTap
     skim: Callable[[bytes], Response | None] = no_skim
+    plain_usage: Callable[[Usage], Usage] = same_usage
     echo: Callable[[Mapping[str, Raw]], JsonObject] = no_echo

@@ -341,7 +341,8 @@ class Visit:
     def _counted(self, outcome: Outcome) -> Usage:
         counted = outcome.response.usage
         plain = outcome.whole and counted is not None and 0 < counted.output_total <= MOST and 0 < counted.input_total <= MOST
-        return counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
+        found = counted if plain and counted is not None and not counted.fees else charged_usage(self.call, outcome)
+        return found if found.native is None else self.target.chat.plain_usage(found)
 
     def _prices(self, outcome: Outcome) -> Price | None:
         card = self.target.card

@@ -7,7 +7,7 @@ from headgate.dialects.anthropic_messages.errors import parse_error, render_erro
 from headgate.dialects.anthropic_messages.render import BETAS, render_request
 from headgate.dialects.anthropic_messages.request import parse_request
 from headgate.dialects.anthropic_messages.response import parse_response, render_response
-from headgate.dialects.anthropic_messages.skim import skim
+from headgate.dialects.anthropic_messages.skim import plain_usage, skim
 from headgate.dialects.anthropic_messages.stream import MessagesDecoder
 from headgate.dialects.anthropic_messages.structured import unwrap_structured
 from headgate.dialects.anthropic_messages.words import NAME
@@ -24,6 +24,7 @@ DIALECT = ChatDialect(
     render_error=render_error,
     parse_error=parse_error,
     skim=skim,
+    plain_usage=plain_usage,
 )
 
 __all__ = ["BETAS", "DIALECT", "unwrap_structured"]

@@ -71,16 +71,30 @@ def skim(body: bytes) -> Response | None:
     finished, counted = _FINISHED.get(message.stop_reason), message.usage
     if finished is None or any(_contradicts(finished[0], block) for block in message.content):
         return None
+    return Response(
+        id=message.id, model=message.model, choices=finished, usage=_buckets(counted), service_tier=counted.service_tier, dialect=NAME
+    )
+
+
+def plain_usage(usage: Usage) -> Usage:
+    """`usage` without the provider's own object, where that says nothing besides the buckets."""
+    try:
+        found = _buckets(msgspec.convert(usage.native, _Usage))
+    except msgspec.ValidationError:
+        return usage
+    return found if found == msgspec.structs.replace(usage, native=None) else usage
+
+
+def _buckets(counted: _Usage) -> Usage:
     split = counted.cache_creation or _NOTHING_WRITTEN
     written = counted.cache_creation_input_tokens or 0
-    usage = Usage(
+    return Usage(
         input_uncached=counted.input_tokens,
         cache_read=counted.cache_read_input_tokens or 0,
         cache_write_5m=max(split.ephemeral_5m_input_tokens, written - split.ephemeral_1h_input_tokens),
         cache_write_1h=split.ephemeral_1h_input_tokens,
         output_text=counted.output_tokens,
     )
-    return Response(id=message.id, model=message.model, choices=finished, usage=usage, service_tier=counted.service_tier, dialect=NAME)
 
 
 def _contradicts(choice: Choice, block: _Text | _Thinking | _ToolUse) -> bool:

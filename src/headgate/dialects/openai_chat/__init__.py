@@ -8,7 +8,7 @@ from headgate.dialects.openai_chat.errors import parse_error, render_error
 from headgate.dialects.openai_chat.render import render_request
 from headgate.dialects.openai_chat.request import parse_request
 from headgate.dialects.openai_chat.response import parse_response, render_response
-from headgate.dialects.openai_chat.skim import skim
+from headgate.dialects.openai_chat.skim import plain_usage, skim
 from headgate.dialects.openai_chat.stream import Decoder
 from headgate.dialects.openai_chat.tap import stream_tap
 from headgate.dialects.openai_chat.words import NAME
@@ -25,6 +25,7 @@ DIALECT = ChatDialect(
     parse_error=parse_error,
     stream_tap=stream_tap,
     skim=skim,
+    plain_usage=plain_usage,
 )
 
 __all__ = ["DIALECT"]

@@ -79,6 +79,15 @@ def skim(body: bytes) -> Response | None:
     return Response(id=answer.id, model=answer.model, choices=finished, usage=usage, service_tier=answer.service_tier, dialect=NAME)
 
 
+def plain_usage(usage: Usage) -> Usage:
+    """`usage` without the provider's own object, where that says nothing besides the buckets."""
+    try:
+        found = _usage(msgspec.convert(usage.native, _Usage))
+    except msgspec.ValidationError:
+        return usage
+    return found if found == msgspec.structs.replace(usage, native=None) else usage
+
+
 def _usage(counted: _Usage) -> Usage | None:
     """The buckets, where the counts fit into one another."""
     prompt, completion = counted.prompt_tokens, counted.completion_tokens

@@ -165,6 +165,8 @@ class Relay(Told):
         usage = answered.usage
         if usage is None or self.asked.decided is not None or not lists_price(answered.service_tier):
             return UNUSUAL
+        if usage.native is not None:
+            usage = self.prepared.dialect.plain_usage(usage)
         counts = astuple(usage)
         buckets = counts[:_BUCKETS]
         into, out = sum(buckets[:_INPUTS]), sum(buckets[_INPUTS:])
