@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 
@@ -33,6 +33,8 @@ class Exchange(msgspec.Struct, frozen=True):
     duration: float
     upstream_id: str | None
     request_bytes: int
+    headers: Mapping[str, str]
+    """Those of the provider's answer; names are lower-case."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ class ChatClient:
         reply = await self.send(target, ready.call(limit, once=once), request_id)
         response = read_answer(target, reply)
         notes = (*ready.rendered.notes, *target.chat.review(ready.request, response))
-        return Exchange(response, notes, started, time.monotonic() - clock, upstream_id(reply.headers), len(ready.body))
+        return Exchange(response, notes, started, time.monotonic() - clock, upstream_id(reply.headers), len(ready.body), reply.headers)
 
     async def send(self, target: Target, call: Send, request_id: str | None = None) -> Reply:
         """Make one call as it stands and return a 2xx reply; any other raises `ProviderError`."""
@@ -137,8 +139,8 @@ def bad_content(target: Target, reply: Reply, error: WireError, what: str = "a c
 class StreamSession:
     """One streamed answer: an async context manager and an async iterator of events.
 
-    `fold` holds what has come so far, also after a cut; `complete` is True once the dialect's terminator was seen. `notes` say what was
-    lost on the way there, and after the end also what the answer shows to have been lost.
+    `headers` are those of the answer, `fold` holds what has come so far, also after a cut; `complete` is True once the dialect's terminator
+    was seen. `notes` say what was lost on the way there, and after the end also what the answer shows to have been lost.
     """
 
     def __init__(self, http: HttpClient, target: Target, ready: Prepared, limit: float | None, request_id: str | None) -> None:
@@ -148,6 +150,7 @@ class StreamSession:
         self.started = 0.0
         self.first_event: float | None = None
         self.upstream_id: str | None = None
+        self.headers: Mapping[str, str] = {}
         self.complete = False
         self.fold = Fold(self._dialect.name)
         self._clock = 0.0
@@ -175,7 +178,7 @@ class StreamSession:
             context = self._http.stream(target.origin, placed, target.headers(placed, self._request_id))
             reply = await self._stack.enter_async_context(context)
         try:
-            self.upstream_id = upstream_id(reply.headers)
+            self.upstream_id, self.headers = upstream_id(reply.headers), reply.headers
             if not reply.ok:
                 whole = await reply.read()
                 raise refusal(self.target, whole.status, whole.headers, whole.body, time.time())

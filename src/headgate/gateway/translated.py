@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -71,6 +72,7 @@ async def _whole(job: Job) -> Response:
         check_strict(job.request, tab.call.notes)
         leave(job)
         exchange = await ChatClient(job.parts.http).complete_prepared(job.target, ready, request_id=job.visit.errand.id)
+        job.visit.hear(exchange.headers, asyncio.get_running_loop().time())
         tab.answered(exchange.response, exchange.upstream_id)
         tab.describe(request_bytes=len(ready.body), notes=noted(job, exchange.notes))
         body = job.dialect.render_response(_priced(job, _dated(job, exchange.response)))
@@ -138,6 +140,7 @@ class StreamTranslation:
             check_strict(job.request, tab.call.notes)
             leave(job)
             async with session:
+                job.visit.hear(session.headers, asyncio.get_running_loop().time())
                 tab.status, tab.upstream_id, tab.response = 200, session.upstream_id, session.fold.response
                 async with aclosing(self._pieces(session, bool(conversation.stream_usage))) as pieces:
                     first = await self._opening(session, pieces)

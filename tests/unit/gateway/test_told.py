@@ -145,6 +145,18 @@ def test_a_provider_that_has_little_left_is_asked_less(gate: Rig) -> None:
     assert (refused.status, json.loads(refused.body)["error"]["code"]) == (429, "rate_limit_exceeded")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+def test_what_a_provider_has_left_is_heard_on_every_way(gate: Rig, monkeypatch: pytest.MonkeyPatch, path: str, stream: bool) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(gate.limiter, "heard", lambda subject, quotas, now: heard.append(f"{subject} {[one.remaining for one in quotas]}"))
+    assert call(gate, "POST", path, asked("sim-anthropic/sim-small", stream=stream)).status == 200
+    gate.run(gate.drain())
+    assert gate.parts is not None
+    deployment = gate.parts.router.table.find("sim-anthropic/sim-small").candidates[0].deployment
+    assert heard == [f"deployment:{deployment.id} [3999]"]
+
+
 # Traces
 
 
