@@ -18,10 +18,11 @@ MOST_ROUTES = 4096
 class Slab:
     """What this process may spend of a balance in its window: `free` is not reserved, `open` counts reservations.
 
-    The `free` of a budget that only counts is practically endless.
+    The `free` of a budget that only counts is practically endless. `retired`: the budget has changed since, so that nothing more is
+    reserved in it, and what gets free is given back.
     """
 
-    __slots__ = ("ends", "free", "hard", "number", "open", "packed", "starts", "used")
+    __slots__ = ("ends", "free", "hard", "number", "open", "packed", "retired", "starts", "used")
 
     def __init__(self, number: int, window: Window, hard: bool) -> None:
         self.number = number
@@ -29,6 +30,7 @@ class Slab:
         self.starts = window.starts
         self.ends = window.ends
         self.hard = hard
+        self.retired = False
         self.free = 0 if hard else UNLIMITED
         self.open = 0
         self.used = 0.0
@@ -93,27 +95,28 @@ class Route:
 
 
 class Accounts:
-    """All accounts this process has met, and its slabs."""
+    """All accounts this process has met, and its slabs, retired ones included."""
 
     def __init__(self) -> None:
         self.budgets: tuple[Budget, ...] = ()
         self._accounts: dict[tuple[str, str], Account] = {}
         self._routes: dict[tuple[object, ...], Route] = {}
-        self.slabs: dict[int, Slab] = {}
+        self.slabs: set[Slab] = set()
+        self._in_use: dict[int, tuple[Slab, Budget]] = {}
 
     def replace(self, budgets: tuple[Budget, ...]) -> None:
-        """Take other budgets from now on. Slabs that no account uses any more are given back when they have lain idle."""
+        """Take other budgets from now on. What was drawn for one that has changed is used no more."""
         kept = {budget.id: budget for budget in budgets}
         for key, account in list(self._accounts.items()):
             budget = kept.get(account.budget.id)
-            if budget is None or (budget.scope, budget.window, budget.hard) != (
-                account.budget.scope,
-                account.budget.window,
-                account.budget.hard,
-            ):
-                del self._accounts[key]
+            if budget == account.budget:
+                account.refusal = None
             else:
-                account.budget, account.refusal = budget, None
+                del self._accounts[key]
+        for number, (slab, budget) in list(self._in_use.items()):
+            if kept.get(budget.id) != budget:
+                slab.retired = True
+                del self._in_use[number]
         self.budgets = budgets
         for route in self._routes.values():
             route.outdated = True
@@ -145,23 +148,31 @@ class Accounts:
 
     def granted(self, account: Account, number: int, window: Window) -> Slab:
         """The slab of a balance, made when this process has none, and the one `account` uses from now on."""
-        slab = self.slabs.get(number)
-        if slab is None:
-            slab = self.slabs[number] = Slab(number, window, account.budget.hard)
-        slab.starts, slab.ends = window.starts, window.ends
+        slab, budget = self._in_use.get(number, (None, None))
+        if slab is None or budget != account.budget:
+            slab = Slab(number, window, account.budget.hard)
+            self._use(account.budget, slab)
         account.slab = slab
         return slab
 
+    def _use(self, budget: Budget, slab: Slab) -> None:
+        """Reserve in this slab of its balance from now on, unless its budget was changed while it was drawn."""
+        self.slabs.add(slab)
+        if budget in self.budgets:
+            self._in_use[slab.number] = slab, budget
+        else:
+            slab.retired = True
+
     def prune(self, now: float) -> None:
         """Forget slabs that are empty and whose window is over, and accounts that have none."""
-        over = [number for number, slab in self.slabs.items() if slab.ends <= now and not slab.open and (not slab.hard or not slab.free)]
-        for number in over:
-            del self.slabs[number]
-        if over:
-            gone = set(over)
-            for account in self._accounts.values():
-                if account.slab is not None and account.slab.number in gone:
-                    account.slab = None
+        over = {slab for slab in self.slabs if (slab.retired or slab.ends <= now) and not slab.open and (not slab.hard or not slab.free)}
+        if not over:
+            return
+        self.slabs -= over
+        self._in_use = {number: used for number, used in self._in_use.items() if used[0] not in over}
+        for account in self._accounts.values():
+            if account.slab in over:
+                account.slab = None
 
 
 def _context(intent: Intent) -> Context:

@@ -292,7 +292,7 @@ class Spending:
             await asyncio.sleep(WAIT)
 
     async def _draw(self, intent: Intent) -> Hold | Denied | Short | None:
-        """Draw what is missing, and reserve. None: the journal is full."""
+        """Draw what is missing, and reserve. None: the journal is full, or the budgets have changed meanwhile."""
         route = self.accounts.route(intent)
         unbounded = unbounded_by(route.accounts, intent)
         if unbounded is not None:
@@ -310,7 +310,7 @@ class Spending:
                 slab.free += grant.amount
                 account.room = grant.room
         slabs = tuple(drawn for account in route.accounts if (drawn := account.slab_at(intent.at)) is not None)
-        if len(slabs) < len(route.accounts):
+        if len(slabs) < len(route.accounts) or not fit(slabs, intent.bound.nanos, intent.at):
             return None
         return None if self._journal is None else self._noted(self._journal, intent, route, slabs)
 

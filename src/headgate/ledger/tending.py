@@ -129,7 +129,8 @@ class Tender:
 
     async def _give_back(self) -> None:
         """Give back what lies idle, what is of a window that is over, and what somebody else was turned away for."""
-        holding = [slab for slab in self._accounts.slabs.values() if slab.hard and slab.free > 0]
+        self.release([slab for slab in self._accounts.slabs if slab.retired])
+        holding = [slab for slab in self._accounts.slabs if slab.hard and slab.free > 0]
         if holding:
             wanted = await self._store.read_async(self._read_wanted)
             now = self._now()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headgate.config import Secret
@@ -21,7 +22,7 @@ from headgate.ledger import Attempt, Ledger, Receipt
 from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import Alert
 from headgate.ledger.budget_book import BudgetBook
-from headgate.ledger.budgets import Bound, Budget, Denied
+from headgate.ledger.budgets import Action, Bound, Budget, Denied
 from headgate.ledger.chain import START, link
 from headgate.ledger.intent import Intent, asker_of
 from headgate.ledger.journal import Journal, claim, remains
@@ -520,6 +521,64 @@ def test_budgets_change_while_a_process_runs(store: Store, tmp_path: Path) -> No
         assert [budget.id for budget in await book.budgets()] == ["day"]
 
     within(store, tmp_path, test, DAY)
+
+
+async def admitted(spending: Spending, prefix: str, count: int, each: int) -> int:
+    """How many of so many requests that cost `each` are let through, one after the other, with everything committed."""
+    found = 0
+    for number in range(count):
+        wanted = intent(f"{prefix}{number}", each)
+        hold = spending.reserve_now(wanted) or await spending.reserve(wanted)
+        if isinstance(hold, Hold):
+            spending.close(receipt(wanted.id, each), [(hold, each)])
+            found += 1
+    async with asyncio.timeout(10):
+        await spending.drain()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("actions", "let_through"), [(("block", "warn"), [1, 20, 20]), (("warn", "block"), [1, 8, 0]), (("warn", "degrade"), [1, 8, 0])]
+)
+def test_a_budget_that_begins_or_ceases_to_block_does_so_while_slabs_are_out(
+    store: Store, tmp_path: Path, actions: tuple[Action, Action], let_through: list[int]
+) -> None:
+    total = Budget(id="day", scope="global", limit_nanos=1000, window="total", action=actions[0])
+
+    async def test(spending: Spending) -> None:
+        found = [await admitted(spending, "a", 1, 100)]
+        kept = await held(spending, intent("kept", 100))
+        spending.configure((msgspec.structs.replace(total, action=actions[1]),))
+        assert spending._tender is not None
+        await spending._tender.tend()
+        found += [await admitted(spending, "b", 20, 100) if actions[1] == "warn" else await admitted(spending, "b", 8, 100)]
+        spending.close(receipt("kept", 100), [(kept, 100)])
+        await spending.drain()
+        found += [await admitted(spending, "c", 20, 100)]
+        assert found == let_through
+        assert spending.ready
+
+    within(store, tmp_path, test, total)
+    assert balances(store) == {"day": ((sum(let_through) + 1) * 100, 0)}
+
+
+def test_a_limit_that_is_lowered_counts_at_once_but_for_what_is_reserved(store: Store, tmp_path: Path) -> None:
+    async def test(spending: Spending) -> None:
+        kept = await held(spending, intent("kept", 1000))
+        more = spending.reserve_now(intent("more", 1))
+        assert isinstance(more, Hold), "there is more in the slab"
+        spending.configure((msgspec.structs.replace(large, limit_nanos=1000),))
+        assert spending._tender is not None
+        await spending._tender.tend()
+        assert await admitted(spending, "a", 3, 1) == 0
+        spending.close(receipt("kept", 900), [(kept, 900)])
+        await spending._tender.tend()
+        await spending.drain()
+        assert await admitted(spending, "b", 3, 50) == 1
+        spending.refund(more)
+
+    large = msgspec.structs.replace(DAY, limit_nanos=10**9)
+    within(store, tmp_path, test, large, settings=FAST)
 
 
 def test_alerts_are_told_once_delivered_in_order_and_signed(store: Store, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headgate.config import Secret
 from headgate.ledger import Receipt
-from headgate.ledger.budgets import Bound, Budget, Denied, window_at
+from headgate.ledger.budgets import Action, Bound, Budget, Denied, window_at
 from headgate.ledger.intent import Intent
 from headgate.ledger.principal import Principal
 from headgate.ledger.rows import receipt_of
@@ -81,8 +82,16 @@ def sums(connection: Connection) -> dict[tuple[str, str, float], tuple[int, int]
     return {(str(row[0]), str(row[1]), float(row[2])): (int(row[3]), int(row[4])) for row in rows}
 
 
-def check(store: Store, budgets: tuple[Budget, ...]) -> dict[tuple[str, str, float], tuple[int, int]]:
-    """The laws of every commit. Returns spent and held of every balance."""
+def window(budget: Budget, key: tuple[str, str, float], found: Iterable[tuple[str, str, float]]) -> list[tuple[str, str, float]]:
+    """Those of the balances `found` that count in the window of balance `key`."""
+    since = window_at(budget.window, key[2]).counts_from
+    return [each for each in found if each[:2] == key[:2] and since <= each[2] <= key[2]]
+
+
+def check(
+    store: Store, budgets: tuple[Budget, ...], allowed: dict[tuple[str, str, float], int] | None = None
+) -> dict[tuple[str, str, float], tuple[int, int]]:
+    """The laws of every commit. `allowed`: what was used already when a limit was lowered. Returns spent and held of every balance."""
 
     def look(connection: Connection) -> dict[tuple[str, str, float], tuple[int, int]]:
         found = sums(connection)
@@ -95,11 +104,11 @@ def check(store: Store, budgets: tuple[Budget, ...]) -> dict[tuple[str, str, flo
         assert {key: held for key, (_, held) in found.items() if held} == {key: amount for key, amount in amounts.items() if amount}
         for budget in budgets:
             if budget.hard:
-                for (id, subject, starts), _ in found.items():
-                    if id == budget.id:
-                        since = window_at(budget.window, starts).counts_from
-                        counted = [sum(each) for key, each in found.items() if key[:2] == (id, subject) and since <= key[2] <= starts]
-                        assert sum(counted) <= budget.limit_nanos, (budget, found)
+                for key in found:
+                    if key[0] == budget.id:
+                        within = window(budget, key, found)
+                        before = max((allowed or {}).get(each, 0) for each in within)
+                        assert sum(sum(found[each]) for each in within) <= max(budget.limit_nanos, before), (budget, found)
         charged = _charged(connection)
         assert charged == {key: spent for key, (spent, _) in found.items() if spent}
         return found
@@ -145,7 +154,9 @@ class Machine(RuleBasedStateMachine):
         self.now = [DAY0 + 3600.0]
         self.store = type(self).place(self.folder)
         self.processes: list[Spending | None] = [None, None]
-        self.holds: list[list[tuple[Hold, float, Principal, str]]] = [[], []]
+        self.budgets = HARD
+        self.allowed: dict[tuple[str, str, float], int] = {}
+        self.holds: list[list[tuple[Hold, list[tuple[Budget, tuple[str, str, float]]], Receipt]]] = [[], []]
         self.expected: dict[tuple[str, str, float], int] = {}
         self.receipts: dict[str, int] = {}
         self.count = 0
@@ -156,17 +167,20 @@ class Machine(RuleBasedStateMachine):
     def up(self, which: int) -> Spending:
         found = self.processes[which]
         if found is None:
-            found = self.processes[which] = self.run(opened(self.store, self.folder / "journal", HARD, self.now))
+            found = self.processes[which] = self.run(opened(self.store, self.folder / "journal", self.budgets, self.now))
         return found
 
-    def book(self, at: float, who: Principal, provider: str, cost: int) -> None:
+    def counted(self, at: float, who: Principal, provider: str) -> list[tuple[Budget, tuple[str, str, float]]]:
+        """The budgets that count for a request, each with the balance it is to be charged to."""
         subjects = {"all": "global", "keys": f"key:{who.key_id}", "blue": "team:blue"} | (
             {"openai": "provider:openai"} if provider == "openai" else {}
         )
-        for budget in HARD:
-            if budget.id in subjects:
-                key = (budget.id, subjects[budget.id], window_at(budget.window, at).starts)
-                self.expected[key] = self.expected.get(key, 0) + cost
+        return [(one, (one.id, subjects[one.id], window_at(one.window, at).starts)) for one in self.budgets if one.id in subjects]
+
+    def book(self, counted: list[tuple[Budget, tuple[str, str, float]]], id: str, cost: int) -> None:
+        for _, key in counted:
+            self.expected[key] = self.expected.get(key, 0) + cost
+        self.receipts[id] = cost
 
     @rule(
         which=st.integers(0, 1), bound=st.integers(0, 400), who=st.sampled_from([ANN, BOB]), provider=st.sampled_from(["openai", "local"])
@@ -177,7 +191,8 @@ class Machine(RuleBasedStateMachine):
         wanted = intent(f"r{self.count}", self.now[0], bound, who, provider)
         found = spending.reserve_now(wanted) or self.run(spending.reserve(wanted))
         if isinstance(found, Hold):
-            self.holds[which].append((found, self.now[0], who, provider))
+            noted = receipt(found.id, self.now[0], None, who, provider)
+            self.holds[which].append((found, self.counted(self.now[0], who, provider), noted))
         else:
             assert isinstance(found, Denied)
             assert found.reason == "exceeded"
@@ -185,8 +200,11 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), who=st.sampled_from([ANN, BOB]))
     def unbounded(self, which: int, who: Principal) -> None:
         found = self.run(self.up(which).reserve(intent("never", self.now[0], None, who)))
-        assert isinstance(found, Denied)
-        assert found.reason == "unbounded"
+        if isinstance(found, Hold):
+            assert not any(budget.hard for budget, _ in self.counted(self.now[0], who, "openai"))
+            self.up(which).refund(found)
+        else:
+            assert found.reason == "unbounded"
 
     @precondition(lambda self: any(self.holds))
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99))
@@ -199,11 +217,10 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99), share=st.integers(0, 100))
     def close(self, which: int, pick: int, share: int) -> None:
         if self.holds[which]:
-            hold, at, who, provider = self.holds[which].pop(pick % len(self.holds[which]))
+            hold, counted, noted = self.holds[which].pop(pick % len(self.holds[which]))
             cost = hold.bound * share // 100
-            self.up(which).close(receipt(hold.id, at, cost, who, provider), [(hold, cost)])
-            self.book(at, who, provider, cost)
-            self.receipts[hold.id] = cost
+            self.up(which).close(msgspec.structs.replace(noted, cost_nanos=cost), [(hold, cost)])
+            self.book(counted, hold.id, cost)
 
     @precondition(lambda self: any(self.holds))
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99))
@@ -231,15 +248,36 @@ class Machine(RuleBasedStateMachine):
         if spending is not None:
             crash(spending)
             self.processes[which] = None
-            for hold, at, who, provider in self.holds[which]:
+            for hold, counted, _ in self.holds[which]:
                 if hold.state == 1:
-                    self.book(at, who, provider, hold.bound)
-                    self.receipts[hold.id] = hold.bound
+                    self.book(counted, hold.id, hold.bound)
             self.holds[which] = []
+
+    @rule(
+        which=st.integers(0, len(HARD) - 1),
+        share=st.sampled_from([30, 100, 200]),
+        action=st.sampled_from(["block", "warn"]),
+        out=st.booleans(),
+    )
+    def change(self, which: int, share: int, action: Action, out: bool) -> None:
+        """Other settings are read while slabs are out: another limit, another action, or no such budget any more."""
+        changed = msgspec.structs.replace(HARD[which], limit_nanos=HARD[which].limit_nanos * share // 100, action=action)
+        self.budgets = tuple(one for one in (*self.budgets, changed) if one.id != changed.id or (one is changed and not out))
+        self.up(0)
+        for spending in self.processes:
+            if spending is not None:
+                spending.configure(self.budgets)
+                self.run(spending._tender.tend())
+                self.run(spending.drain())
+        found = self.store.read(sums)
+        for key in [key for key in found if key[0] == changed.id]:
+            within = window(changed, key, found)
+            open_ones = [hold.bound for holds in self.holds for hold, counted, _ in holds for _, each in counted if each in within]
+            self.allowed[key] = sum(sum(found[each]) for each in within) + sum(open_ones)
 
     @invariant()
     def never_over(self) -> None:
-        check(self.store, HARD)
+        check(self.store, self.budgets, self.allowed)
 
     def teardown(self) -> None:
         try:
@@ -253,7 +291,7 @@ class Machine(RuleBasedStateMachine):
             for spending in self.processes:
                 if spending is not None:
                     self.run(spending.stop())
-            found = check(self.store, HARD)
+            found = check(self.store, self.budgets, self.allowed)
             assert {key: value for key, value in self.expected.items() if value} == {
                 key: spent for key, (spent, _) in found.items() if spent
             }
