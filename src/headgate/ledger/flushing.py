@@ -60,6 +60,7 @@ class Flusher:
         self.trouble: StoreError | None = None
         self.committed = self._loop.time()
         self._watch: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     @property
     def empty(self) -> bool:
@@ -138,6 +139,8 @@ class Flusher:
 
     def _finish(self, future: Future[list[Alert]]) -> None:
         self._watched()
+        if self._stopped:
+            return
         error = future.exception()
         if error is not None:
             self._failed(error)
@@ -180,7 +183,8 @@ class Flusher:
         self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
     def stop(self) -> None:
-        """Do nothing any more."""
+        """Do nothing any more; a batch on its way may still be committed, which whoever reads the journal finds in the ledger."""
+        self._stopped = True
         self._watched()
         if self._timer is not None:
             self._timer.cancel()

@@ -19,7 +19,7 @@ from typing import Final
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Refusal, Route, Slab, headroom_of
 from headgate.ledger.alerts import Deliverer
-from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back
+from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back, state_of
 from headgate.ledger.budget_book import read_budgets, sync_budgets
 from headgate.ledger.budgets import Budget, Denied, check_budget
 from headgate.ledger.flushing import Flusher
@@ -104,6 +104,7 @@ class Spending:
         self._registered = False
         self._closing = False
         self._open = 0
+        self._reserving: set[asyncio.Task[Hold | Denied]] = set()
 
     # --- starting and ending ---
 
@@ -125,7 +126,11 @@ class Spending:
             connection.execute(SQL["register"], {"process": process, "host": host, "now": at, "expires": at + lease})
             return sync_budgets(connection, configured, sole=sole)
 
-        version, budgets = await self.store.write(register)
+        try:
+            version, budgets = await self.store.write(register)
+        except asyncio.CancelledError:
+            self._registered = True  # for all we know
+            raise
         self.accounts.replace(budgets)
         self._registered = True
         return version
@@ -179,20 +184,25 @@ class Spending:
             await self._tender.stop()
         clean = await self._drained(within)
         self._flusher.stop()
+        journal, self._journal = self._journal, None
         if clean and not self._open:
-            self._journal.remove()
+            journal.remove()
         else:
-            self._journal.leave()
+            journal.leave()
 
     async def _drained(self, within: float) -> bool:
+        """Wait until reservations on their way are decided and all is committed, and give everything back. False: that was not possible."""
         process = self.process
 
         def leave(connection: Connection) -> None:
-            give_back(connection, process)
-            connection.execute(SQL["drop_process"], {"process": process})
+            if state_of(connection, process) is not None:
+                give_back(connection, process)
+                connection.execute(SQL["drop_process"], {"process": process})
 
         try:
             async with asyncio.timeout(within):
+                if self._reserving:
+                    await asyncio.wait(self._reserving)
                 await self.drain()
                 if self._registered and not self._open:
                     await self.store.write(leave)
@@ -263,6 +273,8 @@ class Spending:
     async def reserve(self, intent: Intent) -> Hold | Denied:
         """Reserve, drawing from the ledger what memory has not. Raises `StoreError` when the ledger cannot be reached."""
         task = asyncio.get_running_loop().create_task(self._reserve(intent))
+        self._reserving.add(task)
+        task.add_done_callback(self._reserving.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -292,7 +304,9 @@ class Spending:
             await asyncio.sleep(WAIT)
 
     async def _draw(self, intent: Intent) -> Hold | Denied | Short | None:
-        """Draw what is missing, and reserve. None: the journal is full, or the budgets have changed meanwhile."""
+        """Draw what is missing, and reserve. None: the journal is full, the budgets have changed meanwhile, or all is over."""
+        if self._closing:
+            return None
         route = self.accounts.route(intent)
         unbounded = unbounded_by(route.accounts, intent)
         if unbounded is not None:
@@ -310,7 +324,7 @@ class Spending:
                 slab.free += grant.amount
                 account.room = grant.room
         slabs = tuple(drawn for account in route.accounts if (drawn := account.slab_at(intent.at)) is not None)
-        if len(slabs) < len(route.accounts) or not fit(slabs, intent.bound.nanos, intent.at):
+        if self._closing or len(slabs) < len(route.accounts) or not fit(slabs, intent.bound.nanos, intent.at):
             return None
         return None if self._journal is None else self._noted(self._journal, intent, route, slabs)
 
@@ -333,15 +347,19 @@ class Spending:
 
     def sent(self, hold: Hold) -> None:
         """Bytes of the attempt leave now: from here on it may be billed."""
-        if hold.state != RESERVED or self._journal is None:
+        if hold.state != RESERVED:
             raise RuntimeError("an attempt is sent once, while it is reserved")
+        if self._journal is None:
+            raise StoreError("the ledger is closed")
         hold.state = SENT
         self._journal.sent(hold.slot)
 
     def refund(self, hold: Hold) -> None:
         """Certainly nothing was billed: free what was reserved. The hold is over."""
-        if hold.state == DONE or self._journal is None:
+        if hold.state == DONE:
             raise RuntimeError("an attempt ends once")
+        if self._journal is None:
+            raise StoreError("the ledger is closed")
         hold.state = DONE
         self._open -= 1
         put_back(hold.slabs, hold.bound)

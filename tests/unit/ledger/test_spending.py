@@ -8,6 +8,7 @@ import hmac
 import json
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -300,6 +301,39 @@ class Broken:
 
     async def write(self, function: Callable[..., object]) -> object:
         return await asyncio.wrap_future(self.submit(function))
+
+
+def test_a_commit_that_comes_after_the_stop_is_left_to_the_journal(store: Store, tmp_path: Path) -> None:
+    """The ledger takes longer than a stop may: the process ends all the same, quietly, and the next one books nothing twice."""
+    gate, troubles = threading.Event(), []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: troubles.append(context))
+        spending = Spending(store, tmp_path / "journal", (DAY,), settings=FAST, now=lambda: AT)
+        await spending.start()
+        hold = await held(spending, intent("r", 100))
+        late = await held(spending, intent("late", 100))
+        store.submit(lambda connection: gate.wait(20))
+        spending.sent(hold)
+        spending.close(receipt("r", 60), [(hold, 60)])
+        await spending.stop(within=0.05)
+        for act in (lambda: spending.refund(late), lambda: spending.sent(late), lambda: spending.close(receipt("x", 1))):
+            with pytest.raises(StoreError, match="closed"):
+                act()
+        gate.set()
+        await store.write(lambda connection: None)
+        await asyncio.sleep(0)
+        await orphans_finished()
+
+    async def orphans_finished() -> None:
+        live = Spending(store, tmp_path / "journal", (DAY,), settings=FAST, now=lambda: AT)
+        await live.start()
+        await live.stop()
+
+    asyncio.run(run())
+    assert troubles == []
+    assert balances(store) == {"day": (60, 0)}
+    assert not list((tmp_path / "journal").iterdir())
 
 
 @pytest.mark.parametrize("fault", ["down", "unheard"])
