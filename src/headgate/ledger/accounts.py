@@ -37,11 +37,19 @@ class Slab:
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A denial that holds for a moment: for what needs as much or more, until `until` (seconds since the epoch)."""
+    """A denial that holds for a moment: for what needs as much or more, from `since` to `until` (seconds since the epoch).
+
+    A clock that was set back is neither.
+    """
 
     denied: Denied
     needed: int
+    since: float
     until: float
+
+    def holds(self, bound: int, at: float) -> bool:
+        """Whether it answers a request of that bound too."""
+        return self.since <= at < self.until and bound >= self.needed
 
 
 class Account:

@@ -52,10 +52,15 @@ def append_new(connection: Connection, rows: Iterable[Row]) -> list[Row]:
     """As `append`, for those whose ids are not known yet, which are returned."""
     fresh: dict[Value, Row] = {}
     for row in rows:
-        if row[0] not in fresh and connection.execute(SQL["receipt_exists"], {"id": row[0]}).fetchone() is None:
+        if row[0] not in fresh and not known(connection, row[0]):
             fresh[row[0]] = row
     append(connection, list(fresh.values()))
     return list(fresh.values())
+
+
+def known(connection: Connection, id: Value) -> bool:
+    """Whether there is a receipt of that id."""
+    return connection.execute(SQL["receipt_exists"], {"id": id}).fetchone() is not None
 
 
 def head(connection: Connection) -> tuple[int, bytes]:

@@ -13,7 +13,7 @@ from headgate.domain.estimate import estimate_tokens
 from headgate.domain.usage import Usage
 from headgate.errors import StoreError
 from headgate.ledger.balances import LOST, SQL, Alert, move, number, post, revive_if_lost, slabs_of, state_of
-from headgate.ledger.chain import append, append_new
+from headgate.ledger.chain import append, append_new, known
 from headgate.ledger.journal import Remains
 from headgate.ledger.journal_records import Entry
 from headgate.ledger.moves import Move
@@ -72,16 +72,15 @@ def reap(connection: Connection, remains: Remains) -> tuple[list[Alert], tuple[R
     """Finish what a dead process left (faults E8, E9). Returns the thresholds reached and the receipts that had to be estimated.
 
     Closed requests are booked as they were; attempts that were sent at the most they can have cost; what was only reserved is free. None:
-    the journal is of another ledger. Doing it again changes nothing.
+    the journal is of another ledger. Doing it again changes nothing, as when whoever finished it last died before it deleted the journal.
     """
     process = remains.process
-    state = state_of(connection, process)
-    if state is None:
-        return None if remains.closed or remains.sent else ([], ())
-    revive_if_lost(connection, process)
     closed = [decoded(stored) for stored in remains.closed]
     estimated = [estimate(entries) for entries in remains.sent]
     receipts = {receipt.id: receipt for receipt in (*closed, *estimated)}
+    if state_of(connection, process) is None:
+        return ([], ()) if all(known(connection, id) for id in receipts) else None
+    revive_if_lost(connection, process)
     fresh = [receipts[str(row[0])] for row in append_new(connection, [stored_row(receipt) for receipt in receipts.values()])]
     charges = [charge for receipt in fresh for charge in receipt.charges]
     alerts = move(connection, process, [Move(balance, nanos, 0) for balance, nanos in charges])

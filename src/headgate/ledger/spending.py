@@ -342,7 +342,7 @@ class Spending:
             resets_at=None if account.budget.window == "total" else account.window(intent.at).ends,
         )
         account.room = max(0, account.budget.limit_nanos - refused.spent - refused.held)
-        account.refusal = Refusal(denied, intent.bound.nanos or 0, self._now() + self.settings.refusal)
+        account.refusal = Refusal(denied, intent.bound.nanos or 0, intent.at, self._now() + self.settings.refusal)
         return denied
 
     def sent(self, hold: Hold) -> None:

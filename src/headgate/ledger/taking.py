@@ -31,7 +31,7 @@ def slabs_for(accounts: Sequence[Account], intent: Intent) -> tuple[Slab, ...] |
             return account.unbounded(intent.bound.reason)
         if slab is None or not slab.starts <= at < slab.ends or slab.free < (bound or 0):
             refusal = account.refusal
-            return refusal.denied if refusal is not None and at < refusal.until and (bound or 0) >= refusal.needed else None
+            return refusal.denied if refusal is not None and refusal.holds(bound or 0, at) else None
         slabs.append(slab)
     return tuple(slabs)
 

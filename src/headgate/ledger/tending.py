@@ -134,7 +134,8 @@ class Tender:
         if holding:
             wanted = await self._store.read_async(self._read_wanted)
             now = self._now()
-            self.release([slab for slab in holding if slab.number in wanted or slab.ends <= now or now - slab.used >= self._settings.idle])
+            idle = self._settings.idle
+            self.release([slab for slab in holding if slab.number in wanted or slab.ends <= now or abs(now - slab.used) >= idle])
         self._accounts.prune(self._now())
 
     def _read_wanted(self, connection: Connection) -> set[int]:

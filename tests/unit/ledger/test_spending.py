@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -207,6 +208,25 @@ def test_a_denial_is_repeated_for_a_moment_without_asking(store: Store, tmp_path
         assert spending.reserve_now(intent("c", 10)) is None, "a smaller one is asked for"
 
     within(store, tmp_path, test, DAY, settings=SpendingSettings(refusal=60.0, tick=3600.0))
+
+
+def test_a_clock_that_is_set_back_prolongs_no_denial_and_keeps_no_slab(store: Store, tmp_path: Path) -> None:
+    now = [AT]
+
+    async def test(spending: Spending) -> None:
+        assert isinstance(await spending.reserve(intent("a", 2000)), Denied)
+        spending.refund(await held(spending, intent("b", 10)))
+        now[0] -= 3600.0
+        back = AT - 3600.0
+        assert isinstance(spending.reserve_now(intent("c", 2000, at=AT + 0.5)), Denied), "for as long as it holds"
+        assert spending.reserve_now(intent("d", 2000, at=back)) is None, "an hour ago it had not been said"
+        assert balances(store)["day"][1] > 0
+        assert spending._tender is not None
+        await spending._tender.tend()
+        await spending.drain()
+        assert balances(store) == {"day": (0, 0)}, "what lies idle is given back"
+
+    within(store, tmp_path, test, DAY, settings=SpendingSettings(refusal=60.0, tick=3600.0), now=lambda: now[0])
 
 
 def test_a_request_given_up_while_it_reserves_holds_nothing(store: Store, tmp_path: Path) -> None:
@@ -472,7 +492,7 @@ def test_after_a_power_cut_the_rest_of_a_slab_counts_as_spent(store: Store, tmp_
         outcome = await store.write(lambda connection: reap(connection, found))
         assert outcome is not None
         assert balances(store) == {"day": (amount, 0)}
-        assert await store.write(lambda connection: reap(connection, found)) is None, "a second time there is nothing to do"
+        assert await store.write(lambda connection: reap(connection, found)) == ([], ()), "a second time there is nothing to do"
         assert balances(store) == {"day": (amount, 0)}
 
     asyncio.run(run())
@@ -499,6 +519,25 @@ def test_a_silent_process_elsewhere_counts_as_spent_until_it_is_heard_of(store: 
     kinds = store.read(lambda connection: connection.execute("SELECT kind, nanos FROM posting ORDER BY n").fetchall())
     assert [row[0] for row in kinds] == ["lost", "found"]
     assert sum(int(row[1]) for row in kinds) == 0
+
+
+def test_whoever_dies_after_it_finished_a_journal_and_before_it_deleted_it_leaves_no_riddle(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        path = await orphan(store, tmp_path / "journal")
+        file = claim(path, lambda process: False)
+        assert file is not None
+        assert await store.write(lambda connection: reap(connection, remains(file))) is not None
+        os.close(file)
+        live = Spending(store, tmp_path / "journal", settings=FAST, now=lambda: AT)
+        await live.start()
+        await live.stop()
+
+    asyncio.run(run())
+    assert balances(store) == {"day": (180, 0)}
+    assert not list((tmp_path / "journal").iterdir())
+    assert "another ledger" not in caplog.text
 
 
 def test_the_journal_of_another_ledger_is_left_alone(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
