@@ -132,12 +132,19 @@ def _offer(connection: Connection, process: str, want: Want, now: float) -> Gran
 def _one(connection: Connection, statement: str, values: Mapping[str, Value]) -> Row:
     rows = connection.execute(SQL[statement], values).fetchall()
     if not rows:
-        raise StoreError("the ledger has lost a balance", hint="headgate doctor")
+        raise _lost()
     return rows[0]
 
 
+def _lost() -> StoreError:
+    return StoreError("the ledger has lost a balance", hint="headgate doctor")
+
+
 def move(connection: Connection, process: str, moves: Iterable[Move]) -> list[Alert]:
-    """Book moves, those of one balance together. Returns the thresholds that were reached for the first time, which are recorded."""
+    """Book moves, those of one balance together. Returns the thresholds that were reached for the first time, which are recorded.
+
+    A balance that is no more (`old_balances`) counts for nothing; nothing of it can be held.
+    """
     sums: dict[int, list[int]] = {}
     for each in moves:
         total = sums.get(each.balance)
@@ -149,7 +156,11 @@ def move(connection: Connection, process: str, moves: Iterable[Move]) -> list[Al
     alerts: list[Alert] = []
     known: dict[str, Limits | None] = {}
     for balance, (spent, held) in sorted(sums.items()):
-        row = _one(connection, "settle_balance", {"balance": balance, "spent": spent, "held": held})
+        row = connection.execute(SQL["settle_balance"], {"balance": balance, "spent": spent, "held": held}).fetchone()
+        if row is None and not held:
+            continue
+        if row is None:
+            raise _lost()
         if held:
             connection.execute(SQL["shrink_slab"], {"process": process, "balance": balance, "held": held})
         if spent > 0:

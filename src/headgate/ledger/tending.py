@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from headgate.ledger.budget_book import read_budgets, version_of
 from headgate.ledger.flushing import Flusher
 from headgate.ledger.journal import claim, journals, remains
 from headgate.ledger.moves import Move
+from headgate.ledger.old_balances import delete_balances, unreachable
 from headgate.ledger.settling import reap
 from headgate.ledger.spending_settings import SpendingSettings
 from headgate.store.base import Store
@@ -26,6 +28,8 @@ from headgate.store.connection import Connection, clock
 _LOG = logging.getLogger("headgate.ledger")
 LOOK = 1.0
 """Seconds between two looks for changed budgets."""
+PRUNE = 300.0
+"""Seconds between two looks for balances that no window reaches any more."""
 
 
 class Tending(msgspec.Struct, frozen=True):
@@ -60,6 +64,7 @@ class Tender:
         self._version: int | None = None
         self._wanted = 0.0
         self._looked = self._reaped = self._delivered = -1e9
+        self._pruned = self._loop.time()
         self._delivery: asyncio.Task[int] | None = None
         self._foreign: set[str] = set()
         self.trouble: StoreError | None = None
@@ -104,6 +109,9 @@ class Tender:
             self._looked = time
             await self._look()
         await self._give_back()
+        if time - self._pruned >= PRUNE:
+            self._pruned = time
+            await self.prune()
         if self._deliverer is not None:
             self._deliver(self._deliverer, time)
         if time - self._flusher.committed > self._settings.lease / 3:
@@ -137,6 +145,16 @@ class Tender:
             idle = self._settings.idle
             self.release([slab for slab in holding if slab.number in wanted or slab.ends <= now or abs(now - slab.used) >= idle])
         self._accounts.prune(self._now())
+
+    async def prune(self) -> int:
+        """Delete balances that no window reaches any more, a few at a time. Returns how many. Raises `StoreError`."""
+        mine, total = self._now(), 0
+        while numbers := await self._store.read_async(lambda connection: unreachable(connection, min(mine, clock(connection)))):
+            deleted = await self._store.write(partial(delete_balances, numbers=numbers))
+            total += deleted
+            if not deleted:
+                break
+        return total
 
     def _read_wanted(self, connection: Connection) -> set[int]:
         rows = connection.execute(SQL["wanted"], {"process": self._process, "since": self._wanted}).fetchall()

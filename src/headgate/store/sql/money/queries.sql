@@ -49,9 +49,6 @@ UPDATE balance SET spent = spent + :spent, held = held - :held WHERE n = :balanc
 -- name: shrink_slab
 UPDATE slab SET amount = amount - :held WHERE process = :process AND balance = :balance;
 
--- name: drop_empty_slab
-DELETE FROM slab WHERE process = :process AND balance = :balance AND amount = 0;
-
 -- name: slabs_of
 SELECT balance, amount FROM slab WHERE process = :process ORDER BY balance;
 
@@ -127,3 +124,25 @@ UPDATE alert SET delivered = :now WHERE n = :n;
 -- name: subjects
 -- Who has a balance that counts.
 SELECT DISTINCT subject FROM balance WHERE budget = :budget AND starts >= :counts_from AND starts <= :starts ORDER BY subject;
+
+-- name: rolling_budgets
+SELECT id, period FROM budget WHERE period LIKE 'rolling:%' ORDER BY id;
+
+-- name: old_balances
+-- Those that began before `before` and that nobody holds any of, the oldest of each subject first.
+SELECT n FROM balance
+WHERE budget = :budget AND starts < :before AND held = 0 AND NOT EXISTS (SELECT 1 FROM slab WHERE slab.balance = balance.n AND slab.amount > 0)
+ORDER BY subject, starts LIMIT :most;
+
+-- name: delete_balance
+-- The last one stays: a number must never be given again, for receipts name it.
+DELETE FROM balance
+WHERE
+    n = :balance
+    AND held = 0
+    AND n < (SELECT max(last.n) FROM balance AS last)
+    AND NOT EXISTS (SELECT 1 FROM slab WHERE slab.balance = balance.n AND slab.amount > 0);
+
+-- name: drop_stray_slabs
+-- Of balances that are no more; nothing is in them.
+DELETE FROM slab WHERE amount = 0 AND NOT EXISTS (SELECT 1 FROM balance WHERE balance.n = slab.balance);
