@@ -212,7 +212,7 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         books = Books(spending, limiter, key_store(parts, ledger), budgets, settled, means.repeats, load, counted, decided)
         targets = Targets(parts)
         made = gateway(parts, http, books, _door(opening, ring, step), operations, targets)
-        upkeep = Upkeep(operations.readiness, budgets, means.answers, means.keys)
+        upkeep = Upkeep(operations.readiness, budgets, means.answers, means.repeats.idempotency)
         tell_gauges(counters, made.parts, operations.readiness, upkeep)
         stack.callback(asyncio.create_task(upkeep.run(), name="upkeep").cancel)
         stack.callback(operations.readiness.stop)

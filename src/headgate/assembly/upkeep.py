@@ -17,7 +17,7 @@ from headgate.ledger.leases import Leases
 from headgate.observe.counters import Counters
 from headgate.observe.snapshot import Labels, Number
 from headgate.serving.answer_store import AnswerStore
-from headgate.serving.idempotency_store import IdempotencyStore
+from headgate.serving.idempotency import LEASE, Idempotency
 from headgate.serving.readiness import Probe, Readiness
 
 _LOG = logging.getLogger("headgate.server")
@@ -27,19 +27,21 @@ BUDGETS = 30.0
 """Seconds between two looks at every budget."""
 PURGE = 600.0
 """Seconds between two clearings of what has expired."""
+RENEW = LEASE / 5
+"""Seconds between two prolongations of the keys of requests that take long."""
 BREAKERS = {"closed": 0, "half_open": 1, "open": 2}
 LEVELS = {"ready": 1.0, "degraded": 0.5, "unready": 0.0}
 
 
 class Upkeep:
-    """Looks every few seconds. `answers` and `keys` are stores that grow until they are purged."""
+    """Looks every few seconds. `answers` and `keys` grow until they are purged; `keys` of requests under way are renewed."""
 
     def __init__(
         self,
         readiness: Readiness,
         budgets: BudgetBook,
         answers: AnswerStore,
-        keys: IdempotencyStore | None,
+        keys: Idempotency,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._readiness = readiness
@@ -47,7 +49,8 @@ class Upkeep:
         self._answers = answers
         self._keys = keys
         self._clock = clock
-        self._purged, self._asked = clock(), float("-inf")
+        self._purged = self._renewed = clock()
+        self._asked = float("-inf")
         self._failing = False
         self._standings: tuple[BudgetStanding, ...] = ()
 
@@ -67,14 +70,16 @@ class Upkeep:
         """One look. Raises `StoreError`."""
         await self._readiness.report()
         now = self._clock()
+        if now - self._renewed >= RENEW:
+            self._renewed = now
+            await self._keys.renew(now)
         if now - self._asked >= BUDGETS:
             self._asked = now
             self._standings = tuple(one for found in await self._budgets.in_force(now) for one in found.balances)
         if now - self._purged >= PURGE:
             self._purged = now
             await self._answers.purge(now)
-            if self._keys is not None:
-                await self._keys.purge(now)
+            await self._keys.purge(now)
 
     def used(self) -> Mapping[Labels, Number]:
         """By scope of a budget, the share of it that is spent or reserved, of the fullest balance."""

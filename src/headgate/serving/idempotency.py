@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TypeAlias
 
@@ -16,7 +17,7 @@ from headgate.serving.stored import OVERHEAD, Stored
 TTL = 86_400.0
 """Seconds an answered key is remembered."""
 LEASE = 900.0
-"""Seconds after which a request that nobody finished counts as never begun: its process is gone."""
+"""Seconds after which a request that nobody finished or renewed counts as never begun: its process is gone."""
 MOST_BYTES = 64 << 20
 LARGEST = 4 << 20
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -82,8 +83,10 @@ class Idempotency:
             return New(place, holder)
         try:
             found = await self._store.begin(place, request, holder, now, now + LEASE)
-        except BaseException:
+        except BaseException as error:
             self._open.pop(place, None)
+            if isinstance(error, asyncio.CancelledError):
+                self._store.let_go(place, holder)
             raise
         if found is None:
             return New(place, holder)
@@ -108,6 +111,16 @@ class Idempotency:
         if self._store is not None:
             await self._store.abandon(begun.id, begun.holder)
 
+    async def renew(self, now: float) -> None:
+        """Prolong the leases of the requests that are under way in this process, however long they take. Raises `StoreError`."""
+        if self._store is not None and self._open:
+            await self._store.renew([(place, entry.holder) for place, entry in self._open.items()], now + LEASE)
+
+    async def purge(self, now: float) -> None:
+        """Delete what has expired in the store. Raises `StoreError`."""
+        if self._store is not None:
+            await self._store.purge(now)
+
     def _let_go(self, begun: New) -> Entry | None:
         """The entry of an attempt that is over; None when another has taken its place since."""
         entry = self._open.get(begun.id)
@@ -117,7 +130,7 @@ class Idempotency:
 
     def _known(self, place: bytes, now: float) -> Entry | None:
         entry = self._open.get(place)
-        if entry is not None and now < entry.expires:
+        if entry is not None:
             return entry
         entry = self._done.get(place)
         if entry is not None and now < entry.expires:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headgate.serving.stored import Stored, pack, unpack
@@ -52,6 +54,21 @@ class IdempotencyStore:
         """Let the key go, unless it was answered or taken by another. Raises `StoreError`."""
         row: dict[str, Value] = {"key": key, "holder": holder}
         await self._database.write(lambda connection: connection.execute(self._sql["abandon_key"], row).rowcount)
+
+    def let_go(self, key: bytes, holder: str) -> None:
+        """As `abandon`, without waiting for it: whatever was written before for that holder is taken back. Raises `StoreError`."""
+        row: dict[str, Value] = {"key": key, "holder": holder}
+        self._database.submit(lambda connection: connection.execute(self._sql["abandon_key"], row).rowcount)
+
+    async def renew(self, held: Sequence[tuple[bytes, str]], expires: float) -> None:
+        """Prolong the leases of keys with their holders, where these still have them. Raises `StoreError`."""
+        rows: list[dict[str, Value]] = [{"key": key, "holder": holder, "expires": float(expires)} for key, holder in held]
+
+        def prolong(connection: Connection) -> None:
+            for row in rows:
+                connection.execute(self._sql["renew_key"], row)
+
+        await self._database.write(prolong)
 
     async def purge(self, now: float) -> int:
         """Delete what has expired; returns how many. Raises `StoreError`."""

@@ -79,19 +79,60 @@ def test_tenants_do_not_meet() -> None:
     asyncio.run(main())
 
 
-def test_whoever_took_too_long_has_lost_the_key() -> None:
+def test_whoever_took_too_long_has_lost_the_key(database: Store) -> None:
     """A request whose lease is over may be carried out anew; its late answer is not given to what came after it."""
 
     async def main() -> None:
-        keys = Idempotency()
-        slow = await begin(keys, holder="slow")
-        fast = await begin(keys, OTHER, LEASE, holder="fast")
+        here, there = shared(database, keep_answers=True)
+        slow = await begin(here, holder="slow")
+        fast = await begin(there, OTHER, LEASE, holder="fast")
         assert isinstance(slow, New)
         assert isinstance(fast, New)
-        await keys.finish(slow, ANSWER, LEASE + 1)
-        assert await begin(keys, OTHER, LEASE + 2) == InProgress()
-        await keys.finish(fast, msgspec.structs.replace(ANSWER, body=b"fast"), LEASE + 3)
-        assert await begin(keys, OTHER, LEASE + 4) == Replay(msgspec.structs.replace(ANSWER, body=b"fast"))
+        await here.finish(slow, ANSWER, LEASE + 1)
+        assert await begin(there, OTHER, LEASE + 2) == InProgress()
+        await there.finish(fast, msgspec.structs.replace(ANSWER, body=b"fast"), LEASE + 3)
+        assert await begin(there, OTHER, LEASE + 4) == Replay(msgspec.structs.replace(ANSWER, body=b"fast"))
+
+    asyncio.run(main())
+
+
+def test_a_request_under_way_keeps_its_key_however_long_it_takes(database: Store) -> None:
+    """In its own process by itself, elsewhere because its lease is prolonged; afterwards and for others nothing is."""
+
+    async def main() -> None:
+        here, there = shared(database, keep_answers=True)
+        alone, long = Idempotency(), await begin(here, holder="long")
+        await begin(alone)
+        brief = await begin(here, key="brief")
+        assert isinstance(long, New)
+        assert isinstance(brief, New)
+        await here.finish(brief, ANSWER, 1.0)
+        for now in (LEASE * step / 2 for step in range(1, 9)):
+            await here.renew(now)
+            await there.renew(now)
+            await alone.renew(now)
+            assert [await begin(one, now=now + LEASE * 0.9) for one in (here, there, alone)] == [InProgress()] * 3
+        await here.finish(long, ANSWER, 5 * LEASE)
+        await here.renew(6 * LEASE)
+        assert await begin(there, now=7 * LEASE) == Replay(ANSWER)
+        assert isinstance(await begin(there, key="brief", now=2.0 + TTL), New), "what is answered is not prolonged"
+        await there.purge(6 * LEASE + 2 * TTL)
+
+    asyncio.run(main())
+
+
+def test_a_request_that_was_given_up_while_it_took_its_key_leaves_it_free(database: Store) -> None:
+    async def main() -> None:
+        here, there = shared(database, keep_answers=True)
+        for turns in range(6):
+            task = asyncio.ensure_future(begin(here, key=f"k{turns}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            if task.cancelled():
+                found = await begin(there, key=f"k{turns}")
+                assert isinstance(found, New), turns
 
     asyncio.run(main())
 
@@ -164,7 +205,8 @@ def test_a_process_that_died_leaves_the_key_after_its_lease(database: Store) -> 
 
 fresh = itertools.count()
 steps = st.lists(
-    st.tuples(st.sampled_from(["begin", "finish", "abandon", "wait"]), st.integers(0, 1), st.sampled_from([ONE, OTHER])), max_size=30
+    st.tuples(st.sampled_from(["begin", "finish", "abandon", "wait", "renew"]), st.integers(0, 1), st.sampled_from([ONE, OTHER])),
+    max_size=30,
 )
 
 
@@ -181,6 +223,10 @@ def test_in_every_order_one_holder_at_a_time(database: Store, script: list[tuple
         for n, (word, slot, request) in enumerate(script):
             if word == "wait":
                 now += LEASE / 4
+            elif word == "renew":
+                await processes[slot].renew(now)
+                if holding is not None and holding[0] == slot and now < holding[2] + LEASE:
+                    holding = (slot, holding[1], now, holding[3])
             elif word == "begin":
                 begun = await begin(processes[slot], request, now, key=key, holder=f"h{n}")
                 if isinstance(begun, New):

@@ -31,6 +31,9 @@ SELECT request, expires, holder, done, answer FROM idempotency_key WHERE key = :
 -- name: finish_key
 UPDATE idempotency_key SET done = 1, expires = :expires, answer = :answer WHERE key = :key AND holder = :holder;
 
+-- name: renew_key
+UPDATE idempotency_key SET expires = :expires WHERE key = :key AND holder = :holder AND done = 0;
+
 -- name: abandon_key
 DELETE FROM idempotency_key WHERE key = :key AND holder = :holder AND done = 0;
 
