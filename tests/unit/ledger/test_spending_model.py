@@ -245,9 +245,13 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def prune(self) -> None:
         """Delete the balances that no window reaches any more; nothing else is different."""
-        before = self.store.read(sums)
-        self.store.write_now(lambda connection: delete_balances(connection, unreachable(connection, self.now[0])))
-        after = self.store.read(sums)
+
+        def delete(connection: Connection) -> list[dict[tuple[str, str, float], tuple[int, int]]]:
+            before = sums(connection)
+            delete_balances(connection, unreachable(connection, self.now[0]))
+            return [before, sums(connection)]
+
+        before, after = self.store.write_now(delete)
         assert after.items() <= before.items()
         gone = before.keys() - after.keys()
         assert all(before[key][1] == 0 and key[2] < self.now[0] - SLACK - 7200 for key in gone)

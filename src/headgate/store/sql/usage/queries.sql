@@ -161,5 +161,5 @@ INSERT INTO chain (name, seq, hash) VALUES (:name, :seq, :hash)
 ON CONFLICT (name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash;
 
 -- name: post_pruned
--- What deleted receipts had charged to a balance.
-INSERT INTO posting (at, kind, balance, nanos) VALUES (:at, 'pruned', :balance, :nanos);
+-- What deleted receipts had charged to a balance, where it is not gone itself.
+INSERT INTO posting (at, kind, balance, nanos) SELECT :at, 'pruned', n, :nanos FROM balance WHERE n = :balance;
