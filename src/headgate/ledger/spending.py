@@ -19,9 +19,10 @@ from typing import Final
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Accounts, Refusal, Route, Slab, headroom_of
 from headgate.ledger.alerts import Deliverer
-from headgate.ledger.balances import SQL, Alert, Refused, draw, give_back, state_of
+from headgate.ledger.balances import SQL, Alert, Grant, Refused, Want, draw, give_back, state_of
 from headgate.ledger.budget_book import read_budgets, sync_budgets
 from headgate.ledger.budgets import Budget, Denied, check_budget
+from headgate.ledger.doubts import Doubts
 from headgate.ledger.flushing import Flusher
 from headgate.ledger.intent import Intent
 from headgate.ledger.journal import FULL, Journal
@@ -98,6 +99,7 @@ class Spending:
         self._configured = tuple(map(check_budget, budgets))
         self._sole = sole
         self._drawing = asyncio.Lock()
+        self._doubts = Doubts(store, self.process, self.accounts)
         self._journal: Journal | None = None
         self._flusher: Flusher | None = None
         self._tender: Tender | None = None
@@ -112,7 +114,9 @@ class Spending:
         """Begin. When the ledger cannot be reached, go on trying in the background; until then `ready` is False (faults E23)."""
         journal = self._journal = Journal(self.folder, self.process, slots=self.settings.slots)
         flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told, count=self._count)
-        tending = Tending(self.store, self.process, self.folder, self.settings, self._now, self._register, self._told, self._deliverer)
+        tending = Tending(
+            self.store, self.process, self.folder, self.settings, self._now, self._register, self._undoubt, self._told, self._deliverer
+        )
         self._tender = Tender(tending, self.accounts, flusher)
         await self._tender.start()
 
@@ -314,7 +318,7 @@ class Spending:
         bound = intent.bound.nanos or 0
         with Parts(route.accounts, bound, intent.at) as parts:
             wants, process = parts.wants, self.process
-            grants = await self.store.write(lambda connection: draw(connection, process, wants)) if wants else ()
+            grants = await self._granted(process, wants) if wants else ()
         if isinstance(grants, Refused):
             return Short(parts.short[grants.index], grants)
         for account, want, grant in zip(parts.short, wants, grants, strict=True):
@@ -327,6 +331,22 @@ class Spending:
         if self._closing or len(slabs) < len(route.accounts) or not fit(slabs, intent.bound.nanos, intent.at):
             return None
         return None if self._journal is None else self._noted(self._journal, intent, route, slabs)
+
+    async def _granted(self, process: str, wants: Sequence[Want]) -> tuple[Grant, ...] | Refused:
+        try:
+            return await self.store.write(lambda connection: draw(connection, process, wants))
+        except StoreError:
+            self._doubts.arise()
+            raise
+
+    async def _undoubt(self) -> None:
+        """Give back what was granted without our hearing of it, once that can be told from everything else."""
+        flusher = self._flusher
+        if flusher is None or not self._doubts.due:
+            return
+        async with self._drawing:
+            if flusher.empty:
+                await self._doubts.settle()
 
     def _deny(self, intent: Intent, short: Short) -> Denied:
         account, refused = short.account, short.refused

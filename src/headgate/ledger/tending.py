@@ -33,7 +33,8 @@ PRUNE = 300.0
 
 
 class Tending(msgspec.Struct, frozen=True):
-    """Who tends what: the process, where its journal is, how it makes itself known, and who is told of thresholds."""
+    """Who tends what: the process, where its journal is, how it makes itself known and sure of what it holds, and who is told of
+    thresholds."""
 
     store: Store
     process: str
@@ -41,6 +42,7 @@ class Tending(msgspec.Struct, frozen=True):
     settings: SpendingSettings
     now: Callable[[], float]
     register: Callable[[], Awaitable[int]]
+    undoubt: Callable[[], Awaitable[None]]
     told: Callable[[Alert], None]
     deliverer: Deliverer | None = None
 
@@ -55,6 +57,7 @@ class Tender:
         self._settings = tending.settings
         self._now = tending.now
         self._register = tending.register
+        self._undoubt = tending.undoubt
         self._told = tending.told
         self._deliverer = tending.deliverer
         self._accounts = accounts
@@ -108,6 +111,7 @@ class Tender:
         if time - self._looked >= LOOK:
             self._looked = time
             await self._look()
+        await self._undoubt()
         await self._give_back()
         if time - self._pruned >= PRUNE:
             self._pruned = time

@@ -385,6 +385,32 @@ def test_nothing_is_admitted_while_the_ledger_fails_and_nothing_is_lost_or_booke
     assert len(Ledger(store).list()) == 1
 
 
+def test_what_was_granted_unheard_is_given_back_once_it_can_be_told_apart(store: Store, tmp_path: Path) -> None:
+    """The ledger sets something aside and the answer is lost: nobody is admitted on it, and it comes back before the process ends."""
+    broken = Broken(store)
+
+    async def test(spending: Spending) -> None:
+        assert spending._tender is not None
+        busy = await held(spending, intent("busy", 300))
+        broken.fault = "unheard"
+        with pytest.raises(StoreError, match="nobody knows"):
+            await spending.reserve(intent("unheard", 400, run="one"))
+        broken.fault = None
+        assert balances(store) == {"day": (0, 700), "one": (0, 400)}
+        await spending._tender.tend()
+        assert balances(store) == {"day": (0, 700), "one": (0, 0)}, "only where nothing is open it can be told"
+        assert isinstance(await spending.reserve(intent("denied", 600)), Denied)
+        spending.close(receipt("busy", 200), [(busy, 200)])
+        await spending.drain()
+        await spending._tender.tend()
+        hold = await held(spending, intent("all", 800))
+        await spending._tender.tend()
+        spending.refund(hold)
+
+    within(broken, tmp_path, test, DAY, Budget(id="one", scope="run:one", limit_nanos=10**4, window="total"))
+    assert balances(store) == {"day": (200, 0), "one": (0, 0)}
+
+
 def test_a_ledger_that_is_absent_at_the_start_is_waited_for(store: Store, tmp_path: Path) -> None:
     broken = Broken(store)
     broken.fault = "down"
