@@ -13,6 +13,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from zlib import adler32
@@ -34,6 +35,9 @@ SLOT: Final = 2048
 SLOTS: Final = 4096
 FULL: Final = -1
 SUFFIX = ".journal"
+DRAFT = ".new"
+STALE = 3600.0
+"""Seconds after which nobody is making a journal any more."""
 MAGIC = b"headgate journal 1\n"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _WINDOWS = sys.platform == "win32"
@@ -157,7 +161,7 @@ def _head(process: str, boot: str) -> bytes:
 
 def _make(folder: Path, path: Path, slots: int, head: bytes) -> int:
     """An open, locked file of the full size. It is filled at once: a disk that is full later must not end the process."""
-    new = path.with_suffix(".new")
+    new = path.with_suffix(DRAFT)
     file: int | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -189,14 +193,27 @@ def journals(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
 
 
+def sweep(folder: Path, now: float) -> None:
+    """Delete journals whose processes were killed while they made them; nothing was noted there."""
+    for path in folder.glob(f"*{DRAFT}") if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > STALE:
+                path.unlink()
+
+
 def claim(path: Path, mine: Callable[[str], bool]) -> int | None:
-    """Open a journal whose owner is gone, and keep others from doing so; None when it has an owner or is `mine`."""
+    """Open a journal whose owner is gone, and keep others from doing so; None when it has an owner or is `mine`.
+
+    Raises `StoreError` for a file that cannot be opened.
+    """
     if mine(path.stem) or _WINDOWS:
         return None
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}", hint=f"ls -l {path}") from error
     if _lock(file) and os.fstat(file).st_nlink:
         return file
     os.close(file)

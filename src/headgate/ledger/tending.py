@@ -17,7 +17,7 @@ from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import SQL, Alert, mark_lost, number
 from headgate.ledger.budget_book import read_budgets, version_of
 from headgate.ledger.flushing import Flusher
-from headgate.ledger.journal import claim, journals, remains
+from headgate.ledger.journal import claim, journals, remains, sweep
 from headgate.ledger.moves import Move
 from headgate.ledger.old_balances import delete_balances, unreachable
 from headgate.ledger.settling import reap
@@ -116,6 +116,7 @@ class Tender:
         if time - self._pruned >= PRUNE:
             self._pruned = time
             await self.prune()
+            sweep(self._folder, self._now())
         if self._deliverer is not None:
             self._deliver(self._deliverer, time)
         if time - self._flusher.committed > self._settings.lease / 3:
@@ -185,24 +186,38 @@ class Tender:
                 _LOG.error("process %s has not been heard of: all it had reserved counts as spent until it is heard of again", process)
 
     async def _finish(self, path: Path) -> None:
-        file = claim(path, lambda process: process == self._process)
-        if file is None:
+        try:
+            file = claim(path, lambda process: process == self._process)
+        except StoreError as error:
+            self._leave_alone(path, error.message)
             return
+        if file is not None:
+            try:
+                await self._finish_claimed(path, file)
+            finally:
+                os.close(file)
+
+    async def _finish_claimed(self, path: Path, file: int) -> None:
         try:
             found = remains(file)
-            outcome = await self._store.write(lambda connection: reap(connection, found))
-            if outcome is None:
-                self._foreign.add(path.stem)
-                _LOG.error("%s is the journal of another ledger, and is left alone", path)
-                return
-            alerts, estimated = outcome
-            os.unlink(path)
-        finally:
-            os.close(file)
+        except StoreError as error:
+            self._leave_alone(path, error.message)
+            return
+        outcome = await self._store.write(lambda connection: reap(connection, found))
+        if outcome is None:
+            self._leave_alone(path, "it is the journal of another ledger")
+            return
+        alerts, estimated = outcome
+        os.unlink(path)
         if found.closed or found.sent:
             _LOG.warning("finished process %s: %d requests closed, %d estimated", path.stem, len(found.closed), len(estimated))
         for alert in alerts:
             self._told(alert)
+
+    def _leave_alone(self, path: Path, reason: str) -> None:
+        """Look at a file no more, and go on with the others: this process cannot finish it."""
+        self._foreign.add(path.stem)
+        _LOG.error("%s is left alone: %s", path, reason)
 
 
 def _silent(connection: Connection, known: set[str]) -> list[str]:

@@ -27,7 +27,7 @@ from headgate.ledger.budget_book import BudgetBook
 from headgate.ledger.budgets import Action, Bound, Budget, Denied
 from headgate.ledger.chain import START, link
 from headgate.ledger.intent import Intent, asker_of
-from headgate.ledger.journal import Journal, claim, remains
+from headgate.ledger.journal import STALE, Journal, claim, remains, sweep
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import sum_totals
 from headgate.ledger.settling import reap
@@ -566,6 +566,29 @@ def test_whoever_dies_after_it_finished_a_journal_and_before_it_deleted_it_leave
     assert "another ledger" not in caplog.text
 
 
+def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_finished(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    (folder / "0.journal").write_bytes(b"no journal at all")
+    (folder / "00.journal").mkdir()
+
+    async def run() -> None:
+        await orphan(store, folder)
+        live = Spending(store, folder, settings=FAST, now=lambda: AT)
+        await live.start()
+        assert live.ready
+        assert live._tender is not None
+        await live._tender.reap()
+        await live.stop()
+
+    asyncio.run(run())
+    assert balances(store) == {"day": (180, 0)}
+    assert sorted(path.name for path in folder.iterdir()) == ["0.journal", "00.journal"]
+    assert sum("is left alone" in record.message for record in caplog.records) == 4, "each is told once by each of the two processes"
+
+
 def test_the_journal_of_another_ledger_is_left_alone(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = open_store(tmp_path / "other.db", migrations="ledger")
 
@@ -798,6 +821,15 @@ def test_a_journal_has_room_for_long_receipts_and_says_when_not(tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be made"):
         Journal(tmp_path / "file", "q")
+
+
+def test_journals_that_were_never_finished_are_swept_once_they_are_old(tmp_path: Path) -> None:
+    sweep(tmp_path / "absent", AT)
+    for name, age in (("old.new", STALE + 1), ("young.new", 1.0), ("old.journal", STALE + 1)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (AT - age, AT - age))
+    sweep(tmp_path, AT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.journal", "young.new"]
 
 
 def test_a_journal_with_an_owner_cannot_be_claimed(tmp_path: Path) -> None:

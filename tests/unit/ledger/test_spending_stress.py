@@ -20,6 +20,8 @@ from headgate.store import Store, open_store
 from headgate.testing.books import read_books
 
 AT = 1_800_000_000.0
+MINUTES = 10
+"""Over which requests are spread: some windows end and others begin while they are under way."""
 ACTIONS: tuple[Action, ...] = ("block", "warn", "degrade")
 PEOPLE = [Principal(key_id=f"k{n}", team="t", subjects=("global", f"key:k{n}", "team:t")) for n in range(3)]
 QUICK = SpendingSettings(flush_interval=0.001, patience=0.05, refusal=0.0, tick=0.002, idle=0.01, reap_interval=0.05, slots=256)
@@ -56,7 +58,7 @@ class Load:
     async def one(self) -> None:
         """One request; it may be cancelled while it waits for its reservation, and is seen to its end afterwards, as the gateway does."""
         self.count += 1
-        id, at, bound = f"{self.name}-{self.count}", AT + self.dice.random(), self.dice.randrange(0, 400)
+        id, at, bound = f"{self.name}-{self.count}", AT + self.dice.random() * MINUTES * 60, self.dice.randrange(0, 400)
         wanted = Intent(id=id, at=at, principal=self.dice.choice(PEOPLE), provider="p", model="m", bound=Bound(bound))
         hold = self.spending.reserve_now(wanted) or await self.spending.reserve(wanted)
         if isinstance(hold, Denied):
@@ -96,7 +98,7 @@ def changed(dice: random.Random) -> tuple[Budget, ...]:
 
 async def life(store: Store, folder: Path, dice: random.Random, name: str, paid: dict[str, int], *, reload: bool) -> None:
     """A process from its start to its stop, which comes while clients are at it."""
-    spending = Spending(store, folder, BUDGETS, settings=QUICK, now=lambda: AT + 1)
+    spending = Spending(store, folder, BUDGETS, settings=QUICK, now=lambda: AT + MINUTES * 30)
     await spending.start()
     load = Load(spending, dice, name, paid)
     clients = [asyncio.create_task(load.client()) for _ in range(12)]
