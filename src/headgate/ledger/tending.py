@@ -162,7 +162,8 @@ class Tender:
         return total
 
     def _read_wanted(self, connection: Connection) -> set[int]:
-        rows = connection.execute(SQL["wanted"], {"process": self._process, "since": self._wanted}).fetchall()
+        since = min(self._wanted, clock(connection))  # the database's clock may have been set back
+        rows = connection.execute(SQL["wanted"], {"process": self._process, "since": since}).fetchall()
         self._wanted = max((float(row[1] or 0) for row in rows), default=self._wanted)
         return {number(row[0]) for row in rows}
 

@@ -35,6 +35,7 @@ from headgate.ledger.spending import Hold, Spending
 from headgate.ledger.spending_settings import SpendingSettings
 from headgate.ledger.webhook import SIGNATURE, Webhook, alert_json
 from headgate.store import Store, open_store
+from headgate.store.connection import Connection
 
 AT = 1_800_000_000.0
 WHO = Principal(key_id="k", team="t", user="u", tags=("x",), owner="o", subjects=("global", "key:k", "team:t"))
@@ -282,6 +283,22 @@ def test_what_another_process_holds_idle_is_had_for_the_asking(store: Store, tmp
 
     asyncio.run(run())
     assert balances(store) == {"day": (0, 0)}
+
+
+def test_what_is_wanted_is_heard_of_though_the_clock_of_the_database_was_set_back(store: Store, tmp_path: Path) -> None:
+    def wanted(at: float) -> Callable[[Connection], int]:
+        return lambda connection: connection.execute("UPDATE balance SET wanted = :at", {"at": at}).rowcount
+
+    async def test(spending: Spending) -> None:
+        assert spending._tender is not None
+        for at in (store.now() + 3600.0, store.now() + 60.0):
+            spending.refund(await held(spending, intent("r", 10)))
+            await store.write(wanted(at))
+            await spending._tender.tend()
+            await spending.drain()
+            assert balances(store) == {"day": (0, 0)}
+
+    within(store, tmp_path, test, DAY, settings=SpendingSettings(tick=3600.0, idle=3600.0))
 
 
 def test_a_full_journal_is_waited_for_and_then_an_error(store: Store, tmp_path: Path) -> None:
