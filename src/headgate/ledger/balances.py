@@ -119,7 +119,7 @@ def _offer(connection: Connection, process: str, want: Want, now: float) -> Gran
         return Grant(number(balance), 0, 0)
     limits = limits_of(connection, want.budget.id)
     limit = want.budget.limit_nanos if limits is None else limits.limit
-    spent, held = map(number, _one(connection, "used", {**key, "counts_from": want.window.counts_from}))
+    spent, held = map(number, _one(connection, "used", {**key, "counts_from": want.window.counts_from, "ends": want.window.ends}))
     amount = decide_draw(limit, spent + held, want.need, bound=want.bound, tight=now - float(wanted or 0) < TIGHT)
     if amount is not None:
         return Grant(number(balance), amount, limit - spent - held - amount)
@@ -179,7 +179,8 @@ def _told(connection: Connection, limits: Limits | None, row: Row) -> list[Alert
     key: dict[str, Value] = {"budget": budget, "subject": subject, "starts": starts}
     statement = "told"
     if limits.period.startswith("rolling"):
-        key["counts_from"] = window_at(limits.period, starts).counts_from
+        window = window_at(limits.period, starts)
+        key |= {"counts_from": window.counts_from, "ends": window.ends}
         spent, statement = number(_one(connection, "used", key)[0]), "told_lately"
     if not crossed(limits.limit, spent, limits.thresholds):
         return []

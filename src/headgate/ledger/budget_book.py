@@ -160,13 +160,13 @@ def _in_force(connection: Connection, row: Row, at: float) -> InForce:
 
 def _since(budget: Budget, at: float) -> dict[str, Value]:
     window = window_at(budget.window, at)
-    return {"budget": budget.id, "counts_from": window.counts_from, "starts": window.starts}
+    return {"budget": budget.id, "counts_from": window.counts_from, "ends": window.ends}
 
 
 def standing(connection: Connection, budget: Budget, subject: str, at: float) -> BudgetStanding:
     """How far `budget` is used by `subject` at `at`."""
     window = window_at(budget.window, at)
-    key: dict[str, Value] = {"budget": budget.id, "subject": subject, "starts": window.starts, "counts_from": window.counts_from}
+    key: dict[str, Value] = {"budget": budget.id, "subject": subject, "counts_from": window.counts_from, "ends": window.ends}
     row = connection.execute(SQL["used"], key).fetchall()[0]
     return BudgetStanding(
         budget=budget.id,

@@ -701,6 +701,25 @@ def test_a_budget_that_begins_or_ceases_to_block_does_so_while_slabs_are_out(
     assert balances(store) == {"day": ((sum(let_through) + 1) * 100, 0)}
 
 
+@pytest.mark.parametrize("window", ["rolling:86400", "rolling:7200", "day", "week", "month", "total"])
+@pytest.mark.parametrize("before", ["rolling:3600", "rolling:60"])
+def test_another_window_counts_what_was_spent_in_it_before(store: Store, tmp_path: Path, before: str, window: str) -> None:
+    at = AT // 86_400 * 86_400 + 11 * 3600.0 + 59 * 60.0
+
+    async def test(spending: Spending) -> None:
+        hold = await held(spending, intent("a", 900, at=at - 30.0))
+        await spending.close_durably(receipt("a", 900), [(hold, 900)])
+        spending.configure((msgspec.structs.replace(DAY, window=window),))
+        assert spending._tender is not None
+        await spending._tender.tend()
+        assert isinstance(await spending.reserve(intent("b", 200, at=at)), Denied)
+        spending.refund(await held(spending, intent("c", 100, at=at)))
+        (found,) = await BudgetBook(store).standings(("global",), at)
+        assert found.spent_nanos == 900
+
+    within(store, tmp_path, test, msgspec.structs.replace(DAY, window=before), now=lambda: at)
+
+
 def test_a_limit_that_is_lowered_counts_at_once_but_for_what_is_reserved(store: Store, tmp_path: Path) -> None:
     async def test(spending: Spending) -> None:
         kept = await held(spending, intent("kept", 1000))

@@ -28,9 +28,10 @@ INSERT INTO balance (budget, subject, starts, ends) VALUES (:budget, :subject, :
 SELECT n, held, wanted FROM balance WHERE budget = :budget AND subject = :subject AND starts = :starts;
 
 -- name: used
--- What counts against the limit in the window that begins at `starts`: the buckets of a rolling budget, else the one balance.
+-- What counts against the limit in a window that ends at `ends`: the buckets of a rolling budget, else the one balance; and whatever began
+-- in it while the budget had another window.
 SELECT coalesce(sum(spent), 0), coalesce(sum(held), 0) FROM balance
-WHERE budget = :budget AND subject = :subject AND starts >= :counts_from AND starts <= :starts;
+WHERE budget = :budget AND subject = :subject AND starts >= :counts_from AND starts < :ends;
 
 -- name: want
 UPDATE balance SET wanted = :now WHERE n = :balance;
@@ -123,7 +124,7 @@ UPDATE alert SET delivered = :now WHERE n = :n;
 
 -- name: subjects
 -- Who has a balance that counts.
-SELECT DISTINCT subject FROM balance WHERE budget = :budget AND starts >= :counts_from AND starts <= :starts ORDER BY subject;
+SELECT DISTINCT subject FROM balance WHERE budget = :budget AND starts >= :counts_from AND starts < :ends ORDER BY subject;
 
 -- name: rolling_budgets
 SELECT id, period FROM budget WHERE period LIKE 'rolling:%' ORDER BY id;
