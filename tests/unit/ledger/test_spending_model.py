@@ -92,7 +92,7 @@ def window(budget: Budget, key: tuple[str, str, float], found: Iterable[tuple[st
 def check(
     store: Store, budgets: tuple[Budget, ...], allowed: dict[tuple[str, str, float], int] | None = None
 ) -> dict[tuple[str, str, float], tuple[int, int]]:
-    """The laws of every commit. `allowed`: what was used already when a limit was lowered. Returns spent and held of every balance."""
+    """The laws of every commit. `allowed`: what may be used after a change, with what was under way then. Returns spent and held of every balance."""
 
     def look(connection: Connection) -> dict[tuple[str, str, float], tuple[int, int]]:
         found = sums(connection)
@@ -292,7 +292,8 @@ class Machine(RuleBasedStateMachine):
         for key in [key for key in found if key[0] == changed.id]:
             within = window(changed, key, found)
             open_ones = [hold.bound for holds in self.holds for hold, counted, _ in holds for _, each in counted if each in within]
-            self.allowed[key] = sum(sum(found[each]) for each in within) + sum(open_ones)
+            used = sum(sum(found[each]) for each in within)
+            self.allowed[key] = max(changed.limit_nanos, used) + sum(open_ones)  # what is under way was admitted by the old rules
 
     @invariant()
     def never_over(self) -> None:
