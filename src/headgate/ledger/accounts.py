@@ -19,10 +19,10 @@ class Slab:
     """What this process may spend of a balance in its window: `free` is not reserved, `open` counts reservations.
 
     The `free` of a budget that only counts is practically endless. `retired`: the budget has changed since, so that nothing more is
-    reserved in it, and what gets free is given back.
+    reserved in it, and what gets free is given back. With less than `low` free, more is drawn before it is needed.
     """
 
-    __slots__ = ("ends", "free", "hard", "number", "open", "packed", "retired", "starts", "used")
+    __slots__ = ("ends", "free", "hard", "low", "number", "open", "packed", "retired", "starts", "used")
 
     def __init__(self, number: int, window: Window, hard: bool) -> None:
         self.number = number
@@ -32,6 +32,7 @@ class Slab:
         self.hard = hard
         self.retired = False
         self.free = 0 if hard else UNLIMITED
+        self.low = 0
         self.open = 0
         self.used = 0.0
 

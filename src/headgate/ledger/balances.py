@@ -23,13 +23,17 @@ LIVE, LOST = "live", "lost"
 
 
 class Want(msgspec.Struct, frozen=True):
-    """What a process needs of a balance, beyond what it has, for a request of that `bound`. `window` is that of the request."""
+    """What a process needs of a balance, beyond what it has, for a request of that `bound`. `window` is that of the request.
+
+    `ahead`: nothing is needed now, but soon will be.
+    """
 
     budget: Budget
     subject: str
     window: Window
     need: int
     bound: int
+    ahead: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -120,7 +124,8 @@ def _offer(connection: Connection, process: str, want: Want, now: float) -> Gran
     limits = limits_of(connection, want.budget.id)
     limit = want.budget.limit_nanos if limits is None else limits.limit
     spent, held = map(number, _one(connection, "used", {**key, "counts_from": want.window.counts_from, "ends": want.window.ends}))
-    amount = decide_draw(limit, spent + held, want.need, bound=want.bound, tight=now - float(wanted or 0) < TIGHT)
+    tight = now - float(wanted or 0) < TIGHT
+    amount = decide_draw(limit, spent + held, want.need, bound=want.bound, tight=tight, ahead=want.ahead)
     if amount is not None:
         return Grant(number(balance), amount, limit - spent - held - amount)
     others = number(_one(connection, "held_by_others", {"balance": balance, "process": process})[0])

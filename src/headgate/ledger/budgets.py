@@ -175,16 +175,16 @@ def subject_of(budget: Budget, subjects: Iterable[str]) -> tuple[str, ...]:
     return (scope,) if scope in subjects else ()
 
 
-def decide_draw(limit: int, used: int, need: int, *, bound: int = 0, tight: bool = False) -> int | None:
+def decide_draw(limit: int, used: int, need: int, *, bound: int = 0, tight: bool = False, ahead: bool = False) -> int | None:
     """How much of a balance to set aside for a process that needs `need` more for a request of that `bound`; None: it does not fit.
 
     More than it needs, so that it need not ask for every request, but a small share of what remains, so that others find room too; exactly
-    what it needs when somebody has been turned away (`tight`). What costs nothing always fits.
+    what it needs when somebody has been turned away (`tight`). What costs nothing always fits. `ahead`: nothing is needed yet, but will be.
     """
-    room = limit - used
-    if need > max(0, room):
+    room = max(0, limit - used)
+    if need > room:
         return None
-    if tight or need == 0:
+    if tight or (need == 0 and not ahead):
         return need
     return max(need, min(max(need, bound) * DRAW_BOUNDS, room // DRAW_SHARE))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from headgate.errors import StoreError
-from headgate.ledger.accounts import Accounts, Refusal, Route, Slab, headroom_of
+from headgate.ledger.accounts import Account, Accounts, Refusal, Route, Slab, headroom_of
 from headgate.ledger.alerts import Deliverer
 from headgate.ledger.balances import SQL, Alert, Grant, Refused, Want, draw, give_back, state_of
 from headgate.ledger.budget_book import read_budgets, sync_budgets
@@ -107,6 +107,8 @@ class Spending:
         self._closing = False
         self._open = 0
         self._reserving: set[asyncio.Task[Hold | Denied]] = set()
+        self.ahead: asyncio.Task[None] | None = None
+        """What draws before it is needed, while it does."""
 
     # --- starting and ending ---
 
@@ -207,6 +209,8 @@ class Spending:
             async with asyncio.timeout(within):
                 if self._reserving:
                     await asyncio.wait(self._reserving)
+                if self.ahead is not None:
+                    await self.ahead
                 await self.drain()
                 if self._registered and not self._open:
                     await self.store.write(leave)
@@ -265,12 +269,15 @@ class Spending:
         slot, end = journal.reserve(id, at, NO_BOUND if bound is None else bound, size, route.context, route.packed)
         if slot == FULL:
             return None
-        need = bound or 0
+        need, low = bound or 0, False
         for slab in slabs:
             if slab.hard:
                 slab.free -= need
+                low = low or slab.free < slab.low
             slab.open += 1
             slab.used = at
+        if low and self.ahead is None:
+            self.ahead = asyncio.get_running_loop().create_task(self._draw_ahead(route.accounts, need, at))
         self._open += 1
         return Hold(id, slot, end, need, slabs)
 
@@ -325,8 +332,7 @@ class Spending:
             slab = self.accounts.granted(account, grant.number, want.window)
             slab.used = intent.at
             if slab.hard:
-                slab.free += grant.amount
-                account.room = grant.room
+                _fill(slab, account, grant, want)
         slabs = tuple(drawn for account in route.accounts if (drawn := account.slab_at(intent.at)) is not None)
         if self._closing or len(slabs) < len(route.accounts) or not fit(slabs, intent.bound.nanos, intent.at):
             return None
@@ -338,6 +344,27 @@ class Spending:
         except StoreError:
             self._doubts.arise()
             raise
+
+    async def _draw_ahead(self, accounts: Sequence[Account], bound: int, at: float) -> None:
+        """Draw before it is needed, where little is left: so that no request has to wait for it."""
+        slabs: list[Slab] = []
+        try:
+            async with self._drawing:
+                low = [(account, slab) for account in accounts if (slab := account.slab_at(at)) is not None and slab.free < slab.low]
+                slabs = [slab for _, slab in low]
+                if self._closing or not low:
+                    return
+                wants = [Want(account.budget, account.subject, account.window(at), 0, bound, ahead=True) for account, _ in low]
+                grants = await self._granted(self.process, wants)
+                if isinstance(grants, tuple):
+                    for (account, _), want, grant in zip(low, wants, grants, strict=True):
+                        _fill(self.accounts.granted(account, grant.number, want.window), account, grant, want)
+        except StoreError as error:
+            _LOG.info("nothing could be drawn ahead, so that requests wait for what they need: %s", error.message)
+            for slab in slabs:
+                slab.low = 0
+        finally:
+            self.ahead = None
 
     async def _undoubt(self) -> None:
         """Give back what was granted without our hearing of it, once that can be told from everything else."""
@@ -479,3 +506,10 @@ class Spending:
         )
         if self._on_alert is not None:
             self._on_alert(alert)
+
+
+def _fill(slab: Slab, account: Account, grant: Grant, want: Want) -> None:
+    """Put a grant into a slab. When half of what was not needed at once is left, more is to be drawn."""
+    slab.free += grant.amount
+    slab.low = (grant.amount - want.need) // 2
+    account.room = grant.room

@@ -61,10 +61,19 @@ def test_no_span_of_a_rolling_budget_holds_more_than_its_limit(seconds: int, ask
         assert sum(cost for at, cost in admitted if begin <= at < begin + seconds) <= limit
 
 
-@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.booleans())
-def test_a_draw_covers_the_need_and_never_more_than_there_is(limit: int, used: int, need: int, bound: int, tight: bool) -> None:
-    amount = decide_draw(limit, used, need, bound=bound, tight=tight)
-    if need == 0:
+NANOS = st.integers(0, 10**12)
+
+
+@given(NANOS, NANOS, NANOS, NANOS, st.booleans(), st.booleans())
+def test_a_draw_covers_the_need_and_never_more_than_there_is(
+    limit: int, used: int, need: int, bound: int, tight: bool, ahead: bool
+) -> None:
+    amount = decide_draw(limit, used, need, bound=bound, tight=tight, ahead=ahead)
+    if need == 0 and ahead:
+        assert amount is not None
+        assert 0 <= amount <= max(0, limit - used)
+        assert not tight or amount == 0
+    elif need == 0:
         assert amount == 0
     elif need > limit - used:
         assert amount is None

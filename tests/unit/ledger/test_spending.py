@@ -912,3 +912,78 @@ def test_the_database_itself_keeps_what_is_held_from_falling_below_nothing(tmp_p
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
+
+
+# Drawing ahead
+
+ROOMY = msgspec.structs.replace(FAST, slots=4096)
+
+
+def test_who_draws_ahead_never_waits_for_the_ledger(store: Store, tmp_path: Path) -> None:
+    ample = msgspec.structs.replace(DAY, limit_nanos=10**12)
+
+    async def test(spending: Spending) -> None:
+        first = await spending.reserve(intent("first"))
+        assert isinstance(first, Hold)
+        draws, holds = 0, [first]
+        for number in range(1000):
+            hold = spending.reserve_now(intent(f"r{number}"))
+            assert isinstance(hold, Hold)
+            holds.append(hold)
+            if spending.ahead is not None:
+                draws += 1
+                await spending.ahead
+        assert 1 < draws < 20
+        for hold in holds:
+            spending.sent(hold)
+            spending.close(receipt(hold.id, 50), [(hold, 50)])
+
+    within(store, tmp_path, test, ample, settings=ROOMY)
+    assert balances(store) == {"day": (1001 * 50, 0)}
+
+
+def test_nothing_is_drawn_ahead_near_the_limit(store: Store, tmp_path: Path) -> None:
+    async def test(spending: Spending) -> None:
+        for number in range(10):
+            assert isinstance(await spending.reserve(intent(f"r{number}")), Hold)
+            assert spending.ahead is None
+        assert isinstance(await spending.reserve(intent("more")), Denied)
+
+    within(store, tmp_path, test, DAY)
+
+
+def test_a_draw_ahead_that_fails_leaves_the_rest_to_whoever_needs_it(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ample = msgspec.structs.replace(DAY, limit_nanos=10**12)
+
+    async def test(spending: Spending) -> None:
+        assert isinstance(await spending.reserve(intent("first")), Hold)
+        spending.store = Unreachable(store)
+        number = 0
+        while isinstance(hold := spending.reserve_now(intent(f"r{number}")), Hold):
+            spending.refund(hold) if number % 2 else None
+            number += 1
+            if spending.ahead is not None:
+                await spending.ahead
+        assert number > 128
+        spending.store = store
+        assert isinstance(await spending.reserve(intent("last")), Hold)
+
+    with caplog.at_level(logging.INFO, "headgate.ledger"):
+        within(store, tmp_path, test, ample, settings=ROOMY)
+    assert sum("drawn ahead" in record.message for record in caplog.records) == 1
+
+
+class Unreachable:
+    """A store that cannot be written to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def write(self, function: object) -> None:
+        """Fail."""
+        raise StoreError("the disk is gone")
