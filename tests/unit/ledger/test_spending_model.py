@@ -92,7 +92,10 @@ def window(budget: Budget, key: tuple[str, str, float], found: Iterable[tuple[st
 def check(
     store: Store, budgets: tuple[Budget, ...], allowed: dict[tuple[str, str, float], int] | None = None
 ) -> dict[tuple[str, str, float], tuple[int, int]]:
-    """The laws of every commit. `allowed`: what may be used after a change, with what was under way then. Returns spent and held of every balance."""
+    """The laws of every commit. Returns spent and held of every balance.
+
+    `allowed`: what may be used after a change, with what was under way then.
+    """
 
     def look(connection: Connection) -> dict[tuple[str, str, float], tuple[int, int]]:
         found = sums(connection)
