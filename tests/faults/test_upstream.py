@@ -258,6 +258,19 @@ def test_what_the_client_is_told_of_a_wait(rig: Rig, way: str, stream: bool) -> 
 
 @EVERY_WAY
 @SHAPES
+@pytest.mark.parametrize(("kind", "status"), [("rate_limit", 429), ("overloaded", 503)])
+def test_while_its_provider_asks_to_wait_clients_are_told_to_wait(rig: Rig, way: str, stream: bool, kind: str, status: int) -> None:
+    """C1, case 85: as long as nobody may be asked, the answer is the one that the provider gave."""
+    failing(rig, Status(kind, retry_after=7))
+    ask(rig, WAYS[way], stream=stream)
+    before = len(rig.sim.requests)
+    seen = ask(rig, WAYS[way], stream=stream)
+    assert (seen.status, len(rig.sim.requests)) == (status, before)
+    assert 1 <= int(seen.headers["retry-after"]) <= 8 and seen.headers["x-should-retry"] == "true"
+
+
+@EVERY_WAY
+@SHAPES
 def test_a_refused_key_of_ours_is_no_refusal_of_the_client(rig: Rig, way: str, stream: bool) -> None:
     """C9."""
     failing(rig, Status("auth"))

@@ -196,7 +196,7 @@ class Execution:
             raise Refused(502, error.message, code="upstream_auth", hint=error.hint, headers=NOT_AGAIN) from error
         flight = parts.router.begin(deployment, self._loop.time(), again=again)
         if flight is None:
-            raise refusal_of(errand.plan)
+            raise parts.router.turned_away(errand.plan, self._loop.time())
         place: Permit | None = None
         try:
             place = await self._place(deployment)

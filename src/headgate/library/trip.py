@@ -25,7 +25,6 @@ from headgate.library.outlay import Asked, bound_for
 from headgate.library.parts import LibraryParts
 from headgate.library.till import Till, exceeded
 from headgate.router import WELL, Choice, Fallback, Flight, Plan, Report, Retry, report_of
-from headgate.router.refusal import refusal_of
 from headgate.serving.metering import Call, Tab, make_receipt
 
 T = TypeVar("T")
@@ -105,7 +104,7 @@ class Trip:
         first = next((one for one in self.plan.rejected if one.reason == "no_key"), None)
         if first is not None and not self.plan.order:
             self.parts.target(first.deployment)
-        return refusal_of(self.plan, self.asked.model)
+        return self.parts.router.turned_away(self.plan, asyncio.get_running_loop().time(), self.asked.model)
 
     async def _next(self, error: HeadgateError) -> tuple[Sequence[Choice], bool]:
         """Whom to ask after a failure, and whether again. Raises `error` when nobody."""

@@ -70,6 +70,7 @@ class Live:
         "budget",
         "clear_after",
         "cooldown",
+        "cooling",
         "credential",
         "deployment",
         "error_rate",
@@ -91,6 +92,8 @@ class Live:
         self.deployment = deployment
         self.breaker = Breaker(settings)
         self.cooldown = Pause()
+        self.cooling: Blocked = "cooling_down"
+        """Why the cooldown is: a limit of its provider, or that it has too much to do."""
         self.credential = credential
         self.retries = RetryBudget(ratio)
         self.in_flight = 0
@@ -159,7 +162,7 @@ class Live:
         return "ejected" if breaker.soft else "circuit_open", breaker.until, False
 
     def _pauses(self) -> tuple[tuple[Blocked, Pause], ...]:
-        return ("quarantined", self.credential.pause), ("quarantined", self._forbidden), ("cooling_down", self.cooldown)
+        return ("quarantined", self.credential.pause), ("quarantined", self._forbidden), (self.cooling, self.cooldown)
 
     def begin(self, now: float, early: bool = False, again: bool = False) -> Flight | None:
         """A call is about to be sent; None when it may not be. `early`: although it is ill (panic); `again`: it is a retry."""
@@ -225,8 +228,10 @@ class Live:
         elif kind is ErrorKind.PERMISSION:
             self._forbidden.escalate(*FORBIDDEN, now, draw)
         elif report.retry_after is not None and kind in (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED):
+            self.cooling = "cooling_down" if kind is ErrorKind.RATE_LIMIT else "overloaded"
             self.cooldown.wait(clamped_wait(report.retry_after, draw, self._settings.longest_wait), now)
         elif kind is ErrorKind.RATE_LIMIT:
+            self.cooling = "cooling_down"
             self.cooldown.escalate(self._settings.cooldown, self._settings.longest_cooldown, now, draw)
             self.limit = max(1.0, min(self.limit, self.in_flight + 1.0) * CUT)
         self.credential.settle()

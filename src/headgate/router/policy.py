@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from headgate.config.route_settings import RoutingSettings, Sticky
-from headgate.router.filters import fixed_reason, momentary_reason
+from headgate.router.filters import fixed_reason, momentary_reason, too_busy
 from headgate.router.strategies import HINTS, order, scores, sticky_key
-from headgate.router.values import FRESH, Candidate, Choice, Entry, Order, Plan, Reason, Rejection, Standing, Wish
+from headgate.router.values import FRESH, Candidate, Choice, Deployment, Entry, Order, Plan, Reason, Rejection, Standing, Wish
 
 MOST_EJECTED = 0.5
 """Share of a group that may be left out for partial failure; beyond, the least bad ones are asked all the same (faults A26)."""
 SOON = 1.0
 """Seconds after which to ask again while probes are under way."""
 _TRIABLE = frozenset({"circuit_open", "ejected"})
+_ANY = Wish()
 _BLOCKED_WORDS: dict[str, str] = {
     "quarantined": "its credential was refused",
     "cooling_down": "its provider asked to wait",
+    "overloaded": "its provider has too much to do and asked to wait",
     "circuit_open": "it has failed again and again",
     "ejected": "too many of its calls fail",
 }
@@ -49,11 +53,7 @@ def decide(
     late = None
     if not well and ill:
         best = _least_ill(ill) if panic else None
-        late = (
-            None
-            if best is not None
-            else max(0.0, min((at for one in ill if (at := one.available_at) is not None), default=now + SOON) - now)
-        )
+        late = None if best is not None else _earliest(ill, now)
         well = [] if best is None else [next(one for one in fit if one.deployment is best.deployment)]
         rejected = [one for one in rejected if one is not best]
         panic = best is not None
@@ -71,6 +71,11 @@ def decide(
         hedge=entry.hedge,
         operation=wish.operation,
     )
+
+
+def _earliest(ill: Sequence[Rejection], now: float) -> float:
+    """Seconds until the first of them may be well."""
+    return max(0.0, min((at for one in ill if (at := one.available_at) is not None), default=now + SOON) - now)
 
 
 def chosen_strategy(wish: Wish, entry: Entry, settings: RoutingSettings) -> tuple[Order, str]:
@@ -130,10 +135,28 @@ def _by_health(fit: Sequence[Candidate], standings: Mapping[str, Standing], now:
         if not blocked or standing.available_at <= now or candidate.deployment.id in spared:
             well.append(candidate)
         else:
-            then = "a probe is under way" if standing.probing else f"to be tried again in {standing.available_at - now:.3g} s"
-            at = None if standing.probing else standing.available_at
-            ill.append(Rejection(candidate.deployment, blocked, f"{_BLOCKED_WORDS[blocked]}; {then}", at))
+            ill.append(_illness(candidate.deployment, blocked, standing, now))
     return well, ill
+
+
+def _illness(deployment: Deployment, blocked: Reason, standing: Standing, now: float) -> Rejection:
+    then = "a probe is under way" if standing.probing else f"to be tried again in {standing.available_at - now:.3g} s"
+    at = None if standing.probing else standing.available_at
+    return Rejection(deployment, blocked, f"{_BLOCKED_WORDS[blocked]}; {then}", at)
+
+
+def overtaken(plan: Plan, standings: Mapping[str, Standing], now: float) -> Plan:
+    """What has become of a plan when nobody in its order takes a call any more: others have filled them since, or made them ill."""
+    found: list[Rejection] = []
+    for deployment in (choice.deployment for choice in plan.order):
+        standing = standings.get(deployment.id, FRESH)
+        blocked = standing.blocked
+        if blocked and standing.available_at > now:
+            found.append(_illness(deployment, blocked, standing, now))
+        elif (said := too_busy(deployment, standing, _ANY)) is not None:
+            found.append(Rejection(deployment, "concurrency", said))
+    rejected = (*plan.rejected, *found)
+    return msgspec.structs.replace(plan, order=(), rejected=rejected, retry_after=_earliest(rejected, now))
 
 
 def _spared(fit: Sequence[Candidate], standings: Mapping[str, Standing], now: float) -> set[str]:

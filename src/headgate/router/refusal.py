@@ -33,6 +33,19 @@ def _said(those: list[Rejection]) -> str:
     return "; ".join(f"{one.deployment.id}: {one.detail}" for one in those[:4])
 
 
+def _limited(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
+    """Limits alone stand in the way, of providers or of deployments: what a client has to do about it is to slow down (case 85)."""
+    wait = plan.retry_after if plan.retry_after is not None else 1.0
+    return ProviderError(
+        ErrorKind.RATE_LIMIT,
+        f"what serves {asked!r} takes no more calls at present ({_said([one for one in plan.rejected if one.reason in LIMITS])})",
+        status=429,
+        code="deployments_busy",
+        retry_after=wait,
+        hint=f"try again in {wait:.3g} s",
+    )
+
+
 def _ill(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
     ill = [one for one in plan.rejected if one.reason in HEALTH]
     wait = plan.retry_after if plan.retry_after is not None else 1.0
@@ -43,16 +56,6 @@ def _ill(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
         code="no_healthy_deployment",
         retry_after=wait,
         hint=f"try again in {wait:.3g} s",
-    )
-
-
-def _full(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
-    return ProviderError(
-        ErrorKind.RATE_LIMIT,
-        f"what serves {asked!r} takes no more calls at present ({_said(those)})",
-        status=429,
-        code="deployments_busy",
-        retry_after=plan.retry_after or 1.0,
     )
 
 
@@ -77,18 +80,21 @@ def _slow(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
 
 
 PRECEDENCE: tuple[Reason, ...] = (
-    *("cooling_down", "circuit_open", "ejected", "rate_limit", "concurrency", "quarantined"),
+    *("circuit_open", "overloaded", "ejected", "cooling_down", "rate_limit", "concurrency", "quarantined"),
     *("budget", "max_cost", "latency"),
     *("context", "capability", "region", "private", "bound", "operation", "no_key", "other_embedding", "not_allowed"),
 )
-"""Which of several reasons is reported."""
+"""Which of several reasons is reported. Where one deployment fails and another is at its limit, the service is impaired (503): that it
+was asked too much (429) is said when nothing else is the matter."""
+LIMITS: frozenset[Reason] = frozenset({"cooling_down", "rate_limit", "concurrency"})
 _MADE: dict[Reason, Callable[[Plan, str, list[Rejection]], HeadgateError]] = {
-    "cooling_down": _ill,
+    "cooling_down": _limited,
+    "rate_limit": _limited,
+    "concurrency": _limited,
     "circuit_open": _ill,
+    "overloaded": _ill,
     "ejected": _ill,
     "quarantined": _ill,
-    "rate_limit": _full,
-    "concurrency": _full,
     "budget": _dear,
     "max_cost": _dear,
     "latency": _slow,

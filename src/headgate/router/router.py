@@ -22,7 +22,7 @@ from headgate.router.attempts import Decision, GiveUp, Progress, Retry, decide_h
 from headgate.router.features import Decided, digest_of
 from headgate.router.health import HEALTH, HealthSettings, State
 from headgate.router.live import Credential, Flight, Live
-from headgate.router.policy import decide
+from headgate.router.policy import decide, overtaken
 from headgate.router.ready import Ready
 from headgate.router.refusal import refusal_of
 from headgate.router.table import RoutingTable
@@ -160,6 +160,11 @@ class Router:
     def refusal(self, plan: Plan, wish: Wish) -> HeadgateError:
         """The error for a plan that nobody takes."""
         return refusal_of(plan, wish.model)
+
+    def turned_away(self, plan: Plan, now: float, name: str = "") -> HeadgateError:
+        """The error for a plan whose deployments have all turned the call away since it was made; `name` as for `refusal_of`."""
+        lives = [(choice.deployment.id, self._live(choice.deployment)) for choice in plan.order]
+        return refusal_of(overtaken(plan, {id: live.standing(now) for id, live in lives}, now), name)
 
     def headroom(self, id: str, *, rate: float | None = None, budget: int | None = None) -> None:
         """What limits and budgets of a deployment have left: a share of the rate, nano-dollars. None: no such limit."""

@@ -38,12 +38,13 @@ Reason: TypeAlias = Literal[
     "concurrency",
     "quarantined",
     "cooling_down",
+    "overloaded",
     "circuit_open",
     "ejected",
 ]
 """Why a deployment is not asked."""
-Blocked: TypeAlias = Literal["", "quarantined", "cooling_down", "circuit_open", "ejected"]
-HEALTH: frozenset[Reason] = frozenset({"quarantined", "cooling_down", "circuit_open", "ejected"})
+Blocked: TypeAlias = Literal["", "quarantined", "cooling_down", "overloaded", "circuit_open", "ejected"]
+HEALTH: frozenset[Reason] = frozenset({"quarantined", "cooling_down", "overloaded", "circuit_open", "ejected"})
 EXPECTED_OUTPUT = 500
 """Tokens of an answer, where the request sets no maximum; only for comparing prices and times."""
 

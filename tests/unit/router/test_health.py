@@ -298,6 +298,14 @@ def test_a_provider_that_asks_to_wait_is_left_alone_and_comes_back_slowly() -> N
     assert one.standing(17.0).ramp == 1.0
 
 
+def test_why_it_is_left_alone_is_the_providers_last_word() -> None:
+    one = live()
+    call(one, 0.0, ErrorKind.OVERLOADED, retry_after=7.0)
+    assert one.standing(1.0).blocked == "overloaded"
+    one.failed(Report(kind=ErrorKind.RATE_LIMIT, retry_after=9.0), 1.0, 0.0)
+    assert (one.standing(2.0).blocked, one.standing(2.0).available_at) == ("cooling_down", 10.0)
+
+
 def test_a_limit_without_a_hint_backs_off_and_takes_fewer_calls_at_once() -> None:
     one = live()
     flights = [one.begin(0.0) for _ in range(10)]

@@ -14,7 +14,7 @@ from headgate.domain.capabilities import Capabilities
 from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderError, Unsupported, UsageError
 from headgate.router.explain import explain_plan
 from headgate.router.filters import ABLE, FIXED, MOMENTARY
-from headgate.router.policy import decide
+from headgate.router.policy import decide, overtaken
 from headgate.router.refusal import PRECEDENCE, refusal_of
 from headgate.router.router import Router
 from headgate.router.table import RoutingTable
@@ -278,6 +278,7 @@ ERRORS: dict[Reason, type[HeadgateError]] = {
     "latency": UsageError,
     "rate_limit": ProviderError,
     "cooling_down": ProviderError,
+    "overloaded": ProviderError,
 }
 
 
@@ -285,6 +286,38 @@ def test_every_reason_has_a_place_and_an_error() -> None:
     named = {reason for reason, _ in FIXED} | {reason for reason, _ in MOMENTARY} | HEALTH | {"other_embedding"}
     assert set(PRECEDENCE) == named
     assert len(PRECEDENCE) == len(named)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "status", "code"),
+    [
+        (("cooling_down",), 429, "deployments_busy"),
+        (("cooling_down", "cooling_down"), 429, "deployments_busy"),
+        (("quarantined", "cooling_down"), 429, "deployments_busy"),
+        (("overloaded",), 503, "no_healthy_deployment"),
+        (("circuit_open",), 503, "no_healthy_deployment"),
+        (("quarantined",), 503, "no_healthy_deployment"),
+        (("cooling_down", "circuit_open"), 503, "no_healthy_deployment"),
+        (("cooling_down", "overloaded"), 503, "no_healthy_deployment"),
+    ],
+)
+def test_only_where_limits_alone_are_in_the_way_the_client_is_told_to_slow_down(blocked: tuple[str, ...], status: int, code: str) -> None:
+    """Translation case 85."""
+    standings = {one.id: ill(NOW + 3 + place, word) for place, (one, word) in enumerate(zip((A, B), blocked, strict=False))}
+    plan = plan_for(Wish(), *(A, B)[: len(blocked)], standings=standings, panic=False)
+    error = refusal_of(plan, "chat")
+    assert isinstance(error, ProviderError)
+    assert (error.status, error.code, error.retry_after) == (status, code, 3.0)
+
+
+def test_a_plan_that_was_overtaken_says_what_has_happened_since() -> None:
+    plan = plan_for(Wish(), A, B, C)
+    busy = Standing(in_flight=2, limit=2.0)
+    later = overtaken(plan, {"a/m": ill(NOW + 4, "cooling_down"), "b/m": busy, "c/m": ill(NOW - 1)}, NOW)
+    assert reasons(later) == {"a/m": "cooling_down", "b/m": "concurrency"}
+    error = refusal_of(later, "chat")
+    assert isinstance(error, ProviderError)
+    assert (error.status, error.retry_after, later.order) == (429, 4.0, ())
 
 
 @pytest.mark.parametrize("reason", sorted(ERRORS))
