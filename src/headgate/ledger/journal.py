@@ -89,6 +89,11 @@ class Journal:
         """Note that bytes of the attempt leave now."""
         self._map[slot * SLOT] = SENT
 
+    def entry(self, slot: int, size: int) -> Entry | None:
+        """What was noted of an attempt, whose entry ends at `size`."""
+        where = slot * SLOT
+        return decode_entry(memoryview(self._map[where + 1 : where + size]))
+
     def close(self, slot: int, size: int, stored: bytes) -> bool:
         """Note the receipt of the request of `slot`, whose entry ends at `size`. False: there is no room, and nothing is changed."""
         where = slot * SLOT

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from headgate.errors import StoreError
 from headgate.ledger.accounts import Account, Accounts, Refusal, Route, Slab, headroom_of
 from headgate.ledger.alerts import Deliverer
@@ -31,7 +33,7 @@ from headgate.ledger.moves import Move
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Receipt, new_id
 from headgate.ledger.rows import charged, encoded, receipt_row
-from headgate.ledger.settling import true_up
+from headgate.ledger.settling import estimate, true_up
 from headgate.ledger.spending_settings import SpendingSettings
 from headgate.ledger.taking import Parts, Short, fit, merged, put_back, slabs_for, unbounded_by
 from headgate.ledger.tending import Tender, Tending
@@ -421,9 +423,9 @@ class Spending:
         journal, flusher = self._journal, self._flusher
         if journal is None or flusher is None:
             raise StoreError("the ledger is closed")
+        stored = encoded(receipt)
         moves = tuple([move for hold, cost in holds for move in self._settled(hold, cost)])
         self._open -= len(holds)
-        stored = encoded(receipt)
         if moves:
             stored = charged(stored, moves if len(holds) == 1 else merged(moves))
         if holds:
@@ -435,6 +437,21 @@ class Spending:
             journal.close(slot, size, stored)
         slots = (slot,) if len(holds) < 2 else (*(hold.slot for hold, _ in holds[1:]), slot)
         flusher.add(receipt_row(receipt, stored), moves, slots if slot != FULL else ())
+
+    def lose(self, hold: Hold) -> Receipt | None:
+        """Nobody can tell any more what became of an attempt: it is booked at its bound, with the receipt that a process which died would
+        have left; refunded when it was never sent. None, with nothing done, for a hold that is over."""
+        if hold.state == DONE or self._journal is None:
+            return None
+        if hold.state == RESERVED:
+            self.refund(hold)
+            return None
+        entry = self._journal.entry(hold.slot, hold.size)
+        if entry is None:
+            raise StoreError(f"what {hold.id} was to cost cannot be read in {self._journal.path}")
+        receipt = msgspec.structs.replace(estimate((entry,)), charges=())
+        self.close(receipt, ((hold, None),))
+        return receipt
 
     def close_one(self, hold: Hold, cost: int | None, stored: bytes, row: Row) -> None:
         """As `close`, for a request of one attempt whose receipt is `stored` already; `row` is its row without the last column."""

@@ -176,7 +176,7 @@ class Exchange:
                 if not self._gone.is_set():
                     await self._fail(request, stopping())
             except Exception:
-                await self._fail(request, Refused(500, "internal error", code="internal_error"))
+                await self._fail(request, internal())
                 raise
             finally:
                 self.over = True
@@ -208,10 +208,18 @@ class Exchange:
                 raise
             self._line.piece(stream.farewell(stopping()))
         except Exception:
-            self._line.broken()
+            self._break_off(stream)
             raise
         finally:
             pulse.stop()
+        self._line.end()
+
+    def _break_off(self, stream: Stream) -> None:
+        """A bug: the stream ends with last words where it has some, and is cut where it has none."""
+        if stream.farewell is None:
+            self._line.broken()
+            return
+        self._line.piece(stream.farewell(internal()))
         self._line.end()
 
     async def _sign(self, data: bytes) -> None:
@@ -248,6 +256,11 @@ def _bound(request: Request, reader: Exchange, gone: asyncio.Event) -> Request:
         reader=reader,
         disconnected=gone,
     )
+
+
+def internal() -> Refused:
+    """What a client is told of a bug."""
+    return Refused(500, "internal error", code="internal_error")
 
 
 def stopping() -> Refused:

@@ -354,6 +354,7 @@ class ClientConnection(asyncio.Protocol):
     def abandon(self, turn: Turn) -> None:
         """See `turn.Line`."""
         turn.over = True
+        turn.forget()
         self._current = None
         self._close()
 

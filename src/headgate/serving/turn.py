@@ -91,8 +91,11 @@ class Turn:
             self.line.turned(self)
 
     def _finish(self) -> None:
-        """Nobody is to be told any more: whoever was knows this turn, and both would wait for the garbage collector."""
         self.over = True
+        self.forget()
+
+    def forget(self) -> None:
+        """Nobody is to be told any more: whoever was knows this turn, and both would wait for the garbage collector."""
         self.gone = self.eased = self.stopping = _nothing
 
     def hand_over(self, answerer: Answerer | None = None) -> None:

@@ -129,6 +129,22 @@ def test_the_chain_holds_and_names_the_stored_bytes(store: Store, tmp_path: Path
         assert hash == row[1]
 
 
+def test_an_attempt_that_nobody_can_account_for_is_booked_at_its_bound_once(store: Store, tmp_path: Path) -> None:
+    async def test(spending: Spending) -> None:
+        lost, never = await held(spending, intent("r", 600)), await held(spending, intent("n", 300))
+        spending.sent(lost)
+        found = spending.lose(lost)
+        assert found is not None
+        assert (found.id, found.error, found.cost_nanos, found.bound_nanos) == ("r", "lost", 600, 600)
+        assert spending.lose(never) is None  # it was not sent
+        assert (spending.lose(lost), spending.lose(never), spending.under_way) == (None, None, 0)
+        await spending.drain()
+        assert spending.journal_depth == 0
+
+    within(store, tmp_path, test, DAY)
+    assert balances(store) == {"day": (600, 0)}
+
+
 def test_an_attempt_that_was_refused_is_refunded_and_the_next_one_paid(store: Store, tmp_path: Path) -> None:
     async def test(spending: Spending) -> None:
         first = await held(spending, intent("r", 900))

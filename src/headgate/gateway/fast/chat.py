@@ -7,6 +7,7 @@ anything was taken or sent, or hands over the errand once its first visit has fa
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -17,6 +18,7 @@ from headgate.errors import HeadgateError
 from headgate.gateway.account import accounted
 from headgate.gateway.asking import Ask, Job, read_ask
 from headgate.gateway.endpoints.chat import Chat
+from headgate.gateway.execute import UNASKED
 from headgate.gateway.fast.prepared import Prepared, Unprepared, prepare
 from headgate.gateway.fast.relay import Asked, Relay, StreamRelay, WholeRelay
 from headgate.gateway.labels import CLAUDE_SESSION, SESSION_HEADER, TRACE_HEADER, UNLABELLED, Labels, session_label
@@ -25,9 +27,11 @@ from headgate.gateway.outline import READERS, Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.passthrough import overhear, returned
 from headgate.ledger.labels import AGENT_HEADER, RUN_HEADER
+from headgate.ledger.limit_gates import Permit
 from headgate.ledger.limits import Full
 from headgate.ledger.principal import Principal
-from headgate.router import Deployment, Plan, Wish
+from headgate.ledger.spending import Hold
+from headgate.router import Deployment, Flight, Plan, Wish
 from headgate.serving.auth import plain_key
 from headgate.serving.envelopes import Surface
 from headgate.serving.metering import Tab
@@ -36,6 +40,7 @@ from headgate.serving.response import Answer
 from headgate.serving.turn import Turn
 from headgate.wire.http import Reply
 
+_LOG = logging.getLogger("headgate.server")
 SCOPE = "completions:read"
 _ADVISORY = frozenset({SESSION_HEADER, RUN_HEADER, AGENT_HEADER})
 REMEMBERED = 1024
@@ -82,6 +87,9 @@ class FastChat:
             return self._begin(turn, seen, principal)
         except (HeadgateError, Unprepared, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
+        except Exception as error:
+            _LOG.error("a request could not be served the short way", exc_info=error)
+            return False
 
     def _begin(self, turn: Turn, seen: Outline, principal: Principal) -> bool:
         parts, now = self._parts, self._loop.time()
@@ -126,54 +134,84 @@ class FastChat:
         if hold is None:
             return None
         into, out = size >> 2, (seen.max_output or 0) * seen.choices
-        permit = parts.limiter.admit(principal.subjects, 1, into, out, now)
-        if isinstance(permit, Full):
-            parts.spending.refund(hold)
-            return None
-        place = parts.limiter.admit(prepared.subjects, 1, into, out, now)
-        if isinstance(place, Full):
-            permit.undo()
-            parts.spending.refund(hold)
-            return None
-        flight = parts.router.begin(prepared.deployment, now)
-        if flight is None:
-            permit.undo()
-            place.undo()
-            parts.spending.refund(hold)
-            return None
-        decided = None if parts.decided is None else parts.router.decided(wish, plan, at, now)
-        labels = _labels(turn.fields, seen.session)
-        return Asked(parts, self._path, principal, seen, plan, prepared, id, at, now, size, hold, permit, place, flight, labels, decided)
+        permit: Permit | Full | None = None
+        place: Permit | Full | None = None
+        flight: Flight | None = None
+        try:
+            permit = parts.limiter.admit(principal.subjects, 1, into, out, now)
+            if isinstance(permit, Permit):
+                place = parts.limiter.admit(prepared.subjects, 1, into, out, now)
+                if isinstance(place, Permit):
+                    flight = parts.router.begin(prepared.deployment, now)
+                    if flight is not None:
+                        decided = None if parts.decided is None else parts.router.decided(wish, plan, at, now)
+                        labels = _labels(turn.fields, seen.session)
+                        return Asked(
+                            *(parts, self._path, principal, seen, plan, prepared, id, at, now, size),
+                            *(hold, permit, place, flight, labels, decided),
+                        )
+        except BaseException:
+            self._put_back(hold, permit, place, flight, now)
+            raise
+        self._put_back(hold, permit, place, flight, now)
+        return None
+
+    def _put_back(self, hold: Hold, permit: Permit | Full | None, place: Permit | Full | None, flight: Flight | None, now: float) -> None:
+        """It is not asked after all."""
+        if flight is not None:
+            flight.ended(UNASKED, now, 0.0)
+        for taken in (permit, place):
+            if isinstance(taken, Permit):
+                taken.undo()
+        self._parts.spending.refund(hold)
 
     def _send(self, turn: Turn, asked: Asked, body: bytes) -> None:
+        """Send it. Raises with everything given back and nothing done, or not at all."""
         http, prepared = self._parts.http, asked.prepared
-        relay: Relay
-        if asked.seen.stream:
-            words = words_of(self._surface, self._dialect, prepared.target.model, asked.id, int(asked.at))
-            relay = StreamRelay(asked, turn, http, self._failed, words, prepared.adds_usage(asked.seen))
-        else:
-            relay = WholeRelay(asked, turn, http, self._failed)
-        head = prepared.head(turn.fields, asked.id, len(body))
-        self._parts.spending.sent(asked.hold)
-        if not http.launch(prepared.route, head, body, relay):
-            relay.called = False
-            task = self._loop.create_task(self._launch(prepared, head, body, relay))
-            self._parts.keep(task)
+        try:
+            relay = self._relay(turn, asked)
+            head = prepared.head(turn.fields, asked.id, len(body))
+            self._parts.spending.sent(asked.hold)
+        except BaseException:
+            turn.forget()
+            asked.abandon(self._loop.time(), sent=False)
+            raise
+        try:
+            if not http.launch(prepared.route, head, body, relay):
+                self._parts.keep(self._loop.create_task(self._launch(prepared, head, body, relay)))
+        except Exception as error:
+            relay.broke(error)
+
+    def _relay(self, turn: Turn, asked: Asked) -> Relay:
+        """The way of the answer."""
+        http, prepared = self._parts.http, asked.prepared
+        if not asked.seen.stream:
+            return WholeRelay(asked, turn, http, self._failed)
+        words = words_of(self._surface, self._dialect, prepared.target.model, asked.id, int(asked.at))
+        return StreamRelay(asked, turn, http, self._failed, words, prepared.adds_usage(asked.seen))
 
     async def _launch(self, prepared: Prepared, head: bytes, body: bytes, relay: Relay) -> None:
         """Send once there is a connection."""
         try:
-            relay.called = True
             await self._parts.http.launch_later(prepared.route, head, body, relay)
         except HeadgateError as error:
             if not relay.over:
                 relay.settle(error)
+        except Exception as error:
+            relay.broke(error)
 
     def _failed(self, relay: Relay, error: HeadgateError | None) -> None:
         """The first visit has failed, or its answer has to be looked at more closely: the errand goes on in a task."""
         relay.turn.hand_over(partial(self._continue, relay, error))
 
     async def _continue(self, relay: Relay, error: HeadgateError | None, request: Request) -> Answer:
+        try:
+            return await self._continued(relay, error, request)
+        except BaseException:
+            relay.asked.abandon(self._loop.time(), sent=relay.request_sent)  # what is not settled yet
+            raise
+
+    async def _continued(self, relay: Relay, error: HeadgateError | None, request: Request) -> Answer:
         visit = relay.measured()
         request = msgspec.structs.replace(request, principal=relay.asked.principal, route=self._path)
         ask = read_ask(relay.turn.body, request)

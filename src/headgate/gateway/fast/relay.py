@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,6 +19,7 @@ from headgate.domain.response import Response as Answered
 from headgate.domain.usage import BUCKETS, INPUTS, Usage
 from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, WireError
 from headgate.gateway.errand import Errand, Visit, hear
+from headgate.gateway.execute import UNASKED
 from headgate.gateway.fast.prepared import Prepared
 from headgate.gateway.fast.statement import encode_text
 from headgate.gateway.labels import UNLABELLED, Labels
@@ -30,15 +33,18 @@ from headgate.gateway.upstream import returned_headers
 from headgate.ledger.limit_gates import FREE, Permit
 from headgate.ledger.principal import Principal
 from headgate.ledger.rows import decoded
-from headgate.ledger.spending import Hold
+from headgate.ledger.spending import DONE, Hold
 from headgate.router import Flight, Plan
 from headgate.router.features import Decided
-from headgate.serving.exchange import stopping
+from headgate.serving.exchange import internal, stopping
 from headgate.serving.metering import MOST, Outcome, lists_price
+from headgate.serving.request import Request
+from headgate.serving.response import Answer
 from headgate.serving.turn import Turn
 from headgate.transport.http1 import HttpClient
 from headgate.transport.told import Told
 
+_LOG = logging.getLogger("headgate.server")
 LARGEST_ERROR = 1 << 20
 UNUSUAL: Final = -1
 """No cost."""
@@ -91,11 +97,24 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         visit.left = True
         return visit
 
+    def abandon(self, now: float, sent: bool) -> None:
+        """Whatever still is held of what was taken is given back, once; what may have been billed (`sent`) is booked at its bound."""
+        spending = self.parts.spending
+        for permit in (self.permit, self.place):
+            permit.release() if sent else permit.undo()
+        self.flight.ended(UNASKED, now, 0.0)
+        if sent:
+            receipt = spending.lose(self.hold)
+            if receipt is not None:
+                self.parts.settled(receipt, self.route, self.labels.trace)
+        elif self.hold.state != DONE:
+            spending.refund(self.hold)
+
 
 class Relay(Told):
     """What both kinds of answer have in common. `fail` is called at most once, and only while nothing has been written to the client."""
 
-    __slots__ = ("_kind", "_visit", "asked", "called", "fail", "first", "http", "prepared", "turn")
+    __slots__ = ("_kind", "_visit", "asked", "fail", "first", "http", "prepared", "turn")
 
     def __init__(self, asked: Asked, turn: Turn, http: HttpClient, fail: Fail, *, whole: bool, due: float, patience: float) -> None:
         super().__init__("POST", asked.prepared.route.place.url, http.settings.max_body, whole=whole, due=due, patience=patience)
@@ -104,11 +123,11 @@ class Relay(Told):
         self.turn = turn
         self.http = http
         self.fail = fail
-        self.called = True
         self.first: float | None = None
         self._visit: Visit | None = None
         self._kind: tuple[object, ...] | None = None
         turn.gone = self.client_gone
+        turn.stopping = self.stop
 
     @property
     def visit(self) -> Visit:
@@ -135,11 +154,58 @@ class Relay(Told):
         """The connection had been closed before the request came: the provider has not heard of it."""
         return self.lost_unanswered and self.reused and self.turn.loop.time() - self.asked.began <= self.http.settings.stale_window
 
+    def wake(self) -> None:
+        """See `Exchange`."""
+        try:
+            self.tell()
+        except Exception as error:
+            self.broke(error)
+
     def client_gone(self) -> None:
         """The client left: the provider is left too, and what was used is settled."""
+        try:
+            self.leave()
+        except Exception as error:
+            self.broke(error)
+
+    def stop(self) -> None:
+        """The server ends, and the answer with it: an error, or last words."""
+        try:
+            if not self.turn.over:
+                self.leave()
+                self.excuse(stopping())
+        except Exception as error:
+            self.broke(error)
+
+    def leave(self) -> None:
+        """Nobody wants the answer any more."""
         self.http.forget(self)
         self.quit()
         self.settle_visit(cancelled=True)
+
+    def excuse(self, error: HeadgateError) -> None:
+        """Answer with an error of ours. Nothing was written."""
+        self.turn.hand_over(partial(_raising, error))
+
+    def broke(self, error: Exception) -> None:
+        """Something failed that never should, here or in the ledger: it is reported, and everything brought to an end all the same."""
+        _LOG.error("an answer could not be passed on", exc_info=error)
+        for step in (self._quit_for_good, self._abandon, self._apologise):
+            try:
+                step()
+            except Exception as further:
+                _LOG.error("nor could that be put in order", exc_info=further)
+
+    def _quit_for_good(self) -> None:
+        self.http.forget(self)
+        self.quit()
+
+    def _abandon(self) -> None:
+        self.asked.abandon(self.turn.loop.time(), sent=self.connection is not None)
+
+    def _apologise(self) -> None:
+        if not self.turn.over:
+            self.excuse(internal())
 
     def answered(self) -> Answered:
         """What came of the answer."""
@@ -231,7 +297,7 @@ class Relay(Told):
             whole=whole,
             error=error,
             cancelled=cancelled,
-            called=self.called,
+            called=self.request_sent,
             unheard=unheard,
             status=self.status or None,
             upstream_id=upstream_id(self.headers),
@@ -303,7 +369,6 @@ class StreamRelay(Relay):
         self._deaf = self._lost = self._done = self._stalled = self._collects = False
         self._unheard = 0
         turn.eased = self.eased
-        turn.stopping = self.stop
 
     @property
     def begun(self) -> bool:
@@ -338,13 +403,9 @@ class StreamRelay(Relay):
     def eased(self) -> None:
         """The client takes more."""
         self._stalled = False
-        self.tell()
+        self.wake()
         if self.connection is not None and self.connection.exchange is self and not self._stalled:
             self.connection.resume_reading()
-
-    def stop(self) -> None:
-        """The server ends: last words."""
-        self._break(stopping())
 
     def _headed(self) -> None:
         """The head is here, the body is not."""
@@ -458,27 +519,28 @@ class StreamRelay(Relay):
             self.turn.piece(rest)
         self.turn.end()
 
-    def _break(self, error: HeadgateError) -> None:
-        """Last words in the middle of it; the provider is left."""
-        if self._done or self.turn.over:
-            return
-        self._done = True
-        self.http.forget(self)
-        self.quit()
-        self.settle_visit(cancelled=True, unheard=self._unheard)
-        if not self._begun:
-            self.turn.line.abandon(self.turn)
-            return
-        self.turn.piece(self._events.gap + self.words(error))
-        self.turn.end()
-
-    def client_gone(self) -> None:
+    def leave(self) -> None:
         """See `Relay`."""
         if not self._done:
             self._done = True
             self.http.forget(self)
             self.quit()
             self.settle_visit(cancelled=True, unheard=self._unheard)
+
+    def excuse(self, error: HeadgateError) -> None:
+        """See `Relay`; in the middle of a stream, its last words. Behind its terminator there is nothing to be said any more."""
+        self._done = True
+        if not self._begun:
+            super().excuse(error)
+            return
+        try:
+            last = self._events.rest() if self._tap.complete else self._events.gap + self.words(error)
+        except BaseException:
+            self.turn.line.abandon(self.turn)
+            raise
+        if last:
+            self.turn.piece(last)
+        self.turn.end()
 
     def _collected(self) -> None:
         if self.over:
@@ -497,6 +559,10 @@ class StreamRelay(Relay):
         self.quit()
         failed = self._tap.error
         self.fail(self, Truncated("the stream ended before anything was in it") if failed is None else failed.error)
+
+
+async def _raising(error: HeadgateError, request: Request) -> Answer:
+    raise error
 
 
 def _is_events(headers: dict[str, str]) -> bool:
