@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from headgate.config.route_settings import DeploymentSettings, RouteSettings, RoutingSettings
+from headgate.gateway.asking import DESTINATIONS
 from headgate.serving.limits import ServerLimits
 from headgate.sim.faults import CutStream, Delay, Match, Rule, Status, StreamError
 from headgate.sim.faults_bytes import Drip, Insert, Stall
@@ -68,13 +69,15 @@ def test_two_keys_are_none(rig: Rig, way: str) -> None:
 
 
 @EVERY_WAY
-def test_nobody_chooses_where_a_request_goes_or_with_which_key(rig: Rig, way: str) -> None:
-    """I5, R8: what names an address or a key in a body is never read here."""
+@SHAPES
+@pytest.mark.parametrize("name", DESTINATIONS)
+def test_nobody_chooses_where_a_request_goes_or_with_which_key(rig: Rig, way: str, stream: bool, name: str) -> None:
+    """I5, R8: what names an address, a key or headers is refused, and nobody is asked."""
     before = len(rig.sim.requests)
-    elsewhere = {"base_url": "http://127.0.0.1:9/", "api_base": "http://127.0.0.1:9/", "api_key": "sk-mine", "extra_headers": {"host": "x"}}
-    ask(rig, WAYS[way], **elsewhere)
-    (entry,) = rig.sim.requests[before:]
-    assert entry.provider == WAYS[way].provider.removeprefix("sim-") and "mine" not in entry.key
+    seen = ask(rig, WAYS[way], stream=stream, **{name: {"host": "x"} if "headers" in name else "http://127.0.0.1:9/sk-mine"})
+    assert (seen.status, len(rig.sim.requests)) == (400, before)
+    assert name in seen.body.decode() and b"sk-mine" not in seen.body
+    assert ask(rig, WAYS[way], stream=stream, **{name: None}).complete
 
 
 @EVERY_WAY

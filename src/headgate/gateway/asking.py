@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import msgspec
 
@@ -13,6 +14,7 @@ from headgate.errors import ConfigError, Unsupported
 from headgate.gateway.capped import notes_of
 from headgate.gateway.errand import Visit
 from headgate.gateway.parts import GatewayParts
+from headgate.gateway.query import values_in
 from headgate.router.reading import ROUTING_FIELDS
 from headgate.serving.envelopes import Refused, Surface
 from headgate.serving.metering import Tab
@@ -22,7 +24,10 @@ from headgate.wire.json import encode
 T = TypeVar("T")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NULL = msgspec.Raw(b"null")
 _TRUE = frozenset({"true", "1"})
+DESTINATIONS = ("base_url", "api_base", "api_key", "headers", "extra_headers")
+"""Where a request goes, and with which key, is for the settings alone: no request names either (faults I5)."""
 LONGEST_MODEL = 512
 """Longer names are not looked up: the search for near misses would hold up every other request."""
 
@@ -79,10 +84,11 @@ def read_ask(body: bytes, request: Request) -> Ask:
     model, `ConfigError` for a name that is too long to be any.
     """
     fields = open_body(body)
+    check_destination(fields, request.query)
     model = read_field(fields, "model", str)
     stream = bool(read_field(fields, "stream", bool))
     body, fields, directed = split(body, fields)
-    if not stream and request.query and "true" in parse_qs(request.query, max_num_fields=64).get("stream", ()):
+    if not stream and "true" in values_in(request.query).get("stream", ()):
         stream, fields = True, {**fields, "stream": msgspec.Raw(b"true")}
         body = encode(fields)
     named = check_model(model) if model or not directed else ""
@@ -101,14 +107,26 @@ def split(body: bytes, fields: dict[str, msgspec.Raw]) -> tuple[bytes, dict[str,
 def read_ask_in_path(body: bytes, request: Request) -> Ask:
     """Open a request whose path names the model and what is wanted, as ``MODEL:streamGenerateContent``. Raises as `read_ask` does."""
     fields = open_body(body)
+    check_destination(fields, request.query)
     body, fields, directed = split(body, fields)
     name, _, verb = request.params[0].rpartition(":")
     model = check_model(name)
     stream = verb.startswith("stream")
-    sse = "sse" in parse_qs(request.query, max_num_fields=64).get("alt", ())
+    sse = "sse" in values_in(request.query).get("alt", ())
     version = request.path.lstrip("/").partition("/")[0]
     path = f"/{version}/models/{quote(name, safe='/')}:{verb}{'?alt=sse' if stream else ''}"
     return Ask(body, fields, model, stream, path, stream and not sse, directed)
+
+
+def check_destination(fields: Mapping[str, msgspec.Raw], query: str = "") -> None:
+    """Raises `Refused` (400) for a body or a query that would choose an address, headers or a key. Null chooses nothing."""
+    named = next((name for name in DESTINATIONS if fields.get(name, _NULL) != _NULL), None)
+    if named is None and query:
+        given = values_in(query)
+        named = next((name for name in DESTINATIONS if name in given), None)
+    if named is not None:
+        message = f"{named} is not accepted: where requests go, and with which key, is in the gateway's settings"
+        raise Refused(400, message, code="destination_not_accepted", param=named)
 
 
 def open_body(body: bytes) -> dict[str, msgspec.Raw]:

@@ -57,6 +57,12 @@ class _Directed(msgspec.Struct, gc=False):
     provider: msgspec.Raw = ABSENT
     provider_hint: msgspec.Raw = ABSENT
     routing: msgspec.Raw = ABSENT
+    base_url: None = None
+    api_base: None = None
+    api_key: None = None
+    headers: None = None
+    extra_headers: None = None
+    """These are refused: see `asking.DESTINATIONS`."""
 
 
 class _Part(msgspec.Struct, gc=False):

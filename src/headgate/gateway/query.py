@@ -1,15 +1,26 @@
-"""The query of a request, read strictly: an unknown or repeated parameter is refused, not overlooked."""
+"""The query of a request. Our own endpoints read it strictly: an unknown or repeated parameter is refused, not overlooked."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 from headgate.ledger.moments import DAY, start_of
 from headgate.serving.envelopes import Refused
 from headgate.serving.request import Request
 
 MOST_FIELDS = 32
+MOST_FOREIGN = 64
+
+
+def values_in(query: str) -> dict[str, list[str]]:
+    """The values in a query of another's wire, by name. Raises `Refused` (400) for more of them than anybody has use for."""
+    if not query:
+        return {}
+    try:
+        return parse_qs(query, max_num_fields=MOST_FOREIGN)
+    except ValueError as error:
+        raise Refused(400, f"the query cannot be read: {error}", code="invalid_parameter") from error
 
 
 def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import msgspec
 
 from headgate.client import Target
+from headgate.gateway.query import values_in
 from headgate.serving.request import Request
 from headgate.wire.http import Headers, Send
 
@@ -52,7 +53,7 @@ def upstream_path(wire: Wire, request: Request, target: Target, stream: bool) ->
     """The path of the call, with those of the client's query parameters that the provider is to see."""
     if wire.model_in_path:
         return (wire.stream_path if stream else wire.path).format(model=quote(target.model, safe="/"))
-    wanted = parse_qs(request.query, max_num_fields=64) if request.query and wire.query else {}
+    wanted = values_in(request.query) if wire.query else {}
     kept = "&".join(f"{name}={value}" for name, value in wire.query if value in wanted.get(name, ()))
     return f"{wire.path}?{kept}" if kept else wire.path
 

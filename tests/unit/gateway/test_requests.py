@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headgate.dialects.base import Note
 from headgate.errors import ConfigError, Unsupported
-from headgate.gateway.asking import Job, read_ask
+from headgate.gateway.asking import DESTINATIONS, Job, read_ask
 from headgate.gateway.passthrough import outgoing
 from headgate.gateway.stamps import LONGEST, fidelity
 from headgate.gateway.surfaces import ANTHROPIC, OPENAI
@@ -43,7 +43,11 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=8).filter(lambda key: key not in ("model", "stream", "n", "stream_options")), VALUES))
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=8).filter(lambda key: key not in ("model", "stream", "n", "stream_options", *DESTINATIONS)), VALUES
+    )
+)
 def test_every_other_field_keeps_its_bytes(fields: JsonObject) -> None:
     body = json.dumps({"model": "sim-openai/sim-small", **fields}, indent=1).encode()
     sent = outgoing(job(body)).send.body
@@ -215,3 +219,24 @@ def test_a_model_name_is_bounded() -> None:
     with pytest.raises(ConfigError) as caught:
         read_ask(b'{"model":"' + b"m" * 600 + b'"}', ASKED)
     assert len(caught.value.message) < 200
+
+
+MANY = "&".join("abcdefghij" * 7)
+CHAT = ("/v1/chat/completions", "/v1beta/models/sim-gemini/sim-small:generateContent")
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        *((f"{path}?{name}=http://127.0.0.1:9", "destination_not_accepted") for path in CHAT for name in DESTINATIONS),
+        *((f"{path}?{MANY}", "invalid_parameter") for path in (*CHAT, "/v1/route/explain")),
+    ],
+)
+def test_queries_that_are_refused(rig: Rig, target: str, code: str) -> None:
+    body = json.dumps({"model": "sim-openai/sim-small", "messages": []}).encode()
+    before = len(rig.sim.requests)
+    with RawWire(int(rig.url.rpartition(":")[2])) as wire:
+        wire.send(request_bytes("POST", target, body, key=rig.key))
+        reply = wire.reply()
+    assert (reply.status, len(rig.sim.requests)) == (400, before)
+    assert code in reply.body.decode().lower()

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
-from urllib.parse import parse_qs
 
 from headgate.domain.cost import usd_text
 from headgate.errors import UsageError
 from headgate.gateway.endpoints.key_bodies import read_change, read_count, read_overlap
+from headgate.gateway.query import values_in
 from headgate.ledger.key_json import iso, key_json, limits_json
 from headgate.ledger.key_store import PAGE, KeyStore, Made, NoSuchKey
 from headgate.ledger.keys import VirtualKey
@@ -87,7 +87,7 @@ class Keys:
 
     async def list(self, request: Request) -> Response:
         """Keys by id, a page at a time (``?after=ID&limit=N``)."""
-        query = {name: values[0] for name, values in parse_qs(request.query, max_num_fields=16).items()}
+        query = {name: values[0] for name, values in values_in(request.query).items()}
         limit = read_count(query.get("limit"), PAGE)
         found = await self._do(lambda: self._store.list(request.principal, query.get("after", ""), limit + 1))
         page = found[:limit]
@@ -106,7 +106,7 @@ class Keys:
 
     async def revoke(self, request: Request) -> Response:
         """End a key, with ``?made=true`` also those that it made."""
-        id, made = request.params[0], parse_qs(request.query, max_num_fields=16).get("made") == ["true"]
+        id, made = request.params[0], values_in(request.query).get("made") == ["true"]
         found = await self._write(lambda: self._store.revoke(id, request.principal, made))
         return self._json({**self._key(found[0]), "also_revoked": [key.id for key in found[1:]]})
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import parse_qs
 
 from headgate.gateway.asking import check_model, open_body, read_field
+from headgate.gateway.query import values_in
 from headgate.router import Router
 from headgate.router.explain import explain_plan
 from headgate.router.reading import read_wish
@@ -34,7 +34,7 @@ class RouteExplain:
         """
         body = await request.body()
         fields = open_body(body)
-        query = parse_qs(request.query, max_num_fields=64)
+        query = values_in(request.query)
         model = read_field(fields, "model", str) or query.get("model", [""])[0]
         if model:
             check_model(model)
