@@ -29,6 +29,7 @@ from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.endpoints.unserved import Unserved
 from headgate.gateway.money_parts import MoneyParts
 from headgate.gateway.money_routes import money_routes
+from headgate.gateway.surfaces import GEMINI
 from headgate.ledger.report import RECEIPT_FILTERS
 from headgate.serving.auth import KEY_HEADERS
 from headgate.serving.envelopes import Fault
@@ -172,7 +173,8 @@ def operation(route: Route, path: str) -> Json:
         "responses": {str(status): told(route, status) for status in statuses(route)},
     }
     if route.scope is not None:
-        found["security"] = [{name: []} for name in ("bearer", *KEY_HEADERS[1:])]
+        further = ("query",) if route.surface.key_in_query else ()
+        found["security"] = [{name: []} for name in ("bearer", *KEY_HEADERS[1:], *further)]
     wanted = QUERIES.get(f"{route.method} {route.path}", ())
     if names or wanted:
         inside = [{"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names]
@@ -245,6 +247,7 @@ def document() -> Json:
     _, components = msgspec.json.schema_components([KeyBody, RotateBody], ref_template="#/components/schemas/{name}")
     schemes: Json = {"bearer": {"type": "http", "scheme": "bearer"}}
     schemes |= {name: {"type": "apiKey", "in": "header", "name": name} for name in KEY_HEADERS[1:]}
+    schemes["query"] = {"type": "apiKey", "in": "query", "name": GEMINI.key_in_query}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -40,6 +40,15 @@ def test_generate(google: genai.Client, rig: Rig, model: str, books: int) -> Non
     assert (receipt.dialect_in, receipt.provider) == ("gemini_generate", model.partition("/")[0])
 
 
+def test_models_are_listed(google: genai.Client, model: str) -> None:
+    found = {one.name: one for one in google.models.list()}
+    assert f"models/{model}" in found and "generateContent" in (found[f"models/{model}"].supported_actions or ())
+    assert google.models.get(model=f"models/{model}") == found[f"models/{model}"]
+    with pytest.raises(errors.ClientError) as missing:
+        google.models.get(model="models/nothing")
+    assert (missing.value.code, missing.value.status) == (404, "NOT_FOUND")
+
+
 def test_a_stream_equals_the_whole_answer(google: genai.Client, model: str) -> None:
     whole = google.models.generate_content(model=model, contents=QUESTION)
     pieces = list(google.models.generate_content_stream(model=model, contents=QUESTION))

@@ -99,6 +99,10 @@ def build_routes(
             Route(method="GET", path="/v1/models", endpoint=models.list, scope="models:read", surface=OPENAI),
             Route(method="GET", path="/v1/models/*", endpoint=models.get, scope="models:read", surface=OPENAI),
             asked("/v1/models/*", gemini, GEMINI),
+            *(
+                Route(method="GET", path=path, endpoint=endpoint, scope="models:read", surface=GEMINI)
+                for path, endpoint in (("/v1beta/models", models.list), ("/v1beta/models/*", models.get), ("/v1beta/*", models.get))
+            ),
             *keys.routes,
             asked("/v1/route/explain", RouteExplain(parts.router, time.monotonic), OPENAI),
             *operations_routes(operations or plain_operations()),

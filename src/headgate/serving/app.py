@@ -11,7 +11,7 @@ import msgspec
 from headgate.errors import HeadgateError
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import RANDOM_BYTES, new_id
-from headgate.serving.auth import Authenticator, check_access
+from headgate.serving.auth import Authenticator, check_access, moved_key
 from headgate.serving.envelopes import PLAIN, Refused, Surface, error_response, fault_of, is_providers_own
 from headgate.serving.ingress import check_encoding, check_headers, check_host, clean_headers
 from headgate.serving.load import Load
@@ -92,6 +92,8 @@ class App:
     async def _routed(self, request: Request) -> Answer:
         request = msgspec.structs.replace(request, headers=clean_headers(request.headers))
         match = self.routes.find(request.method, request.path)
+        check_headers(request, None if match.route.any_host else self._hosts)
+        request = moved_key(request, match.route.surface.key_in_query)
         principal = await self._admit(request, match.route)
         inner = msgspec.structs.replace(
             request, params=match.params, body_limit=match.route.body_limit, principal=principal, route=match.route.path
@@ -113,7 +115,6 @@ class App:
 
     async def _admit(self, request: Request, route: Route) -> Principal:
         """Who asks, once everything is checked that can be before the body is read. Access is the matched route's alone (faults H7)."""
-        check_headers(request, None if route.any_host else self._hosts)
         if route.scope == CALLS:
             self.load.check()
         principal = NOBODY if route.scope is None else await self._door.principal(request)

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Literal, Protocol, TypeAlias
+from urllib.parse import unquote
+
+import msgspec
 
 from headgate.config import Secret
 from headgate.errors import ConfigError
@@ -22,6 +25,8 @@ Access: TypeAlias = Scope | Literal["any"] | None
 ACCESSES: frozenset[Access] = frozenset({*SCOPES, "any", None})
 
 KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
+QUERY_KEY_HEADER = "x-goog-api-key"
+"""The header that says the same as a key in a query."""
 SHORTEST = 16
 _SHAPE = re.compile(r"[A-Za-z0-9._~+/=-]{1,256}", re.ASCII)
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -132,6 +137,16 @@ def presented(request: Request) -> bytes:
     if not found:
         raise Refused(401, "no key: send it as `Authorization: Bearer KEY`, or as x-api-key", code="invalid_api_key", headers=CHALLENGE)
     return found.pop().encode("latin-1", "replace")
+
+
+def moved_key(request: Request, parameter: str) -> Request:
+    """The request with the key of its query in a header, for clients of a wire that has it there: nobody sees it in the query any more."""
+    if not parameter or f"{parameter}=" not in request.query:
+        return request
+    pairs = [pair.partition("=") for pair in request.query.split("&")]
+    keys = tuple((QUERY_KEY_HEADER, unquote(value, "latin-1")) for name, _, value in pairs if name == parameter)
+    kept = "&".join(f"{name}{sign}{value}" for name, sign, value in pairs if name != parameter)
+    return msgspec.structs.replace(request, headers=(*request.headers, *keys), query=kept)
 
 
 def plain_key(fields: Mapping[str, bytes]) -> bytes | None:

@@ -55,6 +55,8 @@ class Surface(msgspec.Struct, frozen=True):
     envelope: Callable[[Fault, str], JsonObject]
     """The body for a fault and our request id ("" when there is none)."""
     dialect: ChatDialect | None = None
+    key_in_query: str = ""
+    """The query's parameter in which its clients may send their key."""
 
 
 _OPENAI_TYPES = {401: "invalid_request_error", 403: "permission_error", 408: "timeout_error", 429: "rate_limit_error"}

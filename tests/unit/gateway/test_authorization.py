@@ -45,6 +45,7 @@ ACCESS: dict[tuple[str, str], Scope | str | None] = {
     ("GET", "/v1/key"): "any",
     ("GET", "/v1/models"): "models:read",
     ("GET", "/v1/models/*"): "models:read",
+    **{("GET", path): "models:read" for path in ("/v1beta/models", "/v1beta/models/*", "/v1beta/*")},
     ("GET", "/v1/keys"): "keys:write",
     ("POST", "/v1/keys"): "keys:write",
     ("GET", "/v1/keys/*"): "keys:write",

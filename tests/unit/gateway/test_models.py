@@ -7,6 +7,7 @@ import json
 import pytest
 from anthropic.types import ModelInfo
 
+from headgate.catalog.load import load_catalog
 from headgate.testing.gateway import Rig
 from headgate.testing.raw_http import RawWire, Reply, request_bytes
 
@@ -50,6 +51,56 @@ def test_one(rig: Rig, path: str, status: int) -> None:
 def test_unknown_in_the_other_shape(rig: Rig) -> None:
     reply = get(rig, "/v1/models/nothing", anthropic_version="2023-06-01")
     assert (reply.status, json.loads(reply.body)["error"]["type"]) == (404, "not_found_error")
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/v1beta/models", {}), ("/v1/models", {"x_goog_api_client": "gl-go/1.24"})])
+def test_google_shape(rig: Rig, path: str, headers: dict[str, str]) -> None:
+    document = json.loads(get(rig, path, **headers).body)
+    assert set(document) == {"models"}
+    found = {entry["name"]: entry for entry in document["models"]}
+    for entry in document["models"]:
+        assert entry["name"].startswith("models/") and entry["displayName"]
+    assert found["models/sim-gemini/sim-small"]["inputTokenLimit"] > 0
+    methods = {
+        card.kind: found[f"models/{card.name}"]["supportedGenerationMethods"]
+        for card in load_catalog().cards
+        if f"models/{card.name}" in found
+    }
+    assert methods["embedding"][0] == "embedContent" and methods["chat"][0] == "generateContent"
+    assert len(found) == len(json.loads(get(rig, "/v1/models").body)["data"])
+
+
+@pytest.mark.parametrize("path", ["/v1beta/models/sim-openai/sim-small", "/v1beta/sim-openai/sim-small"])
+def test_one_in_googles_shape(rig: Rig, path: str) -> None:
+    assert json.loads(get(rig, path).body)["name"] == "models/sim-openai/sim-small"
+
+
+@pytest.mark.parametrize("path", ["/v1beta/models/nothing", "/v1beta/files"])
+def test_unknown_in_googles_shape(rig: Rig, path: str) -> None:
+    reply = get(rig, path)
+    assert (reply.status, json.loads(reply.body)["error"]["status"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        ("/v1beta/models?key={key}", {}, 200),
+        ("/v1beta/models?pageSize=5&key={key}&alt=json", {}, 200),
+        ("/v1beta/models/sim-openai/sim-small?key={key}", {"x_goog_api_key": "{key}"}, 200),
+        ("/v1beta/models?key={key}", {"x_goog_api_key": "hg-another-key-0123456789"}, 400),
+        ("/v1beta/models?key={key}&key=hg-another-key-0123456789", {}, 400),
+        ("/v1beta/models?key=hg-another-key-0123456789", {}, 401),
+        ("/v1beta/models?key=", {}, 401),
+        ("/v1beta/models?monkey={key}", {}, 401),
+        ("/v1/models?key={key}", {}, 401),
+        ("/v1/receipts?key={key}", {}, 401),
+    ],
+)
+def test_a_key_in_the_query_is_for_googles_surface(rig: Rig, target: str, headers: dict[str, str], status: int) -> None:
+    with RawWire(int(rig.url.rpartition(":")[2])) as wire:
+        sent = {name: value.format(key=rig.key) for name, value in headers.items()}
+        wire.send(request_bytes("GET", target.format(key=rig.key), key=None, **sent))
+        assert wire.reply().status == status
 
 
 def test_health_needs_nothing(rig: Rig) -> None:

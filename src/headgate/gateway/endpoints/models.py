@@ -1,16 +1,19 @@
-"""``GET /v1/models`` and ``GET /v1/models/{id}``, in OpenAI's shape, or in Anthropic's for a client that sends ``anthropic-version``."""
+"""The list of models: in OpenAI's shape, in Anthropic's for a client that sends ``anthropic-version``, in Google's for its clients."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from headgate.catalog.cards import ModelCard
+import msgspec
+
+from headgate.catalog.cards import Kind, ModelCard
 from headgate.errors import ConfigError
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.visible import no_such_model
 from headgate.ledger.principal import Principal
 from headgate.ledger.rights import may_call
-from headgate.serving.envelopes import anthropic_envelope, fault_of, openai_envelope
+from headgate.serving.envelopes import Fault, anthropic_envelope, fault_of, gemini_envelope, openai_envelope
 from headgate.serving.request import Request
 from headgate.serving.response import Response, json_response
 from headgate.wire.json import JsonObject
@@ -19,55 +22,72 @@ OWNER = "headgate"
 """Whose the names of the settings are."""
 
 
+class Shape(msgspec.Struct, frozen=True):
+    """How models are told: a route or an alias (`name`, and what it is for), a card, all of them, or that there is none."""
+
+    name: Callable[[str, Kind | None], JsonObject]
+    card: Callable[[ModelCard], JsonObject]
+    page: Callable[[Sequence[JsonObject]], JsonObject]
+    envelope: Callable[[Fault, str], JsonObject]
+
+
 class Models:
     """The routes and aliases of the settings and the models of the catalog, as far as they are shown: those the bearer may call."""
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._cards = tuple(card for card in parts.models if card.status != "retired")
-        self._by_name = {card.name: card for card in self._cards}
-        self._openai = {card.name: openai_model(card) for card in self._cards}
-        self._anthropic = {card.name: anthropic_model(card) for card in self._cards}
+        self._cards = {card.name: card for card in parts.models if card.status != "retired"}
+        self._told: dict[tuple[int, str], JsonObject] = {}
 
     async def list(self, request: Request) -> Response:
         """All of them, on one page."""
+        shape = shape_of(request)
         names = [name for name in self._parts.router.table.names if self._leads_somewhere(request.principal, name)]
-        shown = [name for name in self._by_name if name not in names and may_call(request.principal, name)]
-        if _for_anthropic(request):
-            return json_response(_page([*map(anthropic_name, names), *(self._anthropic[name] for name in shown)]))
-        return json_response({"object": "list", "data": [*map(openai_name, names), *(self._openai[name] for name in shown)]})
+        shown = [card for name, card in self._cards.items() if name not in names and may_call(request.principal, name)]
+        told = [*(shape.name(name, self._kind(name)) for name in names), *(self._shown(shape, card) for card in shown)]
+        return json_response(shape.page(told))
 
     async def get(self, request: Request) -> Response:
         """One of them, by any name a chat request could use. An unknown one and a hidden one answer alike (translation case 110)."""
-        name = request.params[0]
+        name, shape = request.params[0], shape_of(request)
         if name in self._parts.router.table.names and self._leads_somewhere(request.principal, name):
-            return json_response((anthropic_name if _for_anthropic(request) else openai_name)(name))
-        card = self._by_name.get(name) or self._resolved(name)
-        anthropic = _for_anthropic(request)
+            return json_response(shape.name(name, self._kind(name)))
+        card = self._cards.get(name) or self._resolved(name)
         if card is None or not may_call(request.principal, card.name):
-            fault = fault_of(no_such_model(name))
-            return json_response((anthropic_envelope if anthropic else openai_envelope)(fault, ""), 404)
-        return json_response((self._anthropic if anthropic else self._openai)[card.name])
+            return json_response(shape.envelope(fault_of(no_such_model(name)), ""), 404)
+        return json_response(self._shown(shape, card))
+
+    def _shown(self, shape: Shape, card: ModelCard) -> JsonObject:
+        """A card as it is told, which is put together once."""
+        found = self._told.get((id(shape), card.name))
+        if found is None:
+            found = self._told[id(shape), card.name] = shape.card(card)
+        return found
 
     def _leads_somewhere(self, principal: Principal, name: str) -> bool:
         """Whether a name of the settings stands for a model that the bearer may call."""
         candidates = self._parts.router.table.find(name).candidates
         return any(may_call(principal, candidate.deployment.name) for candidate in candidates)
 
+    def _kind(self, name: str) -> Kind | None:
+        """What the models are for that a name of the settings stands for: what the first of them is."""
+        candidates = self._parts.router.table.find(name).candidates
+        return candidates[0].deployment.kind if candidates else None
+
     def _resolved(self, name: str) -> ModelCard | None:
         try:
             card = self._parts.resolve(name).card
         except ConfigError:
             return None
-        return None if card is None else self._by_name.get(card.name)
+        return None if card is None else self._cards.get(card.name)
 
 
-def openai_name(name: str) -> JsonObject:
+def openai_name(name: str, kind: Kind | None = None) -> JsonObject:
     """A route or an alias as OpenAI lists models."""
     return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}
 
 
-def anthropic_name(name: str) -> JsonObject:
+def anthropic_name(name: str, kind: Kind | None = None) -> JsonObject:
     """A route or an alias as Anthropic lists models."""
     return {
         "type": "model",
@@ -102,13 +122,45 @@ def anthropic_model(card: ModelCard) -> JsonObject:
     }
 
 
-def _page(models: list[JsonObject]) -> JsonObject:
+def google_name(name: str, kind: Kind | None = None) -> JsonObject:
+    """A route or an alias as Google lists models (Gemini API reference, "Models")."""
+    methods = ["embedContent", "batchEmbedContents"] if kind == "embedding" else ["generateContent", "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
+
+
+def google_model(card: ModelCard) -> JsonObject:
+    """A card as Google lists models. What its provider does not limit has no limit here."""
+    able = card.capabilities
+    limits = {"inputTokenLimit": able.context, "outputTokenLimit": able.max_output}
+    told: JsonObject = {**google_name(card.name, card.kind), "displayName": card.display_name}
+    return {**told, **{name: limit for name, limit in limits.items() if limit is not None}, "thinking": able.reasoning != "none"}
+
+
+def _openai_page(models: Sequence[JsonObject]) -> JsonObject:
+    return {"object": "list", "data": [*models]}
+
+
+def _anthropic_page(models: Sequence[JsonObject]) -> JsonObject:
     ends = (models[0]["id"], models[-1]["id"]) if models else (None, None)
-    return {"data": models, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
+    return {"data": [*models], "has_more": False, "first_id": ends[0], "last_id": ends[1]}
 
 
-def _for_anthropic(request: Request) -> bool:
-    return request.header("anthropic-version") is not None
+def _google_page(models: Sequence[JsonObject]) -> JsonObject:
+    return {"models": [*models]}
+
+
+OPENAI = Shape(openai_name, openai_model, _openai_page, openai_envelope)
+ANTHROPIC = Shape(anthropic_name, anthropic_model, _anthropic_page, anthropic_envelope)
+GOOGLE = Shape(google_name, google_model, _google_page, gemini_envelope)
+HEADERS = (("anthropic-version", ANTHROPIC), ("x-goog-api-key", GOOGLE), ("x-goog-api-client", GOOGLE))
+"""By which headers the clients of a surface are known, where several ask at one path."""
+
+
+def shape_of(request: Request) -> Shape:
+    """The shape for who asks: Google's where only Google's clients ask, else by their headers, else OpenAI's."""
+    if request.path.startswith("/v1beta/"):
+        return GOOGLE
+    return next((shape for name, shape in HEADERS if request.header(name) is not None), OPENAI)
 
 
 def _since(card: ModelCard) -> datetime:
