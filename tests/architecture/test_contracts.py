@@ -23,7 +23,6 @@ PURE = (
     "config.reload",
     "router.policy",
     "router.health",
-    "ledger.adaptive",
     "ledger.budgets",
     "ledger.fair_queue",
     "ledger.leased_window",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from headgate.ledger.adaptive import Adaptive
 from headgate.ledger.leased_window import LeasedPlaces, LeasedWindow
 from headgate.ledger.limit_windows import OPEN, Ceiling, Window
 from headgate.ledger.limits import INPUT, OUTPUT, QUEUE_LENGTH, REQUESTS, TOKENS, UNLIMITED, Amounts, Full, Headroom, Limit, Room
@@ -24,39 +23,23 @@ class Line(Protocol):
 
 
 class Gate:
-    """What a subject may use, and uses. `active` of `cap` requests are under way; `waiting` is how many `line` holds."""
+    """What a subject may use, and uses. `active` of `cap` requests are under way, of `bound` by configuration; `waiting` is how many `line`
+    holds."""
 
     limit: Limit
     windows: list[Window]
     places: LeasedPlaces | None
-    __slots__ = ("_bound", "active", "adaptive", "cap", "limit", "line", "places", "subject", "waiting", "windows")
+    __slots__ = ("active", "bound", "cap", "limit", "line", "places", "subject", "waiting", "windows")
 
     def __init__(self, limit: Limit, windows: Sequence[Window], places: LeasedPlaces | None) -> None:
         self.subject = limit.subject
-        self.adaptive: Adaptive | None = None
         self.line: Line | None = None
         self.active = self.waiting = self.cap = 0
         self.reform(limit, windows, places)
 
     def fit(self) -> None:
-        """Set `cap` to the least of what is configured, what is held of a shared limit, and what the deployment bears."""
-        ours = self._bound if self.places is None else self.places.cap
-        self.cap = ours if self.adaptive is None else min(ours, self.adaptive.cap)
-
-    def refused(self, now: float) -> None:
-        """The deployment refused without a hint."""
-        if self.adaptive is None:
-            self.adaptive = Adaptive(self.active, now)
-        else:
-            self.adaptive.cut(now)
-        self.fit()
-
-    def answered(self) -> None:
-        """A request was answered: a deployment that is held back may be asked for more."""
-        if self.adaptive is not None:
-            if not self.adaptive.grow():
-                self.adaptive = None
-            self.fit()
+        """Set `cap` to what is configured, or to what is held of a shared limit."""
+        self.cap = self.bound if self.places is None else self.places.cap
 
     def crowded(self, now: float) -> Full:
         """The refusal when all places at a time are taken, here or by those who share them."""
@@ -72,11 +55,6 @@ class Gate:
             field="concurrency",
         )
 
-    @property
-    def bound(self) -> int:
-        """Requests at a time by configuration and by what the deployment bears."""
-        return self._bound if self.adaptive is None else min(self._bound, self.adaptive.cap)
-
     def hopeful(self, now: float) -> bool:
         """Whether a larger share of the places may still be had."""
         return self.places is not None and self.places.cap < self.bound and not self.places.denied(now)
@@ -84,7 +62,7 @@ class Gate:
     def reform(self, limit: Limit, windows: Sequence[Window], places: LeasedPlaces | None) -> None:
         """Another limit from now on; what is under way keeps counting."""
         self.limit, self.windows, self.places = limit, list(windows), places
-        self._bound = OPEN if limit.concurrency is None else limit.concurrency
+        self.bound = OPEN if limit.concurrency is None else limit.concurrency
         self.fit()
 
     @property
@@ -111,7 +89,7 @@ class Gate:
         leased = [window for window in self.windows if isinstance(window, LeasedWindow)]
         used = any(window.used for window in self.windows) or not all(window.asleep for window in leased)
         held = self.places is not None and self.places.held > 0
-        return not (used or held or self.active or self.waiting or self.adaptive)
+        return not (used or held or self.active or self.waiting)
 
     def headroom(self, now: float) -> Headroom:
         """What is left here: of each kind, of the figure with the least remaining."""
@@ -188,9 +166,6 @@ class Permit:
             return
         self._settled = True
         self._give(actual)
-        for gate in self._plan.gates:
-            if gate.adaptive is not None:
-                gate.answered()
         wake(self._plan.gates)
 
     def _give(self, actual: Amounts) -> None:

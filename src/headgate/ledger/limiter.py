@@ -109,10 +109,6 @@ class Limiter:
         self._limits = tuple(limits)
         self._reform(list(self._gates))
 
-    def throttled(self, subject: str, now: float) -> None:
-        """`subject` (``deployment:ID``) answered 429 without a hint: it gets half as many requests at a time, then slowly more."""
-        self._made(subject, now).refused(now)
-
     def heard(self, subject: str, quotas: Sequence[Quota], now: float) -> None:
         """What the rate limit headers of `subject` (``deployment:ID``) say is left: a ceiling beside its own limits, when it is near."""
         for quota in quotas:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.ledger.adaptive import REST, Adaptive
 from headgate.ledger.limit_windows import OPEN, RING, Ceiling, Window
 from headgate.ledger.limits import MINUTE, RATES, TOKENS, Rate
 
@@ -128,20 +127,3 @@ def test_a_ceiling_is_open_until_the_provider_says_something_and_after_its_time(
     assert take(ceiling, 5, 9.9) is not None
     assert take(ceiling, 10**9, 10.0) is not None
     assert ceiling.room(11.0).limit == OPEN
-
-
-def test_a_refusing_deployment_gets_half_and_then_slowly_more() -> None:
-    adaptive = Adaptive(16, 0.0)
-    assert adaptive.cap == 8
-    adaptive.cut(REST / 2)
-    assert adaptive.cap == 8
-    adaptive.cut(REST)
-    assert adaptive.cap == 4
-    for _ in range(5):
-        assert adaptive.grow()
-    assert adaptive.cap == 5
-    while adaptive.grow():
-        assert adaptive.cap < 64
-    for second in range(20):
-        adaptive.cut(10.0 + second)
-    assert adaptive.cap == 1

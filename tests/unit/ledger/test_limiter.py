@@ -120,26 +120,6 @@ def test_limits_that_shrink_keep_what_was_used() -> None:
     assert refused(limiter.admit(("key:a",), 1, 0, 0, 0.0)).what == "requests"
 
 
-def test_a_throttled_deployment_bears_half_and_recovers() -> None:
-    limiter = Limiter()
-    subjects = ("key:a", "deployment:d")
-    permits = [admitted(limiter.admit(subjects, 1, 1, 1, 0.0)) for _ in range(3)]
-    assert permits[0] is FREE
-    limiter.throttled("deployment:d", 0.0)
-    assert limiter.headroom("deployment:d", 0.0).concurrency == Room(1, 1, 0.0)
-    first = admitted(limiter.admit(subjects, 1, 1, 1, 0.0))
-    assert not limiter.fits(subjects, 1, 1, 1, 0.0)
-    full = refused(limiter.admit(subjects, 1, 1, 1, 0.0))
-    assert (full.subject, full.what) == ("deployment:d", "concurrency")
-    first.settle(1, 1)
-    first.release()
-    for _ in range(200):
-        permit = admitted(limiter.admit(subjects, 1, 1, 1, 0.0))
-        permit.settle(1, 1)
-        permit.release()
-    assert limiter.headroom("deployment:d", 0.0).concurrency is None
-
-
 def test_what_a_provider_says_is_left_is_a_ceiling_while_it_is_near() -> None:
     limiter = Limiter([Limit(subject="deployment:d", rpm=1000)])
     subjects = ("deployment:d",)
