@@ -263,12 +263,12 @@ class Execution:
         if after is None or len(self._errand.tried) > 1:
             return await self._perform(boarding.visit, boarding.most)
         errand = self._errand
-        tasks = {self._loop.create_task(_performed(self._perform(boarding.visit, boarding.most))): boarding.visit}
+        tasks = {self._loop.create_task(_performed(self._perform(boarding.visit, boarding.most))): [boarding.visit]}
         errand.rivalry = True
         try:
             done, _ = await asyncio.wait(tasks, timeout=after)
             if not done:
-                await self._second(tasks, after)
+                self._second(tasks, after)
             answer = await self._winner(tasks)
         finally:
             for task in tasks:
@@ -286,27 +286,38 @@ class Execution:
         cost = () if receipt is None else (("x-headgate-cost", cost_text(receipt.cost_nanos)),)
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cost))
 
-    async def _second(self, tasks: dict[asyncio.Task[Answer], Visit], waited: float) -> None:
+    def _second(self, tasks: dict[asyncio.Task[Answer], list[Visit]], waited: float) -> None:
+        """Have a second deployment asked, if there is one."""
         errand = self._errand
         choice = errand.parts.router.hedge(errand.plan, errand.tried, waited, self._loop.time())
-        if choice is None:
-            return
-        try:
-            boarding = await self._boarded(choice, again=False)
-        except Refused:
-            return  # the first goes on alone
-        tasks[self._loop.create_task(_performed(self._perform(boarding.visit, boarding.most)))] = boarding.visit
+        if choice is not None:
+            visits: list[Visit] = []
+            tasks[self._loop.create_task(self._rival(choice, visits))] = visits
 
-    async def _winner(self, tasks: dict[asyncio.Task[Answer], Visit]) -> Answer:
-        """The first answer; the last error when there is none. Whoever has not answered by then is left."""
-        waiting = set(tasks)
-        while True:
+    async def _rival(self, choice: Choice, visits: list[Visit]) -> Answer:
+        """Ask as the second, once it may be asked; the first answers meanwhile, if it can. The visit is noted in `visits`."""
+        boarding = await self._boarded(choice, again=False)
+        visits.append(boarding.visit)
+        return await self._perform(boarding.visit, boarding.most)
+
+    async def _winner(self, tasks: dict[asyncio.Task[Answer], list[Visit]]) -> Answer:
+        """The first answer; the last error when there is none. Whoever has not answered by then is left.
+
+        That a second may not be asked is no error: the first goes on alone.
+        """
+        waiting, failed = set(tasks), None
+        while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                self._last = tasks[task]
-                if task.exception() is None or not waiting:
+                error, visits = task.exception(), tasks[task]
+                if not visits and isinstance(error, HeadgateError):
+                    continue
+                self._last, failed = visits[0] if visits else self._last, error
+                if error is None:
                     tasks.pop(task)
                     return task.result()
+        assert failed is not None
+        raise failed
 
 
 def forget_frames(error: BaseException | None) -> None:

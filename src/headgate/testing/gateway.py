@@ -68,6 +68,8 @@ T = TypeVar("T")
 
 
 PATIENCE = 10.0
+TWIN = "twin"
+"""A further account of every simulated provider, with the same key."""
 ROUTING = RoutingSettings()
 NO_ALIASES: dict[str, str] = {}
 PEPPER = "pepper-for-tests-0123456789abcdef"
@@ -111,6 +113,7 @@ def sim_table(
             if provider.auth.default is not None
             else f"no key for {provider.label}: {' or '.join(provider.auth.env)} is not set",
             simulated=provider.simulated,
+            accounts={TWIN: None} if provider.simulated else {},
         )
     return RoutingTable(
         Surroundings(catalog=catalog, providers=facts, day=day_of(time.time()), routing=routing, routes=routes, aliases=aliases)
