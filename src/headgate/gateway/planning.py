@@ -15,9 +15,10 @@ from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import Operation
 from headgate.ledger.rights import may_call
 from headgate.ledger.spending import Spending
-from headgate.router import Plan, Wants, Wish
+from headgate.router import Deployment, Plan, Wants, Wish
 from headgate.router.features import Decided
 from headgate.router.reading import read_wish
+from headgate.router.refusal import refusal_of
 from headgate.router.table import AUTO
 
 
@@ -48,9 +49,34 @@ def planned(
         if principal.models:
             raise no_such_model(ask.model) from error
         raise
+    _check_visible(principal, ask, plan)
+    return plan, None if parts.decided is None else parts.router.decided(wish, plan, parts.clock(), now)
+
+
+def first_choice(parts: GatewayParts, principal: Principal, ask: Ask) -> Deployment:
+    """Who would be asked first for a request that costs nothing, however long it is: it takes no turn and no try. Raises as `planned` does,
+    and what `refusal_of` says when there is nobody."""
+    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
+    wish = read_wish(ask.body, fields, model=ask.model, allowed=principal.models)
+    wish = msgspec.structs.replace(wish, input_tokens=None, max_output=None)
+    try:
+        plan = parts.router.explain(wish, asyncio.get_running_loop().time())
+    except MissingKey:
+        raise
+    except ConfigError as error:
+        if principal.models:
+            raise no_such_model(ask.model) from error
+        raise
+    _check_visible(principal, ask, plan)
+    if plan.first is None:
+        raise refusal_of(plan, ask.model)
+    return plan.first
+
+
+def _check_visible(principal: Principal, ask: Ask, plan: Plan) -> None:
+    """Raises `Refused` (404) for a name behind which there is nothing but what the bearer may not call."""
     if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
         raise no_such_model(ask.model)
-    return plan, None if parts.decided is None else parts.router.decided(wish, plan, parts.clock(), now)
 
 
 def cheaper(parts: GatewayParts, principal: Principal, ask: Ask, session: str | None = None) -> Iterator[Plan]:

@@ -9,7 +9,7 @@ from headgate.dialects.counting import CountDialect
 from headgate.errors import HeadgateError, WireError
 from headgate.gateway.asking import Ask, read_ask
 from headgate.gateway.parts import GatewayParts
-from headgate.gateway.visible import visible_target
+from headgate.gateway.planning import first_choice
 from headgate.serving.envelopes import Refused, Surface, error_response
 from headgate.serving.request import Request
 from headgate.serving.response import JSON, NO_STORE, Answer, Response
@@ -32,7 +32,7 @@ class Count:
     async def __call__(self, request: Request) -> Answer:
         """Answer with a count. Raises `Refused` for a malformed request, `ConfigError` for an unknown model."""
         ask = self._read(await request.body(), request)
-        target = visible_target(self._parts.resolve, request.principal, ask.model)
+        target = self._parts.target(first_choice(self._parts, request.principal, ask))
         try:
             conversation = self._dialect.parse_request(ask.body, ask.path)
         except WireError as error:
