@@ -10,6 +10,7 @@ from typing import TypeAlias
 from headgate.errors import HeadgateError
 from headgate.serving.app import App, too_large
 from headgate.serving.envelopes import Refused
+from headgate.serving.exchange import internal, stopping
 from headgate.serving.limits import ServerLimits
 from headgate.serving.pulse import Pulse
 from headgate.serving.request import Request
@@ -84,7 +85,7 @@ class _Exchange:
                 await self._apologise(request)
             self._task.uncancel()
         except Exception:  # a bug: answered as one here, and reported by the server that gets it
-            await self._fail(request, Refused(500, "internal error", code="internal_error"))
+            await self._fail(request, internal())
             raise
         finally:
             self._app.load.exchanges -= 1
@@ -169,23 +170,26 @@ class _Exchange:
             if self._gone.is_set() or stream.farewell is None:
                 raise
             self._task.uncancel()
-            await self._piece(stream.farewell(_stopping()))
+            await self._piece(stream.farewell(stopping()))
+        except Exception:
+            if stream.farewell is not None:
+                await self._end(stream.farewell(internal()))
+            raise
         finally:
             pulse.stop()
+        await self._end()
+
+    async def _end(self, last: bytes = b"") -> None:
         self._stop_watching()
-        await self._send({"type": "http.response.body", "body": b""})
+        await self._send({"type": "http.response.body", "body": last})
 
     async def _piece(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _apologise(self, request: Request) -> None:
         """The server stops while the answer was being made."""
-        await self._fail(request, _stopping())
+        await self._fail(request, stopping())
 
     async def _fail(self, request: Request, error: HeadgateError) -> None:
         if not self._answering:
             await self._answer(self._app.refuse(error, self._app.routes.surface_of(request.path, request.method)))
-
-
-def _stopping() -> Refused:
-    return Refused(503, "the server is being stopped", code="server_stopping", headers=(("retry-after", "1"),))

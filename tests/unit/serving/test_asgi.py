@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,7 +13,12 @@ import pytest
 import uvicorn
 
 from headgate.ledger import Receipt
-from headgate.serving.asgi import AsgiApp
+from headgate.serving.app import App
+from headgate.serving.asgi import AsgiApp, Message
+from headgate.serving.auth import OpenDoor
+from headgate.serving.request import Request
+from headgate.serving.response import Stream
+from headgate.serving.routes import Route, Routes
 from headgate.sim.settings import SimSettings
 from headgate.testing.gateway import Rig, running_gateway
 from headgate.testing.raw_http import PATIENCE
@@ -101,3 +106,28 @@ def test_a_client_that_leaves_cancels_the_call(port: int, rig: Rig) -> None:
     answer.close()
     connection.close()
     assert rig.receipts(before + 1)[-1].status == "cancelled"
+
+
+def test_a_bug_within_a_stream_ends_it_with_last_words() -> None:
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield b"one"
+        raise ZeroDivisionError
+
+    async def endpoint(request: Request) -> Stream:
+        return Stream(200, (), chunks(), farewell=lambda error: error.message.encode())
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    app = App(Routes([Route(method="GET", path="/x", endpoint=endpoint, scope=None)]), door=OpenDoor(None), hosts=None)
+    scope: Message = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"host", b"a")]}
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(AsgiApp(app)(scope, receive, send))
+    assert [message.get("body") for message in sent[1:]] == [b"one", b"internal error"]
+    assert not sent[-1].get("more_body")
