@@ -194,7 +194,7 @@ class Execution:
             target = self._on(await parts.target(deployment).ready())
         except ConfigError as error:
             raise Refused(502, error.message, code="upstream_auth", hint=error.hint, headers=NOT_AGAIN) from error
-        flight = parts.router.begin(deployment, self._loop.time(), again=again)
+        flight = parts.router.begin(deployment, self._loop.time(), again=again, early=errand.plan.panic)
         if flight is None:
             raise parts.router.turned_away(errand.plan, self._loop.time())
         place: Permit | None = None

@@ -88,7 +88,7 @@ class Trip:
         """A leg to the first of `choices` that takes a call now."""
         loop = asyncio.get_running_loop()
         for choice in choices:
-            flight = self.parts.router.begin(choice.deployment, loop.time(), again=again)
+            flight = self.parts.router.begin(choice.deployment, loop.time(), again=again, early=self.plan.panic)
             if flight is not None:
                 self.tried.append(choice.deployment.id)
                 try:

@@ -58,8 +58,9 @@ class Router:
         """The names in force."""
         return self._table
 
-    def plan(self, wish: Wish, now: float) -> Plan:
-        """Whom to ask for `wish`. Raises `ConfigError` for a name that stands for nothing."""
+    def plan(self, wish: Wish, now: float, panic: bool = True) -> Plan:
+        """Whom to ask for `wish`; `panic` says whether one may be tried although all are ill. Raises `ConfigError` for a name that stands
+        for nothing."""
         key = (wish.model, wish.provider, wish.operation, wish.needs, wish.allowed)
         ready = self._ready.get(key)
         if ready is None:
@@ -67,7 +68,7 @@ class Router:
         ready.turn += 1
         if ready.clear(wish, now):
             return ready.plan(wish, self.draw())
-        return self._decided(wish, ready, now)
+        return self._decided(wish, ready, now, panic)
 
     def explain(self, wish: Wish, now: float) -> Plan:
         """As `plan`, with every score, and without taking a turn or a try."""
@@ -93,9 +94,10 @@ class Router:
                     return choice, flight
         return None
 
-    def begin(self, deployment: Deployment, now: float, again: bool = False) -> Flight | None:
-        """A call to `deployment` is about to be sent (`again`: after `Retry`); None when it may not be: see `start`."""
-        return self._live(deployment).begin(now, again=again)
+    def begin(self, deployment: Deployment, now: float, again: bool = False, early: bool = False) -> Flight | None:
+        """A call to `deployment` is about to be sent (`again`: after `Retry`; `early`: of a plan in panic); None when it may not be: see
+        `start`."""
+        return self._live(deployment).begin(now, early=early, again=again)
 
     def next(self, plan: Plan, tried: Sequence[str], error: HeadgateError, now: float, deadline: float, content: bool = False) -> Decision:
         """What after the last of `tried` (ids of all attempts, in order) failed with `error`, which its flight has been told.
@@ -210,8 +212,8 @@ class Router:
         ready = self._ready[key] = Ready(entry, wish, self.settings, lives)
         return ready
 
-    def _decided(self, wish: Wish, ready: Ready, now: float) -> Plan:
-        panic = now - ready.panic_at >= PANIC_EVERY
+    def _decided(self, wish: Wish, ready: Ready, now: float, panic: bool) -> Plan:
+        panic = panic and now - ready.panic_at >= PANIC_EVERY
         plan = decide(wish, ready.entry, self.standings(ready.entry, now), self.settings, self.draw(), now, ready.turn, panic)
         if plan.panic:
             ready.panic_at = now

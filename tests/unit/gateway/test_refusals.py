@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headgate.sim.faults import Rule, Status
+from headgate.sim.faults import Match, Rule, Status
 from headgate.sim.settings import SimSettings
 from headgate.testing.gateway import ONCE, Rig, running_gateway
 from headgate.testing.raw_http import RawWire, Reply, request_bytes
@@ -85,3 +85,15 @@ def test_a_provider_that_is_down_is_no_limit(rig: Rig, surface: str) -> None:
         assert reply.status >= 500
     assert (reply.status, read(json.loads(reply.body))[0]) == (503, 503)
     assert int(reply.headers.get("retry-after", "0")) >= 1
+
+
+@pytest.mark.parametrize("surface", sorted(SURFACES))
+def test_when_all_are_ill_one_is_tried_all_the_same(rig: Rig, surface: str) -> None:
+    """Faults A26 and C15: once in a second, and one that works again is found well by it."""
+    path, body, _ = SURFACES[surface]
+    rig.sim.set_faults((Rule(Status("server"), Match(first=5)),))
+    for _ in range(5):
+        assert post(rig, path, body).status >= 500
+    assert rig.parts is not None and set(rig.parts.router.breakers().values()) == {"open"}
+    assert post(rig, path, body).status == 200
+    assert set(rig.parts.router.breakers().values()) == {"closed"}

@@ -100,7 +100,7 @@ class FastChat:
             needs=seen.needs,
             allowed=principal.models,
         )
-        plan = parts.router.plan(wish, now)
+        plan = parts.router.plan(wish, now, panic=False)
         if not plan.order or plan.hedge is not None or plan.sticky is not None:
             return False
         deployment = plan.order[0].deployment
