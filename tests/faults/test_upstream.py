@@ -250,6 +250,10 @@ def test_what_the_client_is_told_of_a_wait(rig: Rig, way: str, stream: bool) -> 
     failing(rig, Status("rate_limit", retry_after=7))
     seen = ask(rig, WAYS[way], stream=stream)
     assert seen.status == 429 and seen.headers["retry-after"] == "7"
+    rig.calm()
+    failing(rig, Status("rate_limit"), Headers(drop=("retry-after",)))
+    seen = ask(rig, WAYS[way], stream=stream)
+    assert seen.status == 429 and int(seen.headers["retry-after"]) == 1
     for word in ("-1", "1e9", "soon", "999999999999"):
         rig.calm()
         failing(rig, Status("rate_limit"), Headers(add=(("retry-after", word),)))

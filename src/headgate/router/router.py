@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from headgate.config.route_settings import RoutingSettings
-from headgate.errors import HeadgateError
+from headgate.errors import ErrorKind, HeadgateError
 from headgate.router.attempts import Decision, GiveUp, Progress, Retry, decide_hedge, decide_next, failure_of
 from headgate.router.features import Decided, digest_of
 from headgate.router.health import HEALTH, HealthSettings, State
@@ -104,11 +104,17 @@ class Router:
 
         A retry that is granted has been taken from the budget.
         """
-        progress = self._progress(plan, tried, now, content)
-        decision = decide_next(plan, progress, failure_of(error), self.settings, now, deadline, self.draw())
+        progress, failure = self._progress(plan, tried, now, content), failure_of(error)
+        decision = decide_next(plan, progress, failure, self.settings, now, deadline, self.draw())
         if isinstance(decision, Retry) and not self._withdraw(tried[-1], now):
-            return GiveUp("the retry budget is used up", failure_of(error).retry_after, should_retry=False)
+            decision = GiveUp("the retry budget is used up", failure.retry_after, should_retry=False)
+        if isinstance(decision, GiveUp) and failure.kind is ErrorKind.RATE_LIMIT and failure.retry_after is None and not content:
+            return self._told_when(decision, progress.ready_at - now)
         return decision
+
+    def _told_when(self, decision: GiveUp, wait: float) -> GiveUp:
+        """A limit whose provider does not say when it ends: the client hears how long the deployment is left alone for it (case 85)."""
+        return msgspec.structs.replace(decision, retry_after=wait) if wait > 0 else decision
 
     def hedge(self, plan: Plan, tried: Sequence[str], waited: float, now: float) -> Choice | None:
         """Whom to ask as well while the first has been silent for `waited` seconds; it has been taken from that one's retry budget."""

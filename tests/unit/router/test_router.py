@@ -66,6 +66,27 @@ def test_content_ends_it(router: Router) -> None:
     assert isinstance(decision, GiveUp)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told", "wait"),
+    [
+        (ErrorKind.RATE_LIMIT, None, 0.65),
+        (ErrorKind.RATE_LIMIT, 7.0, 7.0),
+        (ErrorKind.SERVER, None, None),
+        (ErrorKind.OVERLOADED, None, None),
+    ],
+)
+def test_a_limit_without_a_hint_is_told_with_our_own_wait(router: Router, kind: ErrorKind, told: float | None, wait: float | None) -> None:
+    """Translation case 85."""
+    plan = router.plan(Wish(model="sim-openai/sim-small"), 0.0)
+    started = router.start(plan, 0.0)
+    assert started is not None
+    started[1].ended(Report(kind=kind, retry_after=told), 0.0, 0.5)
+    tried = ["sim-openai/sim-small"] * router.settings.attempts
+    decision = router.next(plan, tried, ProviderError(kind, "x", retry_after=told), 0.1, 60.0)
+    assert isinstance(decision, GiveUp)
+    assert (decision.retry_after, decision.should_retry) == (None if wait is None else pytest.approx(wait), False)
+
+
 def test_a_hedge_takes_from_the_budget() -> None:
     route = RouteSettings(
         name="chat", deployments=tuple(DeploymentSettings(model=f"{p}/sim-small") for p in ("sim-openai", "sim-groq")), hedge=1.0
