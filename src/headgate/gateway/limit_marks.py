@@ -19,3 +19,27 @@ def limit_marks(parts: GatewayParts, principal: Principal, dialect_in: str, now:
     if left is UNLIMITED:
         return ()
     return limit_headers(_SPELLINGS.get(dialect_in, "openai"), left, parts.clock())
+
+
+class LimitLines:
+    """`limit_marks` as header lines. Answers of one moment of the loop say the same, which is worked out once."""
+
+    __slots__ = ("_lines", "_moment")
+
+    def __init__(self) -> None:
+        self._moment = -1.0
+        self._lines: dict[str, str] = {}
+
+    def of(self, parts: GatewayParts, principal: Principal, dialect_in: str, now: float) -> str:
+        """Those of the bearer's key. `now` is loop time."""
+        id = principal.key_id
+        if not id:
+            return ""
+        if now != self._moment:
+            self._moment = now
+            self._lines.clear()
+        found = self._lines.get(id)
+        if found is None:
+            marks = limit_marks(parts, principal, dialect_in, now)
+            found = self._lines[id] = "".join([f"{name}: {value}\r\n" for name, value in marks])
+        return found

@@ -154,6 +154,21 @@ class Permit:
                 gate.active -= 1
             wake(self._plan.gates)
 
+    def end(self, input_tokens: int, output_tokens: int) -> None:
+        """`settle` and `release` at once, which those who wait are told of once."""
+        if self._settled or self._released:
+            self.settle(input_tokens, output_tokens)
+            self.release()
+            return
+        self._settled = self._released = True
+        self._give((self._amounts[0], input_tokens + output_tokens, input_tokens, output_tokens))
+        waiting = False
+        for gate in self._plan.gates:
+            gate.active -= 1
+            waiting = waiting or gate.waiting > 0
+        if waiting:
+            wake(self._plan.gates)
+
     def undo(self) -> None:
         """It certainly never left: nothing counts, not even the request. Releases as well."""
         if not self._settled:

@@ -176,6 +176,33 @@ def test_fits_says_what_admit_does(data: st.DataObject) -> None:
             permit.release()
 
 
+@given(st.data())
+def test_an_end_is_a_settlement_and_a_release(data: st.DataObject) -> None:
+    """Whatever was called before."""
+    limits = [Limit(subject="key:*", rpm=60, tpm=900, concurrency=9), Limit(subject="deployment:d", output_tpm=600)]
+    one, other = Limiter(limits), Limiter(limits)
+    subjects, now = ("key:a", "deployment:d"), 0.0
+    for _ in range(data.draw(st.integers(1, 12))):
+        now += data.draw(st.floats(0, 20))
+        ask = (1, data.draw(st.integers(0, 20)), data.draw(st.integers(0, 20)))
+        pair = one.admit(subjects, *ask, now), other.admit(subjects, *ask, now)
+        if not isinstance(pair[0], Permit) or not isinstance(pair[1], Permit):
+            assert pair[0] == pair[1]
+            continue
+        used = data.draw(st.integers(0, 25)), data.draw(st.integers(0, 20))
+        early = data.draw(st.sampled_from(["", "settle", "release", "both"]))
+        for permit in pair:
+            if early in ("settle", "both"):
+                permit.settle(*used)
+            if early in ("release", "both"):
+                permit.release()
+        pair[0].end(*used)
+        pair[1].settle(*used)
+        pair[1].release()
+        for subject in subjects:
+            assert one.headroom(subject, now) == other.headroom(subject, now)
+
+
 def virtual_limiter(*limits: Limit) -> Limiter:
     """A limiter in the running loop's time."""
     return Limiter(limits, clock=asyncio.get_running_loop().time)
@@ -303,7 +330,8 @@ def test_whoever_is_cancelled_takes_nothing_along(seed: int, virtual: Run) -> No
                 try:
                     most = max(most, sum(gate.active for gate in limiter._gates.values() if gate.subject == "deployment:d"))
                     await asyncio.sleep(rand.uniform(0, 3))
-                    outcome.settle(rand.randint(0, 100), rand.randint(0, 200))
+                    used = rand.randint(0, 100), rand.randint(0, 200)
+                    outcome.end(*used) if rand.random() < 0.5 else outcome.settle(*used)
                 finally:
                     outcome.release()
 

@@ -10,6 +10,7 @@ from headgate.client import Target
 from headgate.client.chat import CONTENT_TYPE
 from headgate.gateway.execute import OVERHEAD, TOOLS_OVERHEAD, subjects_of
 from headgate.gateway.fast.statement import Statement, statement
+from headgate.gateway.limit_marks import LimitLines
 from headgate.gateway.outline import Outline
 from headgate.gateway.upstream import WIRES
 from headgate.ledger import Receipt
@@ -59,6 +60,7 @@ class Prepared:
         "card",
         "deployment",
         "dialect",
+        "limit_lines",
         "prices",
         "provider",
         "route",
@@ -85,6 +87,7 @@ class Prepared:
         self.card = target.card
         self.route = http.route(target.origin)
         self.subjects = subjects_of(deployment)
+        self.limit_lines = LimitLines()
         self.prices: Price | None = None
         self._path = target.placed(Send("POST", f"{wire.path}{query}", b"", ())).path
         self._model = msgspec.Raw(encode(target.model))

@@ -24,7 +24,6 @@ from headgate.gateway.fast.prepared import Prepared
 from headgate.gateway.fast.statement import encode_text
 from headgate.gateway.labels import UNLABELLED, Labels
 from headgate.gateway.last_words import LastWords
-from headgate.gateway.limit_marks import limit_marks
 from headgate.gateway.outline import Outline
 from headgate.gateway.parts import GatewayParts
 from headgate.gateway.relay import EventRelay, is_usage_only
@@ -277,8 +276,7 @@ class Relay(Told):
         asked = self.asked
         for permit in (asked.permit, asked.place):
             if permit is not FREE:
-                permit.settle(into, out)
-                permit.release()
+                permit.end(into, out)
         asked.flight.well(now, out)
 
     def settle_visit(self, *, whole: bool = False, error: HeadgateError | None = None, cancelled: bool = False, unheard: int = 0) -> None:
@@ -308,8 +306,8 @@ class Relay(Told):
     def marks(self) -> bytes:
         """The header lines of an answer: the provider's that pass, and ours."""
         asked, now = self.asked, self.turn.loop.time()
-        left = limit_marks(asked.parts, asked.principal, self.prepared.dialect.name, now)
-        passed = "".join([f"{name}: {value}\r\n" for name, value in (*returned_headers(self.headers), *left)])
+        left = self.prepared.limit_lines.of(asked.parts, asked.principal, self.prepared.dialect.name, now)
+        passed = "".join([f"{name}: {value}\r\n" for name, value in returned_headers(self.headers)]) + left
         if "x-request-id" not in self.headers:
             passed += f"x-request-id: {asked.id}\r\n"
         return (
