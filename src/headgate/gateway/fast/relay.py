@@ -21,7 +21,7 @@ from headgate.errors import HeadgateError, ProviderError, TooLarge, Truncated, W
 from headgate.gateway.errand import Errand, Visit, hear
 from headgate.gateway.execute import UNASKED
 from headgate.gateway.fast.prepared import Prepared
-from headgate.gateway.fast.statement import encode_text
+from headgate.gateway.fast.statement import encode_text, numeral
 from headgate.gateway.labels import UNLABELLED, Labels
 from headgate.gateway.last_words import LastWords
 from headgate.gateway.outline import Outline
@@ -260,7 +260,8 @@ class Relay(Told):
             return UNUSUAL
         now = self.turn.loop.time()
         took, first, id_ = now - asked.began, self.first, asked.id
-        figures = (id_.encode(), asked.at, took, first, encode_text(request_id), encode_text(session), cost, bound, *buckets)
+        times = numeral(asked.at), numeral(took), numeral(first)
+        figures = (id_.encode(), *times, encode_text(request_id), encode_text(session), cost, bound, *buckets)
         counted = into, usage.cache_read, out, usage.output_reasoning
         stored = found.stored(figures)
         asked.parts.spending.close_one(asked.hold, cost, stored, found.row(id_, asked.at, counted, cost))

@@ -17,7 +17,7 @@ from headgate.ledger.rows import encoded
 from headgate.store.connection import Row, Value
 
 Figures: TypeAlias = tuple[object, ...]
-"""Id, time, duration, first byte, the provider's id and the session as JSON, cost, bound, and the ten buckets of the usage."""
+"""Id, time, duration and first byte as `numeral`, the provider's id and the session as JSON, cost, bound, the ten buckets of the usage."""
 
 _ID = "7ZZZZZZZZZZZZZZZZZ-MARK-ID"
 _REQUEST_ID = "7ZZZZZZZZZZ-MARK-REQUEST-ID"
@@ -27,9 +27,9 @@ _COST, _BOUND = 77 * 10**16 + 1, 77 * 10**16 + 2
 _TOKENS = tuple(77 * 10**16 + 11 + place for place in range(len(BUCKETS)))
 _MARKS: tuple[tuple[bytes, bytes], ...] = (
     (_ID.encode(), b"%b"),
-    (str(_AT).encode(), b"%a"),
-    (str(_DURATION).encode(), b"%a"),
-    (str(_FIRST_BYTE).encode(), b"%a"),
+    (str(_AT).encode(), b"%b"),
+    (str(_DURATION).encode(), b"%b"),
+    (str(_FIRST_BYTE).encode(), b"%b"),
     (b'"%b"' % _REQUEST_ID.encode(), b"%b"),
     (b'"%b"' % _SESSION.encode(), b"%b"),
     *[(str(mark).encode(), b"%d") for mark in (_COST, _BOUND, *_TOKENS)],
@@ -74,14 +74,19 @@ def statement(receipt: Receipt, holder: object) -> Statement | None:
     return made if made.stored(figures_of(receipt)) == encoded(receipt) else None
 
 
+def numeral(value: float | None) -> bytes:
+    """A number as it is spelt: work enough to do it once for all places it stands in."""
+    return b"" if value is None else b"%a" % value
+
+
 def figures_of(receipt: Receipt) -> Figures:
     """The figures of a receipt."""
     usage = receipt.usage
     return (
         receipt.id.encode(),
-        receipt.at,
-        receipt.duration,
-        receipt.first_byte,
+        numeral(receipt.at),
+        numeral(receipt.duration),
+        numeral(receipt.first_byte),
         encode_text(receipt.request_id),
         encode_text(receipt.session),
         receipt.cost_nanos,
