@@ -52,6 +52,11 @@ class Tap(FoldTap):
         self._chunks = decoder
         self._words: list[str] | None = None
 
+    @property
+    def complete(self) -> bool:
+        """See `FoldTap`. While a text goes on it is not over."""
+        return self._words is None and self._chunks.complete
+
     def feed(self, data: bytes) -> None:
         """Hear these bytes. Raises `WireError` for a chunk that is no JSON."""
         words, line = self._words, data[6:-2]
