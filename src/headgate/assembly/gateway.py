@@ -16,7 +16,7 @@ from headgate.client import Target
 from headgate.gateway.app import app_over, build_routes
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
-from headgate.gateway.money_parts import MoneyParts
+from headgate.gateway.money_parts import MoneyParts, stands_for
 from headgate.gateway.money_routes import money_routes
 from headgate.gateway.operations import Operations
 from headgate.gateway.parts import Counting, GatewayParts
@@ -136,6 +136,7 @@ def gateway(parts: Parts, http: HttpClient, books: Books, door: Door, operations
             clock=time.time,
             budgets=books.budgets,
             noting=books.keys.noting,
+            stands_for=stands_for(own.router),
         )
         return build_routes(
             msgspec.structs.replace(own, models=models),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from headgate.domain.cost import usd_text
 from headgate.domain.usage import Usage
+from headgate.errors import StoreError
 from headgate.ledger.receipt import Receipt
 from headgate.serving.answer_store import AnswerStore
 from headgate.serving.shelf import Shelf
 from headgate.serving.stored import Stored
 from headgate.wire.http import Headers
 
+_LOG = logging.getLogger("headgate.server")
 MOST_BYTES = 64 << 20
 LARGEST = 4 << 20
 PRICE_RULE = "response cache"
@@ -65,30 +69,47 @@ class ResponseCache:
 
 
 class LayeredCache:
-    """A cache in memory over one in a store that several processes share."""
+    """A cache in memory over one in a store that several processes share.
+
+    What the store cannot do is told in the log and costs an answer anew, never the request.
+    """
 
     def __init__(self, memory: ResponseCache, store: AnswerStore | None = None) -> None:
         self.memory = memory
         self._store = store
+        self._failing = False
 
     async def find(self, key: bytes, now: float, max_age: float) -> Stored | None:
-        """As `ResponseCache.find`. Raises `StoreError`."""
+        """As `ResponseCache.find`."""
         found = self.memory.find(key, now, max_age)
         if found is not None or self._store is None:
             return found
-        row = await self._store.find(key, now)
+        try:
+            row = await self._store.find(key, now)
+        except StoreError as error:
+            self._failed(error)
+            return None
+        self._failing = False
         if row is None or now - row.at > max_age:
             return None
         self.memory.keep(key, row.stored, row.at, row.expires - row.at)
         return row.stored
 
     async def keep(self, key: bytes, stored: Stored, now: float, max_age: float) -> bool:
-        """As `ResponseCache.keep`. Raises `StoreError`."""
+        """As `ResponseCache.keep`."""
         if not self.memory.keep(key, stored, now, max_age):
             return False
         if self._store is not None:
-            await self._store.keep(key, stored, now, now + max_age)
+            try:
+                await self._store.keep(key, stored, now, now + max_age)
+            except StoreError as error:
+                self._failed(error)
         return True
+
+    def _failed(self, error: StoreError) -> None:
+        if not self._failing:
+            _LOG.warning("the response cache does without its store: %s", error.message)
+        self._failing = True
 
     async def clear(self) -> None:
         """Forget everything. Raises `StoreError`."""

@@ -31,7 +31,7 @@ from headgate.config.route_settings import RouteSettings, RoutingSettings
 from headgate.gateway.app import build_app
 from headgate.gateway.endpoints.keys import Keys
 from headgate.gateway.fast.table import fast_endpoints
-from headgate.gateway.money_parts import MoneyParts
+from headgate.gateway.money_parts import MoneyParts, stands_for
 from headgate.gateway.money_routes import money_routes
 from headgate.gateway.operations import plain_operations
 from headgate.gateway.parts import GatewayParts
@@ -285,7 +285,8 @@ def _app(rig: Rig, parts: GatewayParts, ring: KeyRing, auth: bool, host: str, bo
 
 def _money_routes(rig: Rig, parts: GatewayParts) -> tuple[Route, ...]:
     store, budgets = rig.ledger.database, BudgetBook(rig.ledger.database)
-    return money_routes(MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets))
+    money = MoneyParts(store=store, models=parts.models, resolve=parts.resolve, clock=time.time, budgets=budgets)
+    return money_routes(msgspec.structs.replace(money, stands_for=stands_for(parts.router)))
 
 
 @contextmanager

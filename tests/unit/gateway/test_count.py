@@ -1,4 +1,4 @@
-"""Counting goes by the same names as asking: routes and aliases lead to who would be asked."""
+"""Counting and pricing go by the same names as asking: routes and aliases lead to who would be asked."""
 
 from __future__ import annotations
 
@@ -52,6 +52,22 @@ def test_every_name_counts(rig: Rig, name: str, model: str) -> None:
     contents = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
     assert post(rig, f"/v1beta/models/{name}:countTokens", contents).status == 200
     assert post(rig, "/v1/responses/input_tokens", {"model": name, "input": "Hi"}).status == 200
+
+
+@pytest.mark.parametrize(("name", "model"), [("chat", SMALL), ("mine", SMALL), ("opus", LARGE), ("turns", SMALL), (SMALL, SMALL)])
+def test_every_name_is_priced(rig: Rig, name: str, model: str) -> None:
+    reply = post(rig, "/v1/estimate-cost", {"model": name, "input_tokens": 10})
+    assert (reply.status, json.loads(reply.body)["model"]) == (200, model)
+    with RawWire(urlsplit(rig.url).port or 0) as wire:
+        wire.send(request_bytes("GET", f"/v1/pricing?model={name}", b"", key=rig.key))
+        assert json.loads(wire.reply().body)["model"] == model
+
+
+def test_a_route_is_priced_as_what_the_key_may_call_of_it(rig: Rig) -> None:
+    key = rig.keys.create(KeyChange(models=(LARGE,)), ADMIN).secret.reveal()
+    reply = post(rig, "/v1/estimate-cost", {"model": "turns", "input_tokens": 10}, key)
+    assert (reply.status, json.loads(reply.body)["model"]) == (200, LARGE)
+    assert post(rig, "/v1/estimate-cost", {"model": "chat", "input_tokens": 10}, key).status == 404
 
 
 def test_what_is_too_long_to_be_answered_is_counted(rig: Rig) -> None:

@@ -239,6 +239,18 @@ def test_processes_share_what_may_lie_on_disk(database: Store) -> None:
     asyncio.run(main())
 
 
+def test_a_store_that_fails_costs_an_answer_anew(database: Store, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        cache = LayeredCache(ResponseCache(), AnswerStore(database))
+        database.close()
+        assert await cache.find(b"k", 100.0, 50.0) is None
+        assert await cache.keep(b"k", ANSWER, 100.0, 50.0)
+        assert await cache.find(b"k", 100.0, 50.0) == ANSWER
+
+    asyncio.run(main())
+    assert len([record for record in caplog.records if "does without its store" in record.message]) == 1
+
+
 def test_the_store_is_bounded(database: Store) -> None:
     async def main() -> list[bool]:
         store = AnswerStore(database, most_bytes=3 * len(pack(ANSWER)))
