@@ -13,7 +13,7 @@ from headgate.ledger.principal import Principal
 from headgate.wire.http import Headers
 from headgate.wire.json import Json, JsonObject
 
-_FORM = b"headgate answer 1"
+_FORM = b"headgate answer 2"
 
 
 def cache_key(principal: Principal, surface: str, path: str, body: bytes, vary: Headers = ()) -> bytes:
@@ -22,7 +22,7 @@ def cache_key(principal: Principal, surface: str, path: str, body: bytes, vary: 
     `path` includes the query; `vary` are the request's headers that change answers, such as ``anthropic-beta``.
     """
     form, content = canonical(body)
-    rights = (*sorted(principal.scopes), "", *sorted(principal.models))
+    rights = (*sorted(principal.scopes), "", str(len(principal.models)), *sorted(principal.models))
     fields = (principal.tenant, surface, path, *rights, *(part for pair in vary for part in pair))
     return digest(_FORM, *(field.encode("utf-8", "surrogatepass") for field in fields), form, content)
 

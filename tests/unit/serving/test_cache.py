@@ -7,7 +7,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from headgate.ledger.principal import Principal
@@ -53,6 +53,7 @@ principals = st.builds(
 asked = st.tuples(principals, names, names, st.binary(max_size=8), st.lists(st.tuples(names, names), max_size=2).map(tuple))
 
 
+@example((Principal(key_id="a", models=("b", "c")), "", "", b"", ()), (Principal(key_id="a"), "", "", b"", (("b", "c"),)))
 @given(asked, asked)
 def test_no_part_can_pass_for_another(one: tuple[Principal, str, str, bytes, tuple[tuple[str, str], ...]], other: object) -> None:
     """Whoever asks, wherever, whatever: two keys are equal only when everything is."""
