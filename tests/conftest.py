@@ -1,4 +1,5 @@
-"""What holds for every test: no skipping of services where they are required, and figures of the long sweeps as JSON."""
+"""What holds for every test: no skipping of services where they are required, laws that do not depend on how busy the machine is, and
+figures of the long sweeps as JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from headgate.config import Secret
 
@@ -24,6 +26,9 @@ SERVICES = {
     "redis": ("HEADGATE_TEST_REDIS", "redis://127.0.0.1:6379"),
 }
 """Real services that tests marked `service` use: the variable that says where one is, and where it is looked for otherwise."""
+
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 proofs_key = pytest.StashKey[list[dict[str, object]]]()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -175,7 +176,7 @@ def test_the_scripts_do_on_a_real_server_what_they_do_here(service_url: Callable
         redis = Redis(parse_redis_url(Secret(service_url("redis"))), timeout=5.0)
         model = FaultyRedis(0, 0.0)
         rand = random.Random(5)
-        key = f"headgate:test:{rand.getrandbits(32)}"
+        key = f"headgate:test:{secrets.token_hex(8)}"
         for _ in range(60):
             command: Command = rand.choice(
                 [

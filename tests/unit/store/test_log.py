@@ -16,7 +16,10 @@ def log_of(path: Path) -> int:
 
 
 def test_the_log_does_not_grow_while_others_read(tmp_path: Path) -> None:
-    """96 MB written in commits of 128 kB, beside two readers that take one snapshot after another."""
+    """96 MB written in commits of 128 kB, beside two readers that take one snapshot after another.
+
+    On a busy machine a reader may stand still for longer than the log waits for it: then the next attempt is 32 MB later.
+    """
     path, over, read = tmp_path / "a.db", threading.Event(), [0, 0]
     with Database.open(path, migrations="ledger") as database:
         database.write_now(lambda connection: connection.execute("CREATE TABLE t (v BLOB)") and None)
@@ -39,7 +42,7 @@ def test_the_log_does_not_grow_while_others_read(tmp_path: Path) -> None:
             for reader in readers:
                 reader.join()
     assert all(read)
-    assert longest < LONG + (1 << 20)
+    assert longest < 2 * LONG + (1 << 20)
 
 
 def test_a_reader_that_stays_holds_up_nothing(tmp_path: Path) -> None:

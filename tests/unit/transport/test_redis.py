@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -141,7 +142,7 @@ def test_the_policy_of_eviction(answer: bytes, policy: str | None) -> None:
 def test_a_real_server(service_url: Callable[[str], str]) -> None:
     async def main() -> None:
         redis = Redis(parse_redis_url(Secret(service_url("redis"))), timeout=2.0)
-        key = "headgate:test:redis"
+        key = f"headgate:test:{secrets.token_hex(8)}"
         replies = await redis.run([("DEL", key), ("INCRBY", key, 5), ("GET", key), ("EVAL", "return {1, 'a', false}", 0), ("DEL", key)])
         assert replies[1:] == [5, b"5", [1, b"a", None], 1]
         await redis.close()
