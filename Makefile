@@ -1,6 +1,6 @@
 # Everything runs in .venv, which the first target makes. `make help` lists the targets.
 #   make test PYTHON=python3.12      another interpreter (3.11 or newer)
-#   make test TEST_ARGS='-k sse'     arguments for pytest
+#   make test TEST_ARGS='-k sse'     arguments for pytest; '-n 0' for one process
 #   make bench BENCH_ARGS=--smoke    arguments for each benchmark
 
 PYTHON ?= python3
@@ -8,6 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 BENCHES := $(filter-out bench/_% bench/%_stub.py,$(sort $(wildcard bench/*.py)))
+
+# One process for each core. Each takes a row of neighbouring tests, so that they share their modules' fixtures, and helps out at the end.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+
+# Every process of the tests would compile the package anew, if it were forbidden to keep what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,8 +27,8 @@ demo: $(VENV)/.runtime ## run the demo pipeline twice against the built-in simul
 
 setup: $(VENV)/.dev ## make the environment for development
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(VENV)/.dev ## run the tests, several at a time
+	$(BIN)/python -m pytest $(PARALLEL) $(TEST_ARGS)
 
 lint: $(VENV)/.dev contracts ## check style, formatting and the import contracts
 	$(BIN)/ruff check .

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -34,29 +35,40 @@ def place(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def nodes(path: Path) -> Iterator[ast.AST]:
-    """Every node of a module."""
-    return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+class Facts(NamedTuple):
+    """What the rules ask of a module: top-level names of what it imports, whether it names `Any`, where it connects, its docstring."""
+
+    roots: frozenset[str]
+    uses_any: bool
+    connecting: tuple[int, ...]
+    docstring: str | None
 
 
-def imported_roots(path: Path) -> set[str]:
-    """Top-level names of what a module imports."""
-    found: set[str] = set()
-    for node in nodes(path):
-        if isinstance(node, ast.Import):
-            found.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add((node.module or "").partition(".")[0])
-    return found
+@cache
+def facts(path: Path) -> Facts:
+    """Those of one module, which is parsed once for all rules."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    named = [node for node in nodes if isinstance(node, ast.Attribute)]
+    return Facts(
+        roots=frozenset(root for node in nodes for root in imported_roots(node)),
+        uses_any=any(isinstance(node, ast.alias) and node.name == "Any" for node in nodes) or any(node.attr == "Any" for node in named),
+        connecting=tuple(node.lineno for node in named if node.attr in CONNECTING),
+        docstring=ast.get_docstring(tree),
+    )
+
+
+def imported_roots(node: ast.AST) -> set[str]:
+    """Top-level names of what a statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return {(node.module or "").partition(".")[0]}
+    return set()
 
 
 def test_any_is_used_in_one_module_only() -> None:
-    used = {
-        place(path)
-        for path in MODULES
-        for node in nodes(path)
-        if (isinstance(node, ast.alias) and node.name == "Any") or (isinstance(node, ast.Attribute) and node.attr == "Any")
-    }
+    used = {place(path) for path in MODULES if facts(path).uses_any}
     assert used == ANY_ALLOWED
 
 
@@ -66,23 +78,22 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 @pytest.mark.parametrize("library", sorted(ONLY_IN))
 def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
-    importers = {path.relative_to(PACKAGE).parts[0] for path in MODULES if library in imported_roots(path)}
+    importers = {path.relative_to(PACKAGE).parts[0] for path in MODULES if library in facts(path).roots}
     assert importers <= ONLY_IN[library]
 
 
 def test_only_the_transport_opens_client_sockets() -> None:
     outside = [
-        f"{place(path)}:{node.lineno}"
+        f"{place(path)}:{line}"
         for path in MODULES
         if path.relative_to(PACKAGE).parts[0] not in {"transport", "testing"}
-        for node in nodes(path)
-        if isinstance(node, ast.Attribute) and node.attr in CONNECTING
+        for line in facts(path).connecting
     ]
     assert not outside
 
 
 def test_every_module_says_what_it_is() -> None:
-    bare = [place(path) for path in MODULES if ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None]
+    bare = [place(path) for path in MODULES if facts(path).docstring is None]
     assert not [name for name in bare if (PACKAGE / name).stat().st_size]
 
 

@@ -91,7 +91,7 @@ def test_only_the_usage_chunk_is_taken_out(rig: Rig, options: Json) -> None:
 
 
 ERRORS = {
-    "openai 429": (OPENAI, "sim-openai", Status("rate_limit", retry_after=3)),
+    "openai 429": (OPENAI, "sim-openai", Status("rate_limit", retry_after=1)),
     "openai 500": (OPENAI, "sim-openai", Status("server")),
     "anthropic 529": (ANTHROPIC, "sim-anthropic", Status("overloaded")),
     "anthropic 400": (ANTHROPIC, "sim-anthropic", Status("bad_request")),
