@@ -54,7 +54,7 @@ class Job(msgspec.Struct, frozen=True):
     max_body: int
     whole: bool
     restart_clock: bool
-    """The clock begins again when the body is sent."""
+    """The clock begins when the body is sent: until then only a standstill ends the call."""
     once: bool = False
     """Never asked again."""
 
@@ -251,7 +251,7 @@ class HttpClient:
     async def _attempt(self, connection: Connection, job: Job, loop: asyncio.AbstractEventLoop) -> Exchange:
         exchange = Exchange(job.method, job.route.place.url, job.max_body, whole=job.whole)
         connection.start(exchange)
-        timer = loop.call_at(job.deadline, _expire, connection, exchange, job)
+        timer = None if job.restart_clock else loop.call_at(job.deadline, _expire, connection, exchange, job)
         try:
             if isinstance(job.body, bytes):
                 connection.write(job.head, job.body)
@@ -259,8 +259,7 @@ class HttpClient:
             else:
                 connection.write(job.head)
                 await send_body(connection, exchange, job.body, self._settings.idle_timeout)
-                if job.restart_clock:
-                    timer.cancel()
+                if timer is None:
                     timer = loop.call_later(job.patience, _expire, connection, exchange, job)
             while not exchange.over and (job.whole or not exchange.status):
                 await exchange.wait(loop)
@@ -268,7 +267,8 @@ class HttpClient:
             connection.leave(exchange)
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         return exchange
 
 
