@@ -280,3 +280,15 @@ def test_a_refused_key_of_ours_is_no_refusal_of_the_client(rig: Rig, way: str, s
     failing(rig, Status("auth"))
     seen = ask(rig, WAYS[way], stream=stream)
     assert seen.status == 502 and b"sim-headgate" not in seen.body
+
+
+@EVERY_WAY
+@SHAPES
+def test_an_account_of_ours_without_credit_is_no_refusal_of_the_client(rig: Rig, way: str, stream: bool) -> None:
+    """C5, cases 85 and 86. Anthropic refuses it like a malformed request, without a code: that passes as it is."""
+    failing(rig, Status("quota"))
+    seen = ask(rig, WAYS[way], stream=stream)
+    if b"credit balance" in seen.body:
+        assert seen.status == 400
+    else:
+        assert seen.status == 503 and seen.headers["x-should-retry"] == "false"

@@ -16,11 +16,12 @@ from headgate.client.target import conceal_key, upstream_id
 from headgate.dialects.embed import EmbedDialect
 from headgate.domain.embedding import EmbedRequest, EmbedResponse
 from headgate.domain.response import Response as Answered
-from headgate.errors import ErrorKind, HeadgateError, WireError
+from headgate.errors import HeadgateError, WireError
 from headgate.gateway.account import Refusal, accounted
 from headgate.gateway.asking import Ask, check_strict
 from headgate.gateway.errand import Visit
 from headgate.gateway.parts import GatewayParts
+from headgate.gateway.refusals import OURS
 from headgate.gateway.stamps import stamps
 from headgate.gateway.upstream import returned_headers
 from headgate.serving.envelopes import Refused
@@ -90,9 +91,9 @@ async def _passed(job: EmbedJob, wanted: EmbedRequest) -> Response:
 
 
 def _refused(job: EmbedJob, reply: Reply) -> HeadgateError:
-    """A provider's refusal, with the answer as it came; without it for one of our key, and for a status that is no error."""
+    """A provider's refusal, with the answer as it came; without it for one of our key or account, and for a status that is no error."""
     error = embed_refusal(job.target, reply, job.parts.clock())
-    if error.kind is ErrorKind.AUTH or reply.status < 400:
+    if error.kind in OURS or reply.status < 400:
         return error
     return Refusal(error, Response(reply.status, (*returned_headers(reply.headers), NO_STORE), conceal_key(job.target, reply.body)))
 

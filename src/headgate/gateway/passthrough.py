@@ -13,11 +13,12 @@ from headgate.client.chat import CONTENT_TYPE, listen, naming, read_answer
 from headgate.client.target import conceal_key, refusal, upstream_id
 from headgate.dialects.tap import tap_of
 from headgate.domain.response import Response as Answered
-from headgate.errors import ErrorKind, HeadgateError, ProviderError, TooLarge, WireError
+from headgate.errors import HeadgateError, ProviderError, TooLarge, WireError
 from headgate.gateway.account import Refusal, accounted
 from headgate.gateway.asking import Job, check_choices, check_strict, read_field
 from headgate.gateway.capped import capped
 from headgate.gateway.last_words import farewell, last_words
+from headgate.gateway.refusals import OURS
 from headgate.gateway.relay import EventRelay, is_usage_only
 from headgate.gateway.stamps import stamps
 from headgate.gateway.upstream import WIRES, returned_headers, upstream_headers, upstream_path
@@ -86,15 +87,15 @@ def leave(job: Job) -> None:
 def overhear(job: Job, reply: Reply) -> None:
     """Note what a whole reply says. Raises `Refusal` for an error, and `ProviderError` for one that the client must not get as it is.
 
-    Those are a refusal of our key, a status that is neither success nor error, an error that calls itself a success, and what is no JSON
-    (faults A17, A23, A24).
+    Those are a refusal of our key or account, a status that is neither success nor error, an error that calls itself a success, and what
+    is no JSON (faults A17, A23, A24).
     """
     tab = job.tab
     tab.status, tab.upstream_id = reply.status, upstream_id(reply.headers)
     job.visit.hear(reply.headers, asyncio.get_running_loop().time())
     if not reply.ok:
         error = refusal(job.target, reply.status, reply.headers, reply.body, job.parts.clock())
-        if error.kind is ErrorKind.AUTH or reply.status < 400 or not _is_json(reply.body):
+        if error.kind in OURS or reply.status < 400 or not _is_json(reply.body):
             raise error
         raise Refusal(error, Response(reply.status, (*returned_headers(reply.headers), NO_STORE), conceal_key(job.target, reply.body)))
     found = job.dialect.skim(reply.body)

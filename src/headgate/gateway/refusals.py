@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headgate.errors import ErrorKind
 from headgate.ledger.budgets import Denied
 from headgate.ledger.limit_headers import refusal_headers
 from headgate.ledger.limits import Full
@@ -12,6 +13,8 @@ from headgate.serving.envelopes import Refused
 from headgate.serving.response import Response
 from headgate.wire.http import Headers
 
+OURS = frozenset({ErrorKind.AUTH, ErrorKind.QUOTA})
+"""What a provider refuses our own key. In the provider's words a client would take it for its own (translation case 85)."""
 NOT_AGAIN: Headers = (("x-should-retry", "false"),)
 """Official clients repeat what fails with 402, 429 or 5xx, unless they are told not to."""
 
