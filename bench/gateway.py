@@ -59,6 +59,15 @@ http {{ access_log off; client_body_temp_path {folder}/tb; proxy_temp_path {fold
 """
 """The upstream behind TLS, on the upstream's core."""
 PATH = "/v1/chat/completions"
+CARDS = """provider: secure
+label: Behind TLS
+models:
+  - id: gpt-4o-mini
+    display_name: The same behind TLS
+    capabilities: {context: 128000, max_output: 16384}
+    prices: [{since: "2024-07-18", source: "the price of the same without TLS, 2026-11-30", rates: {input: "0.15", output: "0.60"}}]
+"""
+"""What the model behind TLS costs: without a price, no hard budget lets it pass."""
 LIMITS = """limits:
   - {subject: "key:*", rpm: 100000000, tpm: 1000000000, concurrency: 10000}
   - {subject: "provider:openai", rpm: 100000000, tpm: 1000000000, concurrency: 10000}
@@ -242,6 +251,8 @@ class Bench:
         }
         if self.tls:
             env["HEADGATE_CA_FILE"] = str(self.folder / "tls.crt")
+            env["HEADGATE_CATALOG_FILE"] = str(home / "models.yaml")
+            (home / "models.yaml").write_text(CARDS)
         program = [str(Path(sys.executable).with_name("headgate"))]
         key = KEY
         if column != "proxy":
