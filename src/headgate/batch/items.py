@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from headgate.batch.combinations import Combinations
 from headgate.batch.config_reader import did_you_mean
-from headgate.batch.pipeline import Position
+from headgate.batch.pipeline import Position, Processing, Strategy
 from headgate.batch.pipeline_config import ItemsSource
 from headgate.batch.plan import Item, check_items, clean_id
 from headgate.batch.yaml_source import ITEM_LIMITS, Document, decode_text, load_json, load_yaml
@@ -15,25 +16,79 @@ from headgate.errors import ConfigError, WireError
 from headgate.wire.json import Json, JsonObject, decode, type_name
 
 
-def read_items(data: bytes, file: str, source: ItemsSource, positions: Sequence[Position]) -> tuple[Item, ...]:
-    """The items of a ``direct`` pipeline, ids checked. Raises `ConfigError` with the position of the fault."""
+def read_items(data: bytes, file: str, source: ItemsSource, processing: Processing) -> tuple[Item, ...] | Combinations:
+    """What the units of a pipeline are made of, ids checked. Raises `ConfigError` with the position of the fault."""
+    if processing.strategy is Strategy.CROSS_PRODUCT:
+        return _crossed(data, file, source, processing.positions)
     entries = list(_entries(data, file, source))
+    if processing.strategy is Strategy.DIRECT:
+        return _checked(entries, file, source.name_field, source.where, processing.positions)
+    return _permuted(entries, file, source, processing.positions)
+
+
+def _checked(
+    entries: Sequence[tuple[Json, str]], file: str, name_field: str | None, where: str, positions: Sequence[Position] = ()
+) -> tuple[Item, ...]:
     if not entries:
-        raise ConfigError("there are no items", where=source.where)
-    items = tuple(_item(value, where, source.name_field, positions) for value, where in entries)
+        raise ConfigError("there are no items", where=where)
+    items = tuple(_item(value, place, name_field, positions) for value, place in entries)
     check_items(items, file)
     return items
 
 
-def _entries(data: bytes, file: str, source: ItemsSource) -> Iterator[tuple[Json, str]]:
+def _permuted(entries: Sequence[tuple[Json, str]], file: str, source: ItemsSource, positions: Sequence[Position]) -> Combinations:
+    """Every ordered selection of the items, as many as there are positions."""
+    fields = {position.name_field for position in positions} - {None}
+    if len(fields) > 1:
+        raise ConfigError("the positions of a permutation choose among the same items: give them one name_field", where=source.where)
+    items = _checked(entries, file, next(iter(fields), source.name_field), source.where)
+    if len(items) < len(positions):
+        raise ConfigError(f"{len(positions)} positions need as many items; there are {len(items)}", where=source.where)
+    found = Combinations(tuple(position.name for position in positions), (items,), distinct=True)
+    found.check(source.where)
+    return found
+
+
+def _crossed(data: bytes, file: str, source: ItemsSource, positions: Sequence[Position]) -> Combinations:
+    """Every combination of items, each position's from a list of its own."""
+    document = _document(data, file)
+    if document is None:
+        raise ConfigError("a cross_product needs a list for each position: YAML or JSON, not lines", where=source.where)
+    choices = []
+    for position in positions:
+        entries = list(_listed(document, source._replace(key=_list_of(document, source, position))))
+        choices.append(_checked(entries, file, position.name_field or source.name_field, source.where))
+    found = Combinations(tuple(position.name for position in positions), tuple(choices))
+    found.check(source.where)
+    return found
+
+
+def _list_of(document: Document, source: ItemsSource, position: Position) -> str:
+    """The key of a position's list. Raises `ConfigError` naming the keys there are."""
+    value = document.value
+    keys = list(value) if isinstance(value, dict) else []
+    found = next((key for key in (position.source_key, position.name) if key in keys), None)
+    if found is None:
+        message = f"{document.file} has no list {position.source_key!r} for position {position.name!r}"
+        raise ConfigError(message, where=source.where, hint=did_you_mean(position.source_key, keys))
+    return found
+
+
+def _document(data: bytes, file: str) -> Document | None:
     suffix = file.rsplit(".", 1)[-1].lower()
-    if suffix in ("jsonl", "ndjson"):
-        yield from _lines(data, file)
-    elif suffix == "csv":
+    if suffix in ("jsonl", "ndjson", "csv"):
+        return None
+    return load_json(data, file, ITEM_LIMITS.bytes) if suffix == "json" else load_yaml(data, file, ITEM_LIMITS)
+
+
+def _entries(data: bytes, file: str, source: ItemsSource) -> Iterator[tuple[Json, str]]:
+    document = _document(data, file)
+    if document is not None:
+        yield from _listed(document, source)
+    elif file.lower().endswith(".csv"):
         yield from _rows(data, file)
     else:
-        document = load_json(data, file, ITEM_LIMITS.bytes) if suffix == "json" else load_yaml(data, file, ITEM_LIMITS)
-        yield from _listed(document, source)
+        yield from _lines(data, file)
 
 
 def _lines(data: bytes, file: str) -> Iterator[tuple[Json, str]]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from headgate.batch.combinations import Combinations
 from headgate.batch.expressions import DEFAULT_MAX_ITERATIONS
 from headgate.batch.plan import Item, Unit, count_units, generate_units
 from headgate.wire.json import Json, JsonObject
@@ -177,7 +178,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     """A checked pipeline. `files` are the bytes it was read from, by path inside its folder: enough to load it again.
 
     `templates` maps file names inside the template folder to source text (included files too), `template_of` a step to its file; `schemas`
-    and `rules` are by step. `items` is filled for the ``direct`` strategy only.
+    and `rules` are by step. `items` are what the units are made of.
     """
 
     name: str
@@ -191,7 +192,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     schemas: dict[str, JsonObject]
     rules: dict[str, Rules]
     coercions: frozenset[Coercion]
-    items: tuple[Item, ...]
+    items: tuple[Item, ...] | Combinations
     post_process: tuple[JsonObject, ...]
     warnings: tuple[str, ...]
     files: dict[str, bytes]
@@ -238,8 +239,6 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def unsupported_features(pipeline: Pipeline) -> list[str]:
     """What this version cannot run, one sentence each; empty if the pipeline can be run."""
     problems = []
-    if pipeline.processing.strategy is not Strategy.DIRECT:
-        problems.append(f"strategy {pipeline.processing.strategy.value!r} is not run by this version; only 'direct' is")
     for step in pipeline.steps:
         if step.kind in (StepKind.FAN_OUT, StepKind.RUN):
             problems.append(f"{step.where}: step {step.name!r} has scope {step.kind.value!r}, which this version does not run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from headgate.batch.combinations import Combinations
 from headgate.batch.compiled import CompiledPipeline
 from headgate.batch.config_reader import Findings, Section, did_you_mean
 from headgate.batch.pipeline import Pipeline, Step, StepKind
@@ -40,12 +41,14 @@ class NameFlow:
         self._findings = findings
         self._known = set(_ALWAYS | (_REPEATED if pipeline.processing.repeat > 1 else frozenset()))
         self._open = False
-        for item in pipeline.items:
-            self._known.update(item.fields)
+        if isinstance(pipeline.items, Combinations):
+            self._known.update(pipeline.items.names)
+        else:
+            self._known.update(name for item in pipeline.items for name in item.fields)
 
     def check(self) -> None:
         """Note every name that is read but not provided: an error, or a warning where an earlier answer might bring it."""
-        if not self._pipeline.items:
+        if not len(self._pipeline.items):
             return
         for step in self._pipeline.steps:
             if step.kind is StepKind.EXPRESSION:

@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from headgate.batch.combinations import Combinations
 from headgate.batch.compiled import compile_pipeline
 from headgate.batch.config_reader import Findings, Section
 from headgate.batch.items import read_items
-from headgate.batch.pipeline import Pipeline, Step, Strategy
+from headgate.batch.pipeline import Pipeline, Step
 from headgate.batch.pipeline_check import NameFlow, check_links
 from headgate.batch.pipeline_config import ItemsSource, read_api, read_coercions, read_processing, read_rules, read_steps
 from headgate.batch.pipeline_files import CONFIG, FolderFiles, PipelineFiles, find_folder, open_snapshot
@@ -105,13 +106,12 @@ def _with_files(
             schema_of[step.name] = _schema(step, schemas.section("files"), files, schema_dir)
         except ConfigError as error:
             findings.caught(error)
-    items: tuple[Item, ...] = ()
-    if draft.processing.strategy is Strategy.DIRECT:
-        try:
-            data = files.read(source.source, ITEM_LIMITS.bytes, source.where)
-            items = read_items(data, str(PurePosixPath(files.folder) / source.source), source, draft.processing.positions)
-        except ConfigError as error:
-            findings.caught(error)
+    items: tuple[Item, ...] | Combinations = ()
+    try:
+        data = files.read(source.source, ITEM_LIMITS.bytes, source.where)
+        items = read_items(data, str(PurePosixPath(files.folder) / source.source), source, draft.processing)
+    except ConfigError as error:
+        findings.caught(error)
     whole = msgspec.structs.replace(draft, templates=templates.sources, template_of=template_of, schemas=schema_of, items=items)
     return whole, facts
 

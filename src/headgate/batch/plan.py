@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -26,6 +27,14 @@ class Item(msgspec.Struct, frozen=True):
     base_id: str
     fields: JsonObject
     where: str | None = None
+
+
+class Items(Protocol):
+    """Items that can be gone through any number of times, and counted without that."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Item]: ...
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -58,8 +67,8 @@ def repetition_seed(base_id: str, repetition: int) -> int:
     return (int(hashlib.sha256(base_id.encode()).hexdigest(), 16) & _SEED_MASK) + repetition
 
 
-def generate_units(items: Sequence[Item], repeat: int = 1, *, max_units: int | None = None) -> Iterator[Unit]:
-    """Units of the ``direct`` strategy, one at a time (OCT-60, OCT-62).
+def generate_units(items: Items, repeat: int = 1, *, max_units: int | None = None) -> Iterator[Unit]:
+    """The units of items, one at a time (OCT-60, OCT-62).
 
     With `repeat` over 1 each item comes that many times, interleaved: copy 0 of all items, then copy 1, so that the first units of a
     run are representative. `max_units` cuts the list.
@@ -73,7 +82,7 @@ def count_units(items: int, repeat: int, max_units: int | None = None) -> int:
     return total if max_units is None else min(total, max_units)
 
 
-def _all_units(items: Sequence[Item], repeat: int) -> Iterator[Unit]:
+def _all_units(items: Items, repeat: int) -> Iterator[Unit]:
     if repeat == 1:
         for seq, item in enumerate(items):
             yield Unit(seq, item.base_id, {**item.fields, UNIT_ID: item.base_id})

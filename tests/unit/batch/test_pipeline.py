@@ -212,12 +212,22 @@ def test_every_key_is_read(folder):
     assert unit_seed(pipeline, unit.unit_id, unit.fields, "roll", "expression") == unit.fields["_repetition_seed"]
 
 
-@pytest.mark.parametrize("strategy", ["permutation", "cross_product"])
-def test_other_strategies_load_but_are_not_run(folder, strategy):
-    changed(folder, "  strategy: direct\n", f"  strategy: {strategy}\n  positions: [{{name: a, source_key: questions}}, {{name: b}}]\n")
+@pytest.mark.parametrize(
+    ("strategy", "ids", "count"),
+    [("permutation", ["one-two", "two-one"], 2), ("cross_product", ["one-one", "one-two", "two-one", "two-two"], 4)],
+)
+def test_units_of_several_positions(folder, strategy, ids, count):
+    """OCT-60, OCT-61: templates name the fields of the item at a position."""
+    positions = "[{name: a, source_key: questions}, {name: b, source_key: questions}]"
+    changed(folder, "  strategy: direct\n", f"  strategy: {strategy}\n  positions: {positions}\n")
+    changed(folder, "{{ text }}", "{{ a.text }} {{ b.text }}", "templates/ask.jinja2")
     pipeline = load_pipeline(folder)
-    assert pipeline.processing.positions == (Position("a", "questions"), Position("b", "bs"))
-    assert unsupported_features(pipeline) == [f"strategy '{strategy}' is not run by this version; only 'direct' is"]
+    assert unsupported_features(pipeline) == []
+    assert ([unit.unit_id for unit in pipeline.units()], pipeline.unit_count()) == (ids, count)
+    assert load_snapshot(snapshot(pipeline)).digest == pipeline.digest
+    changed(folder, "a.text", "c.text", "templates/ask.jinja2")
+    with pytest.raises(ConfigError, match="needs 'c', which nothing before it provides"):
+        load_pipeline(folder)
 
 
 FAULTS = [

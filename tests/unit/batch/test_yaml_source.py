@@ -96,11 +96,16 @@ def test_positions_can_be_kept_shallow():
     assert load("a: {b: {c: 1}}\n", position_depth=2).positions.keys() == {(), ("a",), ("a", "b")}
 
 
+def same_in_both_versions(text: str) -> bool:
+    """Whether YAML 1.1, which PyYAML writes, and 1.2, which is read here, agree on this being text; on 08 and 1e5 they do not."""
+    return isinstance(resolve_scalar(text), str) or not isinstance(yaml.safe_load(text), str)
+
+
 JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**9), 10**9)
-    | st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=8),
+    | st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=8).filter(same_in_both_versions),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcd", min_size=1, max_size=3), inner, max_size=4),
     max_leaves=12,
 )

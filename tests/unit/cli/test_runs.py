@@ -66,6 +66,22 @@ def test_a_run_from_start_to_receipts(headgate: Command, headgate_environment: P
     assert text.startswith(f"one: Quiz, {mode}, complete\nunits 6, spent $")
 
 
+@pytest.mark.parametrize("mode", ["realtime", "batch"])
+def test_a_run_of_combinations(headgate: Command, headgate_environment: Path, headgate_sim: Simulator, mode: str) -> None:
+    """OCT-60, OCT-198: every person in every mood, twice."""
+    positions = "[{name: npc, source_key: npcs}, {name: mood}]"
+    config = CONFIG.replace("strategy: direct", f"strategy: cross_product\n  repeat: 2\n  positions: {positions}").replace(
+        "    key: questions\n", ""
+    )
+    people = "npcs: [{id: smith}, {id: wise elder}]\nmoods: [{id: calm}, {id: cross}, {id: sad}]\n"
+    write_quiz(headgate_environment, config=config, items=people, template="answer: {{ npc.id }} is {{ mood.id }}\n")
+    told = headgate("run", "Quiz", "-r", "one", "--mode", mode, "--json", code=0).json()
+    assert (told["state"], told["valid"], told["cost_nanos"]) == ("complete", 12, headgate_sim.bill.total)
+    answers = {row["unit_id"]: row["answer"] for row in rows(told["outputs"]["results"])}
+    assert len(answers) == 12
+    assert answers["wise_elder-cross__rep0001"] == "wise elder is cross"
+
+
 def test_a_run_goes_on_where_it_stopped(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
     """A refused key stops the run; with a key that works it goes on, and pays for nothing twice."""
     write_quiz(headgate_environment)
