@@ -13,7 +13,7 @@ from headgate.batch.rows import RunRow, StepTotals, SubmissionRow
 from headgate.batch.states import RunState
 from headgate.batch.tables import Tables
 from headgate.domain.cost import usd_text
-from headgate.errors import RunError
+from headgate.errors import RunError, StoreError
 from headgate.store import Database
 from headgate.wire.json import JsonObject
 
@@ -55,6 +55,32 @@ def read_status(folder: Path) -> RunStatus:
             problems=tuple(check_books(tables, row.key)),
             notices=notices(tables.warnings(row.key)),
         )
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A run's folder with how it stands, or with why that cannot be read."""
+
+    folder: str
+    status: RunStatus | None
+    problem: str = ""
+
+
+def list_runs(folder: Path) -> tuple[Listed, ...]:
+    """The runs below a folder (OCT-44): those a process drives first, then the newest."""
+    found = [_listed(path) for path in sorted(folder.glob("*/")) if Home(path).exists]
+    return tuple(sorted(found, key=_rank, reverse=True))
+
+
+def _listed(path: Path) -> Listed:
+    try:
+        return Listed(str(path), read_status(path))
+    except (StoreError, RunError) as error:
+        return Listed(str(path), None, error.message)
+
+
+def _rank(listed: Listed) -> tuple[bool, float]:
+    status = listed.status
+    return (False, 0.0) if status is None else (status.driven, status.run.created_at)
 
 
 def _state(row: RunRow, driven: bool) -> str:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "embed": "headgate.cli.embed:embed",
     "import": "headgate.cli.imports:imports",
     "keys": "headgate.cli.keys:keys",
+    "ls": "headgate.cli.runs:ls",
     "models": "headgate.cli.models:models",
     "provider": "headgate.cli.provider:provider",
     "receipt": "headgate.cli.receipts:receipt",
@@ -34,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "status": "headgate.cli.runs:status",
     "tokens": "headgate.cli.tokens:tokens",
     "usage": "headgate.cli.receipts:usage",
+    "validate": "headgate.cli.runs:validate",
     "why": "headgate.cli.receipts:why",
 }
 
@@ -47,6 +49,7 @@ SUMMARIES: dict[str, str] = {
     "embed": "Turn texts into vectors.",
     "import": "Take over the configuration of another gateway.",
     "keys": "Make, limit, rotate and revoke the keys of clients.",
+    "ls": "List the runs.",
     "models": "List models and prices.",
     "provider": "List providers, try one, or begin a new one.",
     "receipt": "Show what a request cost, line by line.",
@@ -59,6 +62,7 @@ SUMMARIES: dict[str, str] = {
     "status": "Show how a run stands.",
     "tokens": "Count the tokens of a question.",
     "usage": "Show what was used and what it cost.",
+    "validate": "Check a pipeline before it is run.",
     "why": "Tell what happened to a request.",
 }
 

@@ -1,4 +1,4 @@
-"""``headgate run`` and ``headgate status``."""
+"""``headgate run``, ``status``, ``ls`` and ``validate``."""
 
 from __future__ import annotations
 
@@ -39,3 +39,23 @@ def run(**options: object) -> int:
 def status(**options: object) -> int:
     """Show how RUN (a folder, a name, or the beginning of one) stands. Reads only; the run is not disturbed."""
     return call("headgate.cli.actions.runs:status", options)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def ls(**options: object) -> int:
+    """List the runs in the run folder: those a process drives first, then the newest. Reads only."""
+    return call("headgate.cli.actions.runs:ls", options)
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--units", type=click.IntRange(0, 10_000), default=10, show_default=True, help="Try the first so many units.")
+@click.option("--show-prompt", is_flag=True, help="Print the first prompt.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def validate(**options: object) -> int:
+    """Check PIPELINE (a name or a folder) without a call or a key: its configuration, links, schemas, rules and names.
+
+    The first units are tried as far as the prompts of the first step that asks a model. Exit codes: 0 valid, 3 not.
+    """
+    return call("headgate.cli.actions.runs:validate", options)

@@ -284,3 +284,49 @@ def test_a_model_without_a_price_is_not_free() -> None:
         unpriced([(priced, "x/a"), (None, "y/b"), (ModelCard(id="c", display_name="C"), "z/c")])
         == " and what y/b, z/c costs, which is unknown"
     )
+
+
+# Before and after
+
+
+def test_a_pipeline_is_checked_without_a_call(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment)
+    told = headgate("validate", "Quiz", "--units", "2", "--show-prompt", code=0)
+    assert told.out.splitlines() == [
+        "✓ Quiz: 1 steps, 6 units (direct)",
+        "✓ 2 units tried at ask",
+        "Answer this. answer: question 0",
+        "",
+    ]
+    found = headgate("validate", "Quiz", "--json", code=0).json()
+    assert (found["valid"], found["errors"], found["units"], found["tried"]["units"]) == (True, [], 6, 6)
+    assert headgate_sim.requests == []
+
+
+def test_what_is_wrong_with_a_pipeline_is_told_at_once(headgate: Command, headgate_environment: Path) -> None:
+    write_quiz(
+        headgate_environment, config=CONFIG.replace("chunk_size: 10", "chunk_size: 0").replace("strategy: direct", "strategy: direkt")
+    )
+    told = headgate("validate", "Quiz", code=3)
+    assert "'chunk_size' must be at least 1" in told.err and "'strategy' cannot be 'direkt'" in told.err
+    assert not headgate("validate", "Quiz", "--json", code=3).json()["valid"]
+    write_quiz(headgate_environment, template="{{ more }}\n", items=ITEMS.replace("question 5", "question 5\n    more: 1"))
+    told = headgate("validate", "Quiz", "--units", "1", code=3)
+    assert "step 'ask', unit 'q0': 'more' is undefined" in told.err
+    assert "there is no pipeline 'Nope'" in headgate("validate", "Nope", code=3).err
+
+
+def test_runs_are_listed(headgate: Command, headgate_environment: Path) -> None:
+    assert headgate("ls", code=0).out.startswith("no runs in ")
+    write_quiz(headgate_environment)
+    for name in ("one", "two"):
+        headgate("run", "Quiz", "-r", name, "-q", code=0)
+    broken = headgate_environment / "runs" / "broken"
+    broken.mkdir()
+    (broken / "run.sqlite").write_bytes(b"no database")
+    lines = headgate("ls", code=0).out.splitlines()
+    assert [line.split()[0] for line in lines if line[0] != "-"] == ["run", "two", "one", "broken", "3"]
+    assert lines[2].split()[1:7] == ["Quiz", "realtime", "complete", "6", "6", "0"]
+    assert "cannot be read" in lines[4]
+    found = headgate("ls", "--json", code=0).json()
+    assert [(one["run"], one["state"]) for one in found] == [("two", "complete"), ("one", "complete"), ("broken", "unreadable")]

@@ -1,10 +1,11 @@
-"""``headgate run`` and ``headgate status``."""
+"""``headgate run``, ``status``, ``ls`` and ``validate``."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import msgspec
 import uvloop
 
 from headgate.assembly.parts import Parts, load_parts
+from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
 from headgate.assembly.runs import Opened, RunRequest, drive_run, find_run, open_run
-from headgate.assembly.status import read_status, status_json
+from headgate.assembly.status import Listed, list_runs, read_status, status_json
 from headgate.batch.control import INTERRUPTED, Control, Stop
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
@@ -25,6 +27,7 @@ from headgate.errors import UsageError
 from headgate.wire.json import Json, encode_text
 
 TIMED_OUT = Stop("the time given with --timeout is up", 3)
+GOING = frozenset({RunState.RUNNING, RunState.PLANNING})
 CONFIRM_OVER = 50
 """Units above which a realtime run with a real provider asks before it spends money (OCT-130)."""
 
@@ -207,3 +210,69 @@ def status(run: str, as_json: bool) -> int:
     for problem in found.problems:
         click.echo(f"warning: {problem}", err=True)
     return 0
+
+
+def ls(as_json: bool) -> int:
+    """See `headgate ls --help`."""
+    parts = load_parts()
+    found = list_runs(parts.settings.run_dir)
+    if as_json:
+        click.echo(encode_text([_listed_json(one) for one in found]))
+        return 0
+    if not found:
+        click.echo(f"no runs in {parts.settings.run_dir}")
+        return 0
+    header = ("run", "pipeline", "mode", "state", "units", "valid", "failed", "cost", "begun")
+    click.echo(table([_listed_row(one) for one in found], header, frozenset({4, 5, 6, 7})))
+    total = sum(one.status.spent for one in found if one.status is not None)
+    click.echo(f"{len(found)} runs, {money(total)}")
+    return 0
+
+
+def _listed_row(one: Listed) -> tuple[str, ...]:
+    name, status = Path(one.folder).name, one.status
+    if status is None:
+        return (name, "—", "—", f"cannot be read: {sanitize(one.problem)}", "", "", "", "", "")
+    row, last = status.run, status.steps[-1] if status.steps else None
+    state = row.state.value if status.driven or row.state not in GOING else f"{row.state.value}, not driven"
+    return (
+        name,
+        sanitize(row.pipeline),
+        row.mode,
+        state,
+        str(row.total if row.total is not None else row.planned),
+        str(0 if last is None else last.valid),
+        str(sum(step.failed for step in status.steps)),
+        money(status.spent),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at)),
+    )
+
+
+def _listed_json(one: Listed) -> Json:
+    if one.status is None:
+        return {"run": Path(one.folder).name, "folder": one.folder, "state": "unreadable", "problem": one.problem}
+    return status_json(one.status)
+
+
+def validate(pipeline: str, units: int, show_prompt: bool, as_json: bool) -> int:
+    """See `headgate validate --help`."""
+    checked = asyncio.run(check_pipeline(pipeline, units))
+    if as_json:
+        click.echo(encode_text(checked_json(checked)))
+    else:
+        _tell_checked(checked, show_prompt)
+    return 3 if checked.errors else 0
+
+
+def _tell_checked(checked: Checked, show_prompt: bool) -> None:
+    found, tried = checked.pipeline, checked.rehearsal
+    if found is not None and tried is not None:
+        click.echo(f"✓ {sanitize(found.name)}: {len(found.steps)} steps, {found.unit_count():,} units ({found.processing.strategy.value})")
+        if tried.steps and not tried.faults:
+            click.echo(f"✓ {tried.units} units tried at {', '.join(map(sanitize, tried.steps))}")
+        if show_prompt and tried.prompt:
+            click.echo(sanitize(tried.prompt))
+    for warning in checked.warnings:
+        click.echo(f"! {sanitize(warning)}")
+    for error in checked.errors:
+        click.echo(f"✗ {sanitize(error)}", err=True)

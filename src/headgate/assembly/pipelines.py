@@ -1,0 +1,50 @@
+"""What there is to be said of a pipeline before it is run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headgate.assembly.runs import pipeline_roots
+from headgate.batch.pipeline import Pipeline, run_notes, unsupported_features
+from headgate.batch.pipeline_load import find_pipeline
+from headgate.batch.rehearsal import Rehearsal, rehearse
+from headgate.errors import ConfigError
+from headgate.wire.json import JsonObject
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A pipeline, its faults, and what it does on a few units; both are None where it cannot be loaded."""
+
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    pipeline: Pipeline | None = None
+    rehearsal: Rehearsal | None = None
+
+
+async def check_pipeline(name_or_path: str, units: int) -> Checked:
+    """Load a pipeline and try its first `units`. Raises `ConfigError` when there is none of that name."""
+    try:
+        pipeline = find_pipeline(name_or_path, pipeline_roots())
+    except ConfigError as error:
+        if error.where is None:
+            raise
+        return Checked((f"{error}" + (f" ({error.hint})" if error.hint else ""),))
+    rehearsal = await rehearse(pipeline, units)
+    faults = [f"step {fault.step!r}, unit {fault.unit!r}: {fault.message}" for fault in rehearsal.faults]
+    return Checked((*unsupported_features(pipeline), *faults), (*pipeline.warnings, *run_notes(pipeline)), pipeline, rehearsal)
+
+
+def checked_json(checked: Checked) -> JsonObject:
+    """The findings as plain JSON."""
+    told: JsonObject = {"valid": not checked.errors, "errors": list(checked.errors), "warnings": list(checked.warnings)}
+    pipeline, rehearsal = checked.pipeline, checked.rehearsal
+    if pipeline is not None and rehearsal is not None:
+        told |= {
+            "pipeline": pipeline.name,
+            "digest": pipeline.digest,
+            "strategy": pipeline.processing.strategy.value,
+            "units": pipeline.unit_count(),
+            "steps": [{"name": step.name, "scope": step.kind.value} for step in pipeline.steps],
+            "tried": {"units": rehearsal.units, "steps": list(rehearsal.steps), "first_prompt": rehearsal.prompt},
+        }
+    return told

@@ -1,0 +1,103 @@
+"""A pipeline tried on its first units, as far as that goes without a call: up to the prompts for the first model it asks (OCT-56)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headgate.batch.compiled import CompiledPipeline, compile_pipeline, unit_seed
+from headgate.batch.expressions import ExpressionFailure, run_expression_step, run_named
+from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.plan import UNIT_ID
+from headgate.batch.templates import RenderError, RenderPool, prompt_context
+from headgate.batch.validate import Invalid
+from headgate.wire.json import JsonObject
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What would keep a unit from going on."""
+
+    step: str
+    unit: str
+    message: str
+
+
+class Rehearsal(msgspec.Struct, frozen=True):
+    """`units` were tried at `steps`; `prompt` is the first of `prompts` characters in all."""
+
+    units: int
+    steps: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    prompt: str = ""
+    prompts: int = 0
+
+
+async def rehearse(pipeline: Pipeline, units: int) -> Rehearsal:
+    """Try the first `units`. Raises `RunError` when templates cannot be rendered at all."""
+    compiled = compile_pipeline(pipeline)
+    records = [dict(unit.fields) for unit in pipeline.units(units)]
+    tried, faults = len(records), list[Fault]()
+    names: list[str] = []
+    for step in pipeline.steps:
+        names.append(step.name)
+        if step.kind is StepKind.LLM:
+            texts, more = await _prompts(pipeline, compiled, step, records)
+            return Rehearsal(tried, tuple(names), (*faults, *more), texts[0] if texts else "", sum(map(len, texts)))
+        if step.kind is not StepKind.EXPRESSION:
+            names.pop()
+            break
+        kept: list[JsonObject] = []
+        for record in records:
+            found = _computed(pipeline, compiled, step, record)
+            if isinstance(found, Fault):
+                faults.append(found)
+            else:
+                kept.append(found)
+        records = kept
+    return Rehearsal(tried, tuple(names), tuple(faults))
+
+
+def _seed(pipeline: Pipeline, record: JsonObject, step: str, purpose: str) -> int:
+    return unit_seed(pipeline, str(record[UNIT_ID]), record, step, purpose)
+
+
+def _computed(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, record: JsonObject) -> JsonObject | Fault:
+    """A unit after an expression step. Rules that it breaks are not faults: they are there to be broken by some."""
+    values = run_expression_step(compiled.expression_steps[step.name], record, _seed(pipeline, record, step.name, "expression"))
+    if isinstance(values, ExpressionFailure):
+        return Fault(step.name, str(record[UNIT_ID]), f"{values.name}: {values.message}")
+    merged = {**record, **values.fields(step.name)}
+    validator = compiled.validators.get(step.name)
+    if validator is None:
+        return merged
+    verdict = validator.validate_record(merged, seed=_seed(pipeline, record, step.name, "rules"))
+    return merged if isinstance(verdict, Invalid) else verdict.record
+
+
+async def _prompts(
+    pipeline: Pipeline, compiled: CompiledPipeline, step: Step, records: Sequence[JsonObject]
+) -> tuple[list[str], list[Fault]]:
+    """What the model would be asked, and the units it could not be asked for."""
+    faults: list[Fault] = []
+    ready: list[tuple[str, JsonObject]] = []
+    for record in records:
+        unit = str(record[UNIT_ID])
+        values: JsonObject | ExpressionFailure = {}
+        if compiled.prompt_values:
+            values = run_named(compiled.prompt_values, record, _seed(pipeline, record, step.name, "prompt"))
+        if isinstance(values, ExpressionFailure):
+            faults.append(Fault(step.name, unit, f"processing.expressions.{values.name}: {values.message}"))
+        else:
+            ready.append((unit, prompt_context(record, pipeline.global_context, values)))
+    if not ready:
+        return [], faults
+    async with RenderPool(pipeline.templates, pipeline.template_of) as pool:
+        rendered = await pool.render(step.name, [context for _, context in ready])
+    texts: list[str] = []
+    for (unit, _), text in zip(ready, rendered, strict=True):
+        if isinstance(text, RenderError):
+            faults.append(Fault(step.name, unit, text.message))
+        else:
+            texts.append(text)
+    return texts, faults
