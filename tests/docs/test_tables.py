@@ -102,10 +102,9 @@ def test_exit_codes() -> None:
         assert [exit_code(error) for error in errors] == [code] * len(errors)
 
 
-def test_the_options_of_run_that_are_explained_exist() -> None:
-    command = cli.get_command(click.Context(cli), "run")
-    assert command is not None
-    real = {name for parameter in command.params for name in parameter.opts}
+def test_the_options_of_run_and_validate_that_are_explained_exist() -> None:
+    commands = [cli.get_command(click.Context(cli), name) for name in ("run", "validate")]
+    real = {name for command in commands if command is not None for parameter in command.params for name in parameter.opts}
     named = set(re.findall(r"--[a-z][a-z-]+", page("how-to/run-a-pipeline.md")))
     assert named <= real
 
