@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_reading",
         "_reusable",
         "_settings",
+        "_spoken",
         "_writable",
         "dead",
         "exchange",
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._writable = True
         self._quiet = 0
+        self._spoken = False
         self._fault: HeadgateError | None = None
         self._drain: asyncio.Future[None] | None = None
         self.place = place
@@ -84,6 +86,7 @@ class Connection(asyncio.Protocol):
         """Make `exchange` the one whose response comes next."""
         self.exchange = exchange
         self._quiet = 0
+        self._spoken = False
 
     def write(self, *chunks: bytes) -> None:
         """Send bytes, at the end of the loop's turn. On a dead connection this does nothing: its exchange has been settled already."""
@@ -92,6 +95,7 @@ class Connection(asyncio.Protocol):
         out = self._out
         if len(out) + sum(map(len, chunks)) > MOST:  # a vectored write costs less than the copy
             self._out = b""
+            self._spoken = True
             self.transport.writelines((out, *chunks) if out else chunks)
             return
         self._out = out + b"".join(chunks)
@@ -102,6 +106,7 @@ class Connection(asyncio.Protocol):
         """See `outbox.Sender`."""
         out, self._out = self._out, b""
         if out and not self.dead and self.transport is not None:
+            self._spoken = True
             self.transport.write(out)
 
     async def drained(self) -> None:
@@ -151,6 +156,10 @@ class Connection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:  # bytes nobody asked for: a farewell (408) or a forged response
             self.kill()
+            return
+        if self._unheard:  # the same, while the request still waits
+            exchange.lost_unanswered = True
+            self.kill(closed_early(self.place, sent=False))
             return
         exchange.seen += len(data)
         size = exchange.size
@@ -280,7 +289,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, exchange: Exchange) -> None:
         self._finished = False
         self.exchange = None
-        if self._reusable and exchange.request_sent and self._writable and not self.dead:
+        if self._reusable and exchange.request_sent and self._writable and not self._out and not self.dead:
             self.resume_reading()
             self.reused = True
             self._owner.release(self)
@@ -288,11 +297,17 @@ class Connection(asyncio.Protocol):
             self.kill()
         exchange.settle()
 
+    @property
+    def _unheard(self) -> bool:
+        """The provider has certainly not heard of the request."""
+        return bool(self._out) and not self._spoken
+
     def _loss(self, exchange: Exchange, exc: Exception | None) -> HeadgateError:
+        sent = not self._unheard
         if exc is not None:
-            return network_error(exc, self.place, sent=True)
+            return network_error(exc, self.place, sent=sent)
         if not exchange.seen:
-            return closed_early(self.place)
+            return closed_early(self.place, sent=sent)
         return Truncated(f"{self.place.url}: the connection was closed in the middle of the response ({exchange.size} body bytes came)")
 
     def _wake_writer(self) -> None:

@@ -66,11 +66,10 @@ def timed_out(place: Place, what: str, seconds: float, *, code: str, sent: bool)
     return ProviderError(ErrorKind.TIMEOUT, f"{place.url}: no {what} within {seconds:g} s", code=code, fault="network", sent=sent)
 
 
-def closed_early(place: Place) -> ProviderError:
-    """The server closed the connection without a byte of response: it may or may not have acted on the request."""
-    return ProviderError(
-        ErrorKind.CONNECTION, f"{place.url}: the connection was closed before any response", code="closed", fault="network"
-    )
+def closed_early(place: Place, *, sent: bool = True) -> ProviderError:
+    """The server closed the connection without a byte of response: when `sent`, it may or may not have acted on the request."""
+    message = f"{place.url}: the connection was closed before any response"
+    return ProviderError(ErrorKind.CONNECTION, message, code="closed", fault="network", sent=sent)
 
 
 def shut_down(place: Place, *, sent: bool) -> ProviderError:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.errors import ProviderError
 from headgate.transport.connection import Connection
+from headgate.transport.exchange import Exchange
 from headgate.transport.faults import Place
 from headgate.transport.outbox import MOST, Outbox
 from headgate.transport.settings import TransportSettings
@@ -56,6 +59,16 @@ class Owner:
 
     def gone(self, connection: Connection) -> None:
         """Nothing."""
+
+
+class Kept(Owner):
+    """A pool that counts what it gets back."""
+
+    released = 0
+
+    def release(self, connection: Connection) -> None:
+        """Count."""
+        self.released += 1
 
 
 def connected(outbox: Outbox, pipe: Pipe) -> Connection:
@@ -116,3 +129,45 @@ async def test_a_connection_that_is_left_sends_nothing_more() -> None:
     connection.kill()
     await asyncio.sleep(0)
     assert pipe.written == []
+
+
+async def test_an_answer_to_what_was_not_asked_yet_is_none() -> None:
+    """A farewell that comes in the turn of the loop in which the request is handed over."""
+    pipe = Pipe()
+    connection = connected(Outbox(asyncio.get_running_loop()), pipe)
+    exchange = Exchange("POST", PLACE.url, 5000, whole=True)
+    connection.start(exchange)
+    connection.write(b"POST / HTTP/1.1\r\n\r\n")
+    exchange.request_sent = True
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    assert (exchange.over, exchange.status, exchange.lost_unanswered, connection.dead) == (True, 0, True, True)
+    assert isinstance(exchange.error, ProviderError) and not exchange.error.sent
+    await asyncio.sleep(0)
+    assert pipe.written == []
+
+
+@pytest.mark.parametrize("trouble", [None, ConnectionResetError()])
+@pytest.mark.parametrize("spoken", [False, True])
+async def test_what_was_never_sent_is_told_as_that(trouble: Exception | None, spoken: bool) -> None:
+    connection = connected(Outbox(asyncio.get_running_loop()), Pipe())
+    exchange = Exchange("POST", PLACE.url, 5000, whole=True)
+    connection.start(exchange)
+    connection.write(b"POST / HTTP/1.1\r\n\r\n")
+    if spoken:
+        await asyncio.sleep(0)
+    connection.connection_lost(trouble)
+    assert isinstance(exchange.error, ProviderError) and exchange.error.sent is spoken
+
+
+async def test_an_early_answer_ends_the_connection_when_some_of_the_request_still_waits() -> None:
+    pipe, owner = Pipe(), Kept()
+    connection = Connection(owner, PLACE, TransportSettings(), Outbox(asyncio.get_running_loop()))
+    connection.connection_made(pipe)
+    exchange = Exchange("POST", PLACE.url, 5000, whole=True)
+    connection.start(exchange)
+    connection.write(b"POST / HTTP/1.1\r\n\r\n")
+    await asyncio.sleep(0)
+    connection.write(b"more")
+    exchange.request_sent = True
+    connection.data_received(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    assert (exchange.status, exchange.error, connection.dead, owner.released) == (413, None, True, 0)
