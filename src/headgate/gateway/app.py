@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from headgate.dialects import counting, embed_gemini, embed_openai
 from headgate.gateway.asking import read_ask_in_path
 from headgate.gateway.endpoints.chat import Chat
@@ -104,7 +102,7 @@ def build_routes(
                 for path, endpoint in (("/v1beta/models", models.list), ("/v1beta/models/*", models.get), ("/v1beta/*", models.get))
             ),
             *keys.routes,
-            asked("/v1/route/explain", RouteExplain(parts.router, time.monotonic), OPENAI),
+            asked("/v1/route/explain", RouteExplain(parts), OPENAI),
             *operations_routes(operations or plain_operations()),
             *further,
             *(route for row in UNSERVED for route in unserved(*row)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -37,46 +37,54 @@ def planned(
     Raises `Unsupported` for directions that cannot be followed, `ConfigError` for an unknown model, and `Refused` (404) for one that this
     bearer may not call, known or not.
     """
-    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
-    wish = read_wish(ask.body, fields, model=ask.model, operation=operation, session=session, allowed=principal.models)
-    wish = _within(parts, principal, wish)
-    now = asyncio.get_running_loop().time()
-    try:
-        plan = _affordable(parts, wish, now)
-    except MissingKey:
-        raise
-    except ConfigError as error:
-        if principal.models:
-            raise no_such_model(ask.model) from error
-        raise
-    _check_visible(principal, ask, plan)
+    wish, now = _wished(parts, principal, ask, operation, session), asyncio.get_running_loop().time()
+    plan = _known(parts.router.plan, principal, wish, now)
     return plan, None if parts.decided is None else parts.router.decided(wish, plan, parts.clock(), now)
+
+
+def foreseen(
+    parts: GatewayParts, principal: Principal, ask: Ask, operation: Operation = "chat", session: str | None = None
+) -> tuple[Wish, Plan]:
+    """What a request needs, and the plan it would get: no turn is taken for it. What the bearer may not call is not among the rejected.
+
+    Raises as `planned` does.
+    """
+    wish = _wished(parts, principal, ask, operation, session)
+    plan = _known(parts.router.explain, principal, wish, asyncio.get_running_loop().time())
+    shown = tuple(one for one in plan.rejected if one.reason != "not_allowed")
+    return wish, msgspec.structs.replace(plan, rejected=shown)
 
 
 def first_choice(parts: GatewayParts, principal: Principal, ask: Ask) -> Deployment:
     """Who would be asked first for a request that costs nothing, however long it is: it takes no turn and no try. Raises as `planned` does,
     and what `refusal_of` says when there is nobody."""
-    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
-    wish = read_wish(ask.body, fields, model=ask.model, allowed=principal.models)
-    wish = msgspec.structs.replace(wish, input_tokens=None, max_output=None)
-    try:
-        plan = parts.router.explain(wish, asyncio.get_running_loop().time())
-    except MissingKey:
-        raise
-    except ConfigError as error:
-        if principal.models:
-            raise no_such_model(ask.model) from error
-        raise
-    _check_visible(principal, ask, plan)
+    wish = msgspec.structs.replace(_wished(parts, principal, ask, "chat", None), input_tokens=None, max_output=None, budget=None)
+    plan = _known(parts.router.explain, principal, wish, asyncio.get_running_loop().time())
     if plan.first is None:
         raise refusal_of(plan, ask.model)
     return plan.first
 
 
-def _check_visible(principal: Principal, ask: Ask, plan: Plan) -> None:
-    """Raises `Refused` (404) for a name behind which there is nothing but what the bearer may not call."""
-    if not plan.order and plan.rejected and not any(may_call(principal, one.deployment.name) for one in plan.rejected):
-        raise no_such_model(ask.model)
+def _wished(parts: GatewayParts, principal: Principal, ask: Ask, operation: Operation, session: str | None) -> Wish:
+    fields = {**ask.fields, **ask.directed} if ask.directed else ask.fields
+    wish = read_wish(ask.body, fields, model=ask.model, operation=operation, session=session, allowed=principal.models)
+    return _within(parts, principal, wish)
+
+
+def _known(decide: Callable[[Wish, float], Plan], principal: Principal, wish: Wish, now: float) -> Plan:
+    """The plan, when the name stands for something that this bearer may know of."""
+    try:
+        plan = _affordable(decide, wish, now)
+    except MissingKey:
+        raise
+    except ConfigError as error:
+        if principal.models:
+            raise no_such_model(wish.model) from error
+        raise
+    names = (wish.model, *(one.deployment.name for one in plan.rejected))
+    if not plan.order and plan.rejected and not any(may_call(principal, name) for name in names):
+        raise no_such_model(wish.model)
+    return plan
 
 
 def cheaper(parts: GatewayParts, principal: Principal, ask: Ask, session: str | None = None) -> Iterator[Plan]:
@@ -95,12 +103,12 @@ def cheaper(parts: GatewayParts, principal: Principal, ask: Ask, session: str | 
             yield plan
 
 
-def _affordable(parts: GatewayParts, wish: Wish, now: float) -> Plan:
+def _affordable(decide: Callable[[Wish, float], Plan], wish: Wish, now: float) -> Plan:
     """The plan, without regard to what a budget has left where that leaves nobody: the reservation has the last word, and its numbers."""
-    plan = parts.router.plan(wish, now)
+    plan = decide(wish, now)
     if plan.order or not any(one.reason == "budget" for one in plan.rejected):
         return plan
-    return parts.router.plan(msgspec.structs.replace(wish, budget=None), now)
+    return decide(msgspec.structs.replace(wish, budget=None), now)
 
 
 def _within(parts: GatewayParts, principal: Principal, wish: Wish) -> Wish:

@@ -27,7 +27,12 @@ def permits(principal: Principal, scope: Scope) -> bool:
 
 def may_call(principal: Principal, name: str) -> bool:
     """Whether the bearer's patterns let it call the model ``provider/model``. Patterns are compiled once."""
-    return not principal.models or _matcher(principal.models)(name) is not None
+    return fits(principal.models, name)
+
+
+def fits(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether one of the patterns matches `name`, or there are none."""
+    return not patterns or _matcher(patterns)(name) is not None
 
 
 @lru_cache(maxsize=1024)

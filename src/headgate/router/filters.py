@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.cost import usd_text
+from headgate.ledger.rights import fits
 from headgate.router.values import Deployment, Need, Reason, Standing, Wish
 
 Fixed: TypeAlias = Callable[[Deployment, Wish], str | None]
@@ -44,7 +44,7 @@ def other_operation(deployment: Deployment, wish: Wish) -> str | None:
 
 def not_allowed(deployment: Deployment, wish: Wish) -> str | None:
     """The caller's key does not cover it: neither by the name that was asked for nor by the deployment's own."""
-    if not wish.allowed or any(fnmatchcase(name, pattern) for pattern in wish.allowed for name in (deployment.name, wish.model)):
+    if fits(wish.allowed, deployment.name) or fits(wish.allowed, wish.model):
         return None
     return f"the key is for {', '.join(wish.allowed)}"
 

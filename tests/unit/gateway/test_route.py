@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from headgate.ledger.key_store import KeyChange
+from headgate.ledger.rights import ADMIN
 from headgate.testing.gateway import Gate, Rig, running_gateway
 from headgate.testing.raw_http import RawWire, Reply, request_bytes
 from headgate.testing.routes import CHAT, SIMULATED
@@ -18,10 +20,10 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield running
 
 
-def explain(rig: Rig, body: object, query: str = "", **headers: str) -> Reply:
+def explain(rig: Rig, body: object, query: str = "", key: str | None = None, **headers: str) -> Reply:
     with RawWire(int(rig.url.rpartition(":")[2])) as wire:
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        wire.send(request_bytes("POST", f"/v1/route/explain{query}", text, key=rig.key, **headers))
+        wire.send(request_bytes("POST", f"/v1/route/explain{query}", text, key=key or rig.key, **headers))
         return wire.reply()
 
 
@@ -67,3 +69,23 @@ def test_the_routing_block_decides(rig: Rig) -> None:
 def test_errors(rig: Rig, body: object, query: str, status: int, code: str) -> None:
     reply = explain(rig, body, query)
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (status, code)
+
+
+def test_what_a_key_may_not_call_is_not_shown_to_it(rig: Rig) -> None:
+    some = rig.keys.create(KeyChange(models=("sim-anthropic/*",)), ADMIN).secret.reveal()
+    reply = explain(rig, {"model": "chat"}, key=some)
+    found = json.loads(reply.body)
+    assert (reply.status, found["chosen"], found["fallbacks"], found["rejected"]) == (200, "sim-anthropic/sim-small", [], [])
+    assert b"openai" not in reply.body
+    hidden, absent = (explain(rig, {"model": f"sim-openai/{name}"}, key=some) for name in ("sim-small", "sim-smell"))
+    assert hidden.status == absent.status == 404
+    assert hidden.body.replace(b"small", b"smell") == absent.body
+
+
+def test_a_key_may_be_for_a_route_by_its_name(rig: Rig) -> None:
+    named = rig.keys.create(KeyChange(models=("chat",)), ADMIN).secret.reveal()
+    assert json.loads(explain(rig, {"model": "chat"}, key=named).body)["chosen"] == "sim-openai/sim-small"
+    assert explain(rig, {"model": "chat", "routing": {"private": True}}, key=named).status == 200
+    with RawWire(int(rig.url.rpartition(":")[2])) as wire:
+        wire.send(request_bytes("GET", "/v1/models", key=named))
+        assert [one["id"] for one in json.loads(wire.reply().body)["data"]] == ["chat"]

@@ -65,9 +65,9 @@ class Models:
         return found
 
     def _leads_somewhere(self, principal: Principal, name: str) -> bool:
-        """Whether a name of the settings stands for a model that the bearer may call."""
+        """Whether the bearer may call a name of the settings, or a model it stands for."""
         candidates = self._parts.router.table.find(name).candidates
-        return any(may_call(principal, candidate.deployment.name) for candidate in candidates)
+        return any(may_call(principal, one) for one in (name, *(candidate.deployment.name for candidate in candidates)))
 
     def _kind(self, name: str) -> Kind | None:
         """What the models are for that a name of the settings stands for: what the first of them is."""
