@@ -21,6 +21,8 @@ SOON = 1.0
 """Seconds after which to ask again while probes are under way."""
 _TRIABLE = frozenset({"circuit_open", "ejected"})
 _ANY = Wish()
+_NEVER_MEANT: frozenset[Reason] = frozenset({"operation", "not_allowed"})
+"""Why a candidate for vectors is not the model that its name stands for: it makes none, or is not there for the caller."""
 _BLOCKED_WORDS: dict[str, str] = {
     "quarantined": "its credential was refused",
     "cooling_down": "its provider asked to wait",
@@ -105,7 +107,8 @@ def _fitting(wish: Wish, entry: Entry, standings: Mapping[str, Standing]) -> tup
 def suitable(wish: Wish, entry: Entry) -> tuple[list[Candidate], list[Rejection]]:
     """The candidates that no fixed reason speaks against, and the others.
 
-    Vectors of different models cannot be compared: of an embedding's candidates only those of the first one's model are left.
+    Vectors of different models cannot be compared: of an embedding's candidates only those of the first one's model are left, even if that
+    model cannot take this request. Otherwise a long text would get the vector of another model than a short one.
     """
     able: list[Candidate] = []
     rejected: list[Rejection] = []
@@ -113,7 +116,7 @@ def suitable(wish: Wish, entry: Entry) -> tuple[list[Candidate], list[Rejection]
     for candidate in entry.candidates:
         deployment = candidate.deployment
         found: tuple[Reason, str] | None = fixed_reason(deployment, wish, entry.explicit)
-        if wish.operation == "embed" and (found is None or found[0] == "no_key"):
+        if wish.operation == "embed" and (found is None or found[0] not in _NEVER_MEANT):
             family = family or deployment.family
             if deployment.family != family:
                 found = "other_embedding", f"its vectors are not those of {family}"

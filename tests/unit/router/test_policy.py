@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from headgate.config.route_settings import STRATEGIES, RoutingSettings
-from headgate.domain.capabilities import Capabilities
+from headgate.domain.capabilities import ANY_MODEL, Capabilities
 from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderError, Unsupported, UsageError
 from headgate.router.explain import explain_plan
 from headgate.router.filters import ABLE, FIXED, MOMENTARY
@@ -120,6 +120,17 @@ def test_vectors_never_come_from_another_model() -> None:
     assert [c.deployment.id for c in plan_for(Wish(operation="embed"), small, large, twin, standings=ill).order] == ["b/small"]
     keyless = replace(small, missing="no key")
     assert reasons(plan_for(Wish(operation="embed"), keyless, large)) == {"a/small": "no_key", "a/large": "other_embedding"}
+
+
+def test_a_long_text_gets_no_other_model_s_vector() -> None:
+    short = deployment("a/short", family="short", capabilities=replace(ANY_MODEL, context=100))
+    wide = deployment("a/wide", family="wide")
+    long = Wish(operation="embed", input_tokens=1000)
+    assert reasons(plan_for(long, short, wide)) == {"a/short": "context", "a/wide": "other_embedding"}
+    chat = replace(short, kind="chat")
+    assert [one.deployment.id for one in plan_for(long, chat, wide).order] == ["a/wide"]
+    plan = plan_for(replace(long, allowed=("a/wide",)), short, wide)
+    assert [one.deployment.id for one in plan.order] == ["a/wide"]
 
 
 # Health
