@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
 from headgate.assembly.parts import Parts
-from headgate.catalog.resolve import Target, resolve
-from headgate.config import Settings
+from headgate.assembly.routing import place, surroundings
+from headgate.catalog.resolve import Target, known_provider, resolve
+from headgate.client.addresses import DEFAULT_ACCOUNT
+from headgate.config.route_settings import DeploymentSettings
 from headgate.errors import ConfigError
+from headgate.router import RoutingTable
+from headgate.router.table import BadRoute, is_grade
 
-DEFAULT_ACCOUNT = "default"
+_OF_PROVIDERS = ("provider:", "model:")
+"""Scopes of budgets and subjects of limits that name a provider."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -26,13 +32,51 @@ class Finding(msgspec.Struct, frozen=True):
 def examine_names(parts: Parts) -> tuple[Finding, ...]:
     """Every model, provider and account that the settings name and that is not there, or odd."""
     settings = parts.settings
-    return (
+    found = (
         *(Finding("warning", "settings", warning) for warning in settings.warnings),
         *_declared(parts),
+        *_default(parts),
         *_aliases(parts),
         *_routes(parts),
         *_chain(parts, "routing.fallback", settings.routing.fallback),
+        *_scopes(parts),
     )
+    return found if any(one.level == "error" for one in found) else (*found, *_table(parts))
+
+
+def check_names(parts: Parts) -> None:
+    """Raises `ConfigError`, with its place, for the first thing the settings name that is not there."""
+    for finding in examine_names(parts):
+        if finding.level == "error":
+            raise ConfigError(finding.message, where=finding.where, hint="headgate config check")
+
+
+def _table(parts: Parts) -> Iterator[Finding]:
+    """What cannot be, though all of its names are there: routes in a circle, deployments named twice."""
+    try:
+        RoutingTable(surroundings(parts, time.time()))
+    except BadRoute as error:
+        yield Finding("error", place(parts.settings, error.path), error.message)
+
+
+def _default(parts: Parts) -> Iterator[Finding]:
+    name = parts.settings.default_provider
+    if name is not None:
+        try:
+            known_provider(name, parts.providers)
+        except ConfigError as error:
+            yield Finding("error", place(parts.settings, "default_provider"), error.message)
+
+
+def _scopes(parts: Parts) -> Iterator[Finding]:
+    """Budgets and limits of providers that are not there: they would never count anything."""
+    subjects = [(f"budgets[{n}].scope", one.scope) for n, one in enumerate(parts.settings.budgets)]
+    subjects += [(f"limits[{n}].subject", one.subject) for n, one in enumerate(parts.settings.limits)]
+    for at, subject in subjects:
+        kind = next((kind for kind in _OF_PROVIDERS if subject.startswith(kind)), None)
+        provider = subject.removeprefix(kind or "").partition("/")[0]
+        if kind is not None and not provider.endswith("*") and provider not in parts.providers:
+            yield Finding("warning", place(parts.settings, at), f"{subject} counts nothing: there is no provider {provider!r}")
 
 
 def _declared(parts: Parts) -> Iterator[Finding]:
@@ -42,15 +86,15 @@ def _declared(parts: Parts) -> Iterator[Finding]:
             parts.providers[name]
         except KeyError:
             yield Finding(
-                "error", _place(parts.settings, f"providers.{name}"), f"{name} is no provider, and without base_url none is declared"
+                "error", place(parts.settings, f"providers.{name}"), f"{name} is no provider, and without base_url none is declared"
             )
         except ConfigError as error:
-            yield Finding("error", _place(parts.settings, f"providers.{name}"), error.message)
+            yield Finding("error", place(parts.settings, f"providers.{name}"), error.message)
 
 
 def _aliases(parts: Parts) -> Iterator[Finding]:
     for alias, name in parts.settings.aliases.items():
-        if name not in parts.settings.routes:
+        if name not in parts.settings.routes and not is_grade(name, parts.providers):
             yield from _model(parts, f"aliases.{alias}", name)
 
 
@@ -59,13 +103,14 @@ def _routes(parts: Parts) -> Iterator[Finding]:
         for n, deployment in enumerate(route.deployments):
             at = f"routes.{name}.deployments[{n}]"
             yield from _model(parts, at, deployment.model)
-            yield from _account(parts, at, deployment.model, deployment.account)
+            yield from _account(parts, at, deployment)
         yield from _chain(parts, f"routes.{name}.fallback", route.fallback)
 
 
 def _chain(parts: Parts, at: str, names: tuple[str, ...]) -> Iterator[Finding]:
     for n, name in enumerate(names):
-        if name not in parts.settings.routes and name not in parts.settings.aliases and name not in parts.providers:
+        known = name in parts.settings.routes or name in parts.settings.aliases or name.lower() in parts.providers
+        if not known and not is_grade(name, parts.providers):
             yield from _model(parts, f"{at}[{n}]", name)
 
 
@@ -73,10 +118,10 @@ def _model(parts: Parts, at: str, name: str) -> Iterator[Finding]:
     try:
         target = resolve(name, None, parts.catalog, parts.providers)
     except ConfigError as error:
-        yield Finding("error", _place(parts.settings, at), error.message)
+        yield Finding("error", place(parts.settings, at), error.message)
         return
     for note in (*target.notes, *_unpriced(parts, target)):
-        yield Finding("warning", _place(parts.settings, at), note)
+        yield Finding("warning", place(parts.settings, at), note)
 
 
 def _unpriced(parts: Parts, target: Target) -> Iterator[str]:
@@ -85,13 +130,15 @@ def _unpriced(parts: Parts, target: Target) -> Iterator[str]:
         yield f"{target.name} is unpriced: where a budget holds, it is refused"
 
 
-def _account(parts: Parts, at: str, model: str, account: str | None) -> Iterator[Finding]:
-    provider = model.partition("/")[0].lower()
+def _account(parts: Parts, at: str, deployment: DeploymentSettings) -> Iterator[Finding]:
+    if deployment.account is None:
+        return
+    try:
+        provider = resolve(deployment.model, None, parts.catalog, parts.providers).provider
+    except ConfigError:
+        return  # that the model is not there has been said
     own = parts.settings.providers.get(provider)
     known = (DEFAULT_ACCOUNT, *(own.accounts if own is not None else ()))
-    if account is not None and account not in known:
-        yield Finding("error", _place(parts.settings, f"{at}.account"), f"{provider} has no account {account!r}; it has {', '.join(known)}")
-
-
-def _place(settings: Settings, at: str) -> str:
-    return settings.origins.get(at) or settings.origins.get(f"{at}.model", at)
+    if deployment.account not in known:
+        where = place(parts.settings, f"{at}.account")
+        yield Finding("error", where, f"{provider} has no account {deployment.account!r}; it has {', '.join(known)}")

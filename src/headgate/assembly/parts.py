@@ -63,6 +63,12 @@ class Parts(msgspec.Struct, frozen=True):
             return True
         if provider.auth.optional:
             return provider.name not in PROVIDERS or own is not None or base_url(provider, self.environment)[1]
+        return self.has_usual_key(provider)
+
+    def has_usual_key(self, provider: Provider) -> bool:
+        """Whether the provider's own variables hold a key, or none is needed."""
+        if provider.auth.default is not None or provider.auth.optional:
+            return True
         return any(self.environment.get(name) for name in provider.auth.env) or composed_key(provider, self.environment) is not None
 
     def has_account(self, entry: AccountSettings) -> bool:

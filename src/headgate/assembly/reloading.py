@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.config_check import examine_names
+from headgate.assembly.config_check import check_names
 from headgate.assembly.parts import Parts, load_parts
 from headgate.config import Settings, load_settings, read_environment
 from headgate.config.reload import Reloader, ReloadState, watched_files
@@ -52,9 +52,7 @@ def make_reloader(
 def checked_parts(flags: Mapping[str, str | None] | None, folder: Path) -> Parts:
     """Settings, catalog and providers read anew. Raises `ConfigError` for the first thing the settings name that is not there."""
     parts = load_parts(flags, folder)
-    for finding in examine_names(parts):
-        if finding.level == "error":
-            raise ConfigError(finding.message, where=finding.where, hint="headgate config check")
+    check_names(parts)
     return parts
 
 
@@ -66,7 +64,7 @@ def ask_reload(data_dir: Path, port: int, wait: float, sleep: Callable[[float], 
     path = pid_file(data_dir, port)
     before = read_pid_file(path)
     if before is None:
-        raise ConfigError(f"no gateway of {data_dir} is running on port {port}", hint="headgate serve")
+        raise ConfigError(f"no gateway of {data_dir} is running on port {port}", hint="headgate serve, or headgate reload --port PORT")
     os.kill(before.pid, signal.SIGHUP)
     after = before
     for _ in range(int(wait / STEP)):

@@ -7,7 +7,8 @@ an error of the settings.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -29,6 +30,31 @@ GRADE_QUALITY = {"high": 500, "medium": 300, "low": 90, None: 0}
 USUAL_PRIOR = 1.2
 DYNAMIC = 1024
 """So many names that clients made up are remembered."""
+
+
+def is_grade(name: str, providers: Collection[str]) -> bool:
+    """Whether a name is that of a grade, everywhere ("low") or at one of `providers` ("openai/low")."""
+    provider, slash, grade = name.lower().rpartition("/")
+    return grade in GRADES and (not slash or provider in providers)
+
+
+class BadRoute(ConfigError):
+    """A route or an alias that cannot be. `path` is the setting that is wrong, such as ``routes.chat.fallback``."""
+
+    def __init__(self, message: str, *, path: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+@contextmanager
+def _at(path: str) -> Iterator[None]:
+    """What goes wrong within is wrong at `path`."""
+    try:
+        yield
+    except BadRoute:
+        raise
+    except ConfigError as error:
+        raise BadRoute(error.message, path=path, hint=error.hint) from error
 
 
 class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +89,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutingTable:
-    """Names and what they stand for. Raises `ConfigError` for routes and aliases that cannot be."""
+    """Names and what they stand for. Raises `BadRoute` for routes and aliases that cannot be."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._of = surroundings
@@ -71,7 +97,8 @@ class RoutingTable:
         self._found: dict[tuple[str, str | None], Entry] = {}
         self.entries = {name: self._route(route) for name, route in self._routes.items()}
         for alias in surroundings.aliases:
-            self._candidates(alias, (), 0)
+            with _at(f"aliases.{alias}"):
+                self._candidates(alias, (), 0)
         self.deployments = {one.deployment.id: one.deployment for entry in self.entries.values() for one in entry.candidates}
         """Those of the routes; others come and go with the names clients use."""
 
@@ -110,10 +137,13 @@ class RoutingTable:
         if name in ("", AUTO):
             return Entry(name=AUTO, candidates=self._chain())
         if name.lower() in GRADES:
-            return Entry(name=name, candidates=self._grade(name.lower()))
-        prefix, slash, model = name.partition("/")
-        if slash and model.lower() in GRADES and prefix.lower() in self._of.providers:
-            return self._at(prefix.lower(), model.lower())
+            found = self._graded_everywhere(name.lower())
+            if not found:
+                raise ConfigError(f"no provider that can be called has a model of the grade {name.lower()!r}", hint="headgate models")
+            return Entry(name=name, candidates=found)
+        if is_grade(name, self._of.providers):
+            provider, _, grade = name.lower().partition("/")
+            return self._at(provider, grade)
         return self._named(name)
 
     def _at(self, provider: str, name: str) -> Entry:
@@ -162,8 +192,8 @@ class RoutingTable:
             hint="name a model, or set HEADGATE_FALLBACK_CHAIN to providers that have a key",
         )
 
-    def _grade(self, grade: str) -> tuple[Candidate, ...]:
-        """The model of that grade of every provider that can be called (PAS-04)."""
+    def _graded_everywhere(self, grade: str) -> tuple[Candidate, ...]:
+        """The model of that grade of every provider that can be called (PAS-04); none, when none can."""
         of = self._of
         found = []
         named = {*of.routing.fallback, of.default_provider}
@@ -172,8 +202,6 @@ class RoutingTable:
             model = self._graded(facts, grade) if usable else None
             if model is not None:
                 found.append(Candidate(self.deployment(resolve(model, facts.name, of.catalog, of.providers))))
-        if not found:
-            raise ConfigError(f"no provider that can be called has a model of the grade {grade!r}", hint="headgate models")
         return tuple(found)
 
     def _graded(self, facts: ProviderFacts, grade: str) -> str | None:
@@ -186,19 +214,28 @@ class RoutingTable:
         return next((card.id for card in cards if card.tier == grade and card.kind == "chat" and card.status == "active"), None)
 
     def _route(self, route: RouteSettings) -> Entry:
-        own = tuple(Candidate(self._configured(route.name, settings)) for settings in route.deployments)
-        if not own:
-            raise ConfigError(f"the route {route.name} has no deployment", hint="deployments: [openai/gpt-4o-mini]")
-        ids = [candidate.deployment.id for candidate in own]
-        twice = next((id for id in ids if ids.count(id) > 1), None)
-        if twice is not None:
-            raise ConfigError(f"the route {route.name} names {twice} twice: give it a weight instead")
-        if not any(settings.weight > 0 for settings in route.deployments):
-            raise ConfigError(f"the route {route.name} needs a deployment with a weight above 0")
-        found = [Candidate(one.deployment, int(not settings.weight)) for one, settings in zip(own, route.deployments, strict=True)]
-        for group, link in enumerate(route.fallback, start=1 + max(one.group for one in found)):
-            found += self._candidates(link, (route.name,), group)
+        found = self._own(route)
+        first = 1 + max(one.group for one in found)
+        for n, link in enumerate(route.fallback):
+            with _at(f"routes.{route.name}.fallback[{n}]"):
+                found += self._candidates(link, (route.name,), first + n)
         return Entry(name=route.name, candidates=_distinct(found), strategy=route.strategy, sticky=route.sticky, hedge=route.hedge)
+
+    def _own(self, route: RouteSettings) -> list[Candidate]:
+        """The deployments of a route, without its fallbacks."""
+        at = f"routes.{route.name}.deployments"
+        if not route.deployments:
+            raise BadRoute(f"the route {route.name} has no deployment", path=at, hint="deployments: [openai/gpt-4o-mini]")
+        if not any(settings.weight > 0 for settings in route.deployments):
+            raise BadRoute(f"the route {route.name} needs a deployment with a weight above 0", path=at)
+        found: dict[str, Candidate] = {}
+        for n, settings in enumerate(route.deployments):
+            with _at(f"{at}[{n}]"):
+                one = self._configured(route.name, settings)
+            if one.id in found:
+                raise BadRoute(f"the route {route.name} names {one.id} twice: give it a weight instead", path=f"{at}[{n}]")
+            found[one.id] = Candidate(one, int(not settings.weight))
+        return list(found.values())
 
     def _candidates(self, name: str, above: tuple[str, ...], group: int) -> tuple[Candidate, ...]:
         """The candidates of a name in a fallback chain, all of `group`; `above` are the names it is part of (faults C19)."""
@@ -218,7 +255,9 @@ class RoutingTable:
         facts = self._of.providers.get(name.lower())
         if facts is not None:
             return self._at(facts.name, "").candidates if facts.default_model else ()
-        return (self._entry(name, None) if name.lower() in GRADES else self._named(name)).candidates
+        if name.lower() in GRADES:
+            return self._graded_everywhere(name.lower())
+        return self._entry(name, None).candidates if is_grade(name, self._of.providers) else self._named(name).candidates
 
     def _configured(self, route: str, settings: DeploymentSettings) -> Deployment:
         """The deployment of a route's settings."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from headgate.assembly.config_check import examine_names
+from headgate.assembly.config_check import check_names, examine_names
 from headgate.assembly.config_init import FIRST, SCHEMA_FILE, write_first
 from headgate.assembly.parts import load_parts
+from headgate.assembly.routing import routing_table
 from headgate.errors import ConfigError
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
@@ -32,6 +34,19 @@ CASES = [
     ),
     ("routes: {r: {deployments: [openai/gpt-6-luna], fallback: [s]}}", "error", "1:59", "unknown model 's'"),
     ("routing: {fallback: [olama]}", "error", "1:22", "unknown model 'olama'"),
+    ("routes: {r: {deployments: [high]}}", "error", "1:28", "unknown model 'high'"),
+    ("routes: {r: {deployments: [{model: gpt-6-luna, account: eu}]}}", "error", "1:57", "openai has no account 'eu'"),
+    ("routes: {r: {deployments: [openai/gpt-6-luna, openai/gpt-6-luna]}}", "error", "1:47", "names openai/gpt-6-luna twice"),
+    (
+        "routes: {a: {deployments: [openai/gpt-6-luna], fallback: [b]}, b: {deployments: [xai/grok-4.3], fallback: [a]}}",
+        "error",
+        "1:59",
+        "leads back to a: a > b > a",
+    ),
+    ("aliases: {a: b}\nroutes: {b: {deployments: [openai/gpt-6-luna], fallback: [a]}}", "error", "2:59", "leads back to b"),
+    ("default_provider: opnai", "error", "1:19", "did you mean openai?"),
+    ("budgets: [{scope: 'provider:opnai', limit_usd: 1}]", "warning", "1:19", "counts nothing: there is no provider 'opnai'"),
+    ("limits: [{subject: 'model:opnai/x', rpm: 1}]", "warning", "1:20", "counts nothing"),
 ]
 
 
@@ -48,6 +63,9 @@ def test_what_is_not_there_is_found_with_its_place(headgate_environment: Path, y
         "",
         "aliases: {a: chat}\nroutes: {chat: {deployments: [openai/gpt-6-luna], fallback: [b, openai]}, b: {deployments: [xai/grok-4.3]}}",
         "providers: {openai: {accounts: {eu: {key_env: EU_KEY}}}}\nroutes: {r: {deployments: [{model: openai/gpt-6-luna, account: eu}]}}",
+        "routes: {r: {deployments: [{model: openai/gpt-6-luna, account: default}]}}",
+        "aliases: {a: high, b: openai/low}\nroutes: {r: {deployments: [xai/grok-4.3], fallback: [medium, OpenAI/high, openai]}}",
+        "routing: {fallback: [low]}\nbudgets: [{scope: 'provider:*', limit_usd: 1}, {scope: 'provider:openai', limit_usd: 1}]",
     ],
 )
 def test_what_is_there_is_right(headgate_environment: Path, yaml: str) -> None:
@@ -65,6 +83,24 @@ def test_a_provider_that_cannot_be_made_has_its_place(headgate_environment: Path
     with pytest.raises(ConfigError) as caught:
         findings(headgate_environment, yaml)
     assert said in str(caught.value)
+
+
+def test_serving_says_where_the_first_error_is(headgate_environment: Path) -> None:
+    (headgate_environment / "headgate.yaml").write_text("routes: {r: {deployments: [xai/grok-4.3, xai/grok-4.3]}}")
+    parts = load_parts()
+    for check in (check_names, routing_table):
+        with pytest.raises(ConfigError, match=re.escape("headgate.yaml:1:42: the route r names xai/grok-4.3 twice")):
+            check(parts)
+
+
+def test_the_usual_account_may_be_named(headgate_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EU_KEY", "sk-of-the-other-account")
+    (headgate_environment / "headgate.yaml").write_text(
+        "providers: {openai: {accounts: {eu: {key_env: EU_KEY}}}}\n"
+        "routes: {r: {deployments: [{model: openai/gpt-6-luna, account: eu}, {model: openai/gpt-6-luna, account: default}]}}"
+    )
+    found = {one.account: one.missing is None for one in routing_table(load_parts()).deployments.values()}
+    assert found == {"eu": True, "default": False}
 
 
 def test_under_a_budget_an_unpriced_model_is_pointed_at(headgate_environment: Path) -> None:

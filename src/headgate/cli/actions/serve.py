@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+from pathlib import Path
 
 import click
 import uvloop
 
 from headgate.assembly.gateway import callable_models
 from headgate.assembly.operations import clear_metrics, metrics_folder
-from headgate.assembly.parts import Parts, load_parts
+from headgate.assembly.parts import Parts
+from headgate.assembly.reloading import checked_parts
 from headgate.assembly.serving import Opening, opened, run_gateway, server_limits
 from headgate.config import Secret
 from headgate.domain.cost import usd_text
@@ -27,7 +29,7 @@ WORKER = (sys.executable, "-P", "-m", "headgate.cli.actions.worker")
 
 def serve(host: str | None, port: int | None, workers: int | None, access_log: bool, no_auth: bool) -> int:
     """See `headgate serve --help`."""
-    parts = load_parts({"gateway_host": host})
+    parts = checked_parts({"gateway_host": host}, Path.cwd())
     number = parts.settings.gateway_port if port is None else port
     made = None if no_auth or parts.settings.key is not None else generate_key(secrets.token_bytes(24))
     key = None if no_auth else parts.settings.key or made
