@@ -26,7 +26,7 @@ def _asked(receipt: Receipt) -> str:
     through = f" through the {receipt.face}" if payer(receipt) and receipt.face != "gateway" else ""
     how = "in a batch" if receipt.lane == "batch" else "streamed" if receipt.stream else ""
     what = f"{receipt.operation}, {how}" if how else receipt.operation
-    first = receipt.attempts[0] if receipt.attempts else None
+    first = min(receipt.attempts, key=lambda one: one.started, default=None)
     asked = f"{first.provider}/{first.model}" if first is not None else f"{receipt.provider}/{receipt.model}"
     return f"At {iso(receipt.at)} {who} asked for {asked}{through} ({what})."
 
@@ -40,20 +40,33 @@ def payer(receipt: Receipt) -> str:
 def _tried(receipt: Receipt) -> str:
     if not receipt.attempts:
         return "No provider was called."
-    groups = [list(group) for _, group in groupby(receipt.attempts, key=_likeness)]
+    answered = any(attempt.status is not None for attempt in receipt.attempts)
+    groups = [list(group) for _, group in groupby(sorted(receipt.attempts, key=lambda one: one.started), key=_likeness)]
     told: list[str] = []
+    silent = False
     for position, group in enumerate(groups):
         before = groups[position - 1] if position else None
-        told.append(_group(group, before))
+        beside, silent = silent, _silent(group[0]) and (answered or receipt.status == "cancelled")
+        told.append(_beside(group) if beside and not silent else _group(group, before, "had not answered" if silent else _ended(group[0])))
     return "; ".join(told) + "."
+
+
+def _silent(attempt: Attempt) -> bool:
+    """Whether nothing came of an attempt, not even a failure: it was left, because another one answered or the client went away."""
+    return attempt.status is None and attempt.kind is None
+
+
+def _beside(group: Sequence[Attempt]) -> str:
+    """What was asked while another one was silent (hedging), or answered before it."""
+    return f"meanwhile {_where(group[0])} was asked as well, and {_ended(group[0])}{_lasted(group)}"
 
 
 def _likeness(attempt: Attempt) -> tuple[object, ...]:
     return (attempt.provider, attempt.account, attempt.model, attempt.status, attempt.kind)
 
 
-def _group(group: Sequence[Attempt], before: Sequence[Attempt] | None) -> str:
-    """Attempts that ended alike, and how it came to them."""
+def _group(group: Sequence[Attempt], before: Sequence[Attempt] | None, ended: str) -> str:
+    """Attempts that `ended` alike, and how it came to them."""
     one = group[0]
     moved = before is not None and _where(before[-1]) != _where(one)
     way = "it fell back to " if moved else "again " if before is not None else ""
@@ -61,7 +74,7 @@ def _group(group: Sequence[Attempt], before: Sequence[Attempt] | None) -> str:
     wait = f"after a wait of {pause:.1f} s " if pause >= _NOTICED else ""
     times = _TIMES.get(len(group), f" {len(group)} times")
     link = ", which " if moved else " "
-    return f"{wait}{way}{_where(one)}{link}{_ended(one)}{times}{_lasted(group)}"
+    return f"{wait}{way}{_where(one)}{link}{ended}{times}{_lasted(group)}"
 
 
 def _where(attempt: Attempt) -> str:

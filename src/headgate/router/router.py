@@ -75,7 +75,8 @@ class Router:
         entry = self._table.find(wish.model, wish.provider)
         ready = self._ready.get((wish.model, wish.provider, wish.operation, wish.needs, wish.allowed))
         turn = 1 if ready is None else ready.turn + 1
-        return decide(wish, entry, self.standings(entry, now), self.settings, self.draw(), now, turn)
+        panic = ready is None or now - ready.panic_at >= PANIC_EVERY
+        return decide(wish, entry, self.standings(entry, now), self.settings, self.draw(), now, turn, panic)
 
     def standings(self, entry: Entry, now: float) -> dict[str, Standing]:
         """How the candidates of an entry stand."""

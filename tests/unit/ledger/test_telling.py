@@ -56,6 +56,19 @@ STORIES: dict[str, tuple[Receipt, str]] = {
         "0.10 s. Route: openai is cheapest. It ended well (stop) after 7.60 s. 2,000 tokens went in (800 from the provider's cache), 300 "
         "came out: $0.0046. Not as asked: seed was dropped (there is none).",
     ),
+    "hedged": (
+        priced_receipt(
+            0, attempts=(attempt("azure_openai", 0.15, 200), attempt("openai", 0, None)), explanation="openai is first.", duration=0.35
+        ),
+        "At 2026-11-30T12:00:00.000Z the gateway asked for openai/gpt-5 (chat). openai/gpt-5 had not answered after 0.20 s; meanwhile "
+        "azure_openai/gpt-5 was asked as well, and answered 200 after 0.20 s. Route: openai is first. It ended well (stop) after 0.35 s. "
+        "2,000 tokens went in (800 from the provider's cache), 300 came out: $0.0046.",
+    ),
+    "left": (
+        priced_receipt(0, Usage(), None, status="cancelled", finish=None, attempts=(attempt("openai", 0, None),), cost_nanos=0),
+        "At 2026-11-30T12:00:00.000Z the gateway asked for openai/gpt-5 (chat). openai/gpt-5 had not answered after 0.20 s. "
+        "The client left before the end after 1.50 s. 0 tokens went in, 0 came out: $0.00.",
+    ),
     "waited": (
         priced_receipt(0, Usage(), None, attempts=(attempt("a", 0, None, "connection"), attempt("a", 3.2, 503, "overloaded"))),
         "At 2026-11-30T12:00:00.000Z the gateway asked for a/gpt-5 (chat). a/gpt-5 gave no answer (connection) after 0.20 s; "

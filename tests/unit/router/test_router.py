@@ -163,8 +163,11 @@ def test_a_panic_is_one_try_a_second(router: Router) -> None:
             flight = router.begin(candidate.deployment, 0.0)
             assert flight is not None
             flight.ended(Report(kind=ErrorKind.SERVER), 0.0, 0.5)
+    assert router.explain(CHAT, 0.1).panic
     plans = [router.plan(CHAT, 0.1) for _ in range(3)]
     assert [plan.panic for plan in plans] == [True, False, False]
+    told = router.explain(CHAT, 0.1)
+    assert (told.panic, told.order, told.retry_after) == (False, (), pytest.approx(0.4))
     started = router.start(plans[0], 0.1)
     assert started is not None
     assert plans[1].retry_after == pytest.approx(0.4)
