@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headgate.errors import ErrorKind
+from headgate.gateway.outline import UNREADABLE
 from headgate.ledger.budgets import Denied
 from headgate.ledger.limit_headers import refusal_headers
 from headgate.ledger.limits import Full
@@ -20,7 +21,12 @@ NOT_AGAIN: Headers = (("x-should-retry", "false"),)
 
 
 def denied(found: Denied) -> Refused:
-    """A budget says no (faults E5): 402, with what it has, what was asked for and when it begins anew."""
+    """A budget says no (faults E5): 402, with what it has, what was asked for and when it begins anew.
+
+    What could not be read has no bound either, but that is the request's own fault: 400.
+    """
+    if found.reason == "unbounded" and found.detail == UNREADABLE:
+        return Refused(400, f"the request is not as this endpoint takes it: {found.detail}", code="invalid_request", headers=NOT_AGAIN)
     if found.reason == "unbounded":
         return Refused(402, found.message(), code="cost_unbounded", headers=NOT_AGAIN, hint=found.hint)
     return Refused(402, found.message(), code="budget_exceeded", headers=NOT_AGAIN, hint=found.hint)

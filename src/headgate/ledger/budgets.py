@@ -101,11 +101,11 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hint(self) -> str:
-        """The command that makes room."""
+        """The command that makes room. For what has no bound, that is one that lets it through: no limit is high enough."""
         budget = self.budget
-        if budget.id == budget.scope and budget.id.startswith("key:"):
-            return f"headgate keys limit {budget.id.removeprefix('key:')} --budget USD"
-        return f"headgate budgets set {budget.id} --limit USD"
+        keyed = budget.id == budget.scope and budget.id.startswith("key:")
+        way = "--action warn" if self.reason == "unbounded" else "--budget USD" if keyed else "--limit USD"
+        return f"headgate keys limit {budget.id.removeprefix('key:')} {way}" if keyed else f"headgate budgets set {budget.id} {way}"
 
     def message(self) -> str:
         """What, why, and until when, with the numbers."""

@@ -17,6 +17,7 @@ from headgate.config.route_settings import read_strategy
 from headgate.domain.cost import NANO
 from headgate.domain.estimate import estimate_tokens
 from headgate.errors import Unsupported
+from headgate.router.strategies import HINTS
 from headgate.router.values import Hint, Need, Operation, Wants, Wish
 
 T = TypeVar("T")
@@ -89,10 +90,12 @@ def read_wants(fields: Fields) -> Wants | None:
         raw = None
     if hint is None and raw is None:
         return None
-    block = RoutingBlock() if raw is None else _field(raw, "routing", RoutingBlock)
+    block = RoutingBlock() if raw is None else _block(raw)
     found: Hint | None = None
     if hint is not None:
-        found = _field(msgspec.Raw(msgspec.json.encode(hint)), "provider_hint", Hint)
+        found = next((known for known in HINTS if known == hint), None)
+        if found is None:
+            raise Unsupported(f"provider_hint must be one of {', '.join(HINTS)}, not {hint[:40]!r}", param="provider_hint")
     try:
         strategy = None if block.strategy is None else read_strategy(block.strategy)
     except ValueError as error:
@@ -106,6 +109,13 @@ def read_wants(fields: Fields) -> Wants | None:
         private=block.private,
         region=block.region,
     )
+
+
+def _block(raw: msgspec.Raw) -> RoutingBlock:
+    try:
+        return _field(raw, "routing", RoutingBlock)
+    except Unsupported as error:
+        raise Unsupported(error.message, param="routing", hint=f"it may have {', '.join(RoutingBlock.__struct_fields__)}") from error
 
 
 def _nanos(amount: float | str) -> int:

@@ -60,7 +60,12 @@ def _ill(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
 
 
 def _dear(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:
-    return Unsupported(f"{asked!r} costs more than is allowed ({_said(those)})", param="max_tokens", hint="set a lower max_tokens")
+    allowing = " or allow a higher routing.max_cost" if those[0].reason == "max_cost" else ""
+    return Unsupported(
+        f"{asked!r} costs more than is allowed, or nobody knows what it costs ({_said(those)})",
+        param="max_tokens",
+        hint=f"set a lower max_tokens{allowing}",
+    )
 
 
 def _unable(plan: Plan, asked: str, those: list[Rejection]) -> HeadgateError:

@@ -17,7 +17,7 @@ _FAULTS = {
     sqlite3.SQLITE_PERM: ("access is denied", "ls -ld {folder} {path}"),
     sqlite3.SQLITE_BUSY: ("another process has kept it locked", "fuser {path}"),
     sqlite3.SQLITE_LOCKED: ("it is locked", "fuser {path}"),
-    sqlite3.SQLITE_IOERR: ("reading or writing it failed", "dmesg | tail"),
+    sqlite3.SQLITE_IOERR: ("reading or writing it failed", "df -h {folder}; dmesg | tail"),
     sqlite3.SQLITE_CORRUPT: ("it is damaged", "sqlite3 {path} .recover > recovered.sql"),
     sqlite3.SQLITE_NOTADB: ("it is not a database of Headgate", "file {path}"),
     sqlite3.SQLITE_NOLFS: ("the file system cannot hold it", "df -T {folder}"),

@@ -49,11 +49,15 @@ def test_numbers_that_nothing_can_keep(rig: Rig, field: str, digits: int) -> Non
     assert ask(rig, "/v1/messages", **{"max_tokens": 5, field: 10**digits - 1}).status in (200, 400)
 
 
-def test_such_a_number_has_no_bound(own_rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("odd", "status", "code"),
+    [({"max_tokens": 10**30}, 402, "cost_unbounded"), ({"messages": "Name three rivers."}, 400, "invalid_request")],
+)
+def test_what_has_no_bound(own_rig: Rig, odd: dict[str, object], status: int, code: str) -> None:
     own_rig.spending.configure((Budget(id="all", scope="global", limit_nanos=10**15, window="total"),))
     assert own_rig.run(_known(own_rig))
-    reply = ask(own_rig, CHAT, max_tokens=10**30)
-    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (402, "cost_unbounded")
+    reply = ask(own_rig, CHAT, **odd)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (status, code)
 
 
 async def _known(rig: Rig) -> bool:

@@ -138,6 +138,10 @@ def test_a_denial_says_what_why_and_until_when() -> None:
     assert denied.hint == "headgate budgets set search-day --limit USD"
     unbounded = msgspec.structs.replace(denied, reason="unbounded", detail="the model is unpriced")
     assert unbounded.message().endswith("(the model is unpriced)")
+    assert unbounded.hint == "headgate budgets set search-day --action warn"
+    key = msgspec.structs.replace(budget, id="key:k1", scope="key:k1")
+    assert msgspec.structs.replace(denied, budget=key).hint == "headgate keys limit k1 --budget USD"
+    assert msgspec.structs.replace(unbounded, budget=key).hint == "headgate keys limit k1 --action warn"
 
 
 CARD = ModelCard(

@@ -25,6 +25,14 @@ def say(*content: Json) -> Json:
     return {"messages": [{"role": "user", "content": list(content)}]}
 
 
+def test_what_may_stand_there_is_said() -> None:
+    with pytest.raises(Unsupported, match="provider_hint must be one of local_preferred, cloud_preferred, best_quality, cheapest, not 'x'"):
+        wish_of({"provider_hint": "x"})
+    with pytest.raises(Unsupported) as caught:
+        wish_of({"routing": {"strategie": "speed"}})
+    assert caught.value.hint == "it may have strategy, max_cost, max_latency, preferred_providers, private, region"
+
+
 NEEDS: list[tuple[Json, set[str]]] = [
     (say({"type": "text", "text": "hello"}), set()),
     ({"tools": [{"type": "function"}]}, {"tools"}),
