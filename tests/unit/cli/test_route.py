@@ -38,6 +38,13 @@ def test_hints_needs_and_reasons(headgate: Command) -> None:
     assert best["chosen"] == "sim-groq/sim-large"
 
 
+def test_the_rest_of_a_routing_block(headgate: Command) -> None:
+    found = headgate("route", "explain", "--prefer", "Sim-Groq", "--prefer", "sim-openai", "--json", code=0).json()
+    assert [one["provider"] for one in found["candidates"]] == ["sim-groq", "sim-openai", "sim-ollama"]
+    nowhere = headgate("route", "explain", "--region", "eu", "--json", code=1).json()
+    assert {one["reason"] for one in nowhere["rejected"]} == {"region"}
+
+
 def test_the_strategy_of_the_environment(headgate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENAI_ROUTING_STRATEGY", "quality")
     assert headgate("route", "explain", "--json", code=0).json()["chosen"] == "sim-groq/sim-large"

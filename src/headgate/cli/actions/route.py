@@ -29,13 +29,22 @@ def explain(
     input_tokens: int | None,
     max_output: int | None,
     max_cost: int | None,
+    prefer: tuple[str, ...],
     private: bool,
+    region: str | None,
     embed: bool,
     session: str | None,
     as_json: bool,
 ) -> int:
     """See `headgate route explain --help`. The exit code is 1 when nobody would be asked."""
-    wants = Wants(strategy=None if strategy is None else _strategy(strategy), hint=hint, max_cost=max_cost, private=private)
+    wants = Wants(
+        strategy=None if strategy is None else _strategy(strategy),
+        hint=hint,
+        preferred=tuple(name.lower() for name in prefer),
+        max_cost=max_cost,
+        private=private,
+        region=region,
+    )
     wish = Wish(
         model=model,
         provider=provider,
