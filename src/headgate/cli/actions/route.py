@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 import msgspec
@@ -20,39 +21,43 @@ from headgate.router.values import Hint
 from headgate.wire.json import encode_text
 
 
-def explain(
-    model: str,
-    provider: str | None,
-    hint: Hint | None,
-    strategy: str | None,
-    needs: tuple[Need, ...],
-    input_tokens: int | None,
-    max_output: int | None,
-    max_cost: int | None,
-    prefer: tuple[str, ...],
-    private: bool,
-    region: str | None,
-    embed: bool,
-    session: str | None,
-    as_json: bool,
-) -> int:
+class Asked(TypedDict):
+    """What a request is said to be like."""
+
+    model: str
+    provider: str | None
+    hint: Hint | None
+    strategy: str | None
+    needs: tuple[Need, ...]
+    input_tokens: int | None
+    max_output: int | None
+    max_cost: int | None
+    prefer: tuple[str, ...]
+    private: bool
+    region: str | None
+    embed: bool
+    session: str | None
+
+
+def explain(as_json: bool, **asked: Unpack[Asked]) -> int:
     """See `headgate route explain --help`. The exit code is 1 when nobody would be asked."""
+    strategy = asked["strategy"]
     wants = Wants(
         strategy=None if strategy is None else _strategy(strategy),
-        hint=hint,
-        preferred=tuple(name.lower() for name in prefer),
-        max_cost=max_cost,
-        private=private,
-        region=region,
+        hint=asked["hint"],
+        preferred=tuple(name.lower() for name in asked["prefer"]),
+        max_cost=asked["max_cost"],
+        private=asked["private"],
+        region=asked["region"],
     )
     wish = Wish(
-        model=model,
-        provider=provider,
-        operation="embed" if embed else "chat",
-        needs=frozenset(needs),
-        input_tokens=input_tokens,
-        max_output=max_output,
-        session=session,
+        model=asked["model"],
+        provider=asked["provider"],
+        operation="embed" if asked["embed"] else "chat",
+        needs=frozenset(asked["needs"]),
+        input_tokens=asked["input_tokens"],
+        max_output=asked["max_output"],
+        session=asked["session"],
         wants=None if wants == Wants() else wants,
     )
     plan = router_of(routing_table(load_parts())).explain(wish, 0.0)
