@@ -27,7 +27,8 @@ from headgate.wire.json import JsonObject
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 USAGE_CODES = frozenset({2, 3})
-"""Exit codes of a process that was asked for something impossible: another try will not help."""
+"""Exit codes of a process that was asked for something impossible: at the start another try will not help. Once all have served, a
+settings file that was broken since is no reason to end those that go on by the one before; it may be mended."""
 GRACE = 5.0
 """Seconds after the drain in which processes have to be gone."""
 WITHDRAWN = 1.0
@@ -210,7 +211,7 @@ class Supervisor:
         if self._stopping:
             begun = was_ready or code != -signal.SIGTERM  # else it was told to stop before it could hear that
             self._code = self._code or (1 if code and begun else 0)
-        elif code in USAGE_CODES and not was_ready:
+        elif code in USAGE_CODES and not self._announced:
             self._stop(code)
         else:
             self._revive(place, code, now)

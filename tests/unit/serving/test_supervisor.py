@@ -38,7 +38,7 @@ from headgate.serving.server import serve
 lifeline = Lifeline()
 told = lifeline.read()
 print("printed by", told.slot)
-if told.options["mode"] == "refuses":
+if told.options["mode"] == "refuses" or os.path.exists(os.path.join(os.path.dirname(__file__), "broken")):
     print("error: the settings are wrong", file=sys.stderr)
     sys.exit(3)
 if told.options["mode"] == "dies":
@@ -294,6 +294,21 @@ def test_settings_that_are_wrong_end_it_with_their_own_code(gang: Callable[..., 
     running = gang(workers=2, mode="refuses")
     assert running.end() == 3
     assert "error: the settings are wrong" in running.said
+
+
+def test_settings_broken_since_end_none_of_those_that_serve(gang: Callable[..., Gang], tmp_path: Path) -> None:
+    running = gang(workers=2)
+    running.wait_for("ready")
+    pids = running.pids(2)
+    (tmp_path / "broken").touch()
+    os.kill(pids[0], signal.SIGKILL)
+    for _ in range(HOPELESS + 1):
+        running.wait_for("worker 0 ended with code 3; it is started again")
+    (tmp_path / "broken").unlink()
+    running.wait_for("worker 0 serves again")
+    assert running.pids(2)[1] == pids[1]
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end() == 0
 
 
 def test_a_crash_loop_ends_with_a_message(gang: Callable[..., Gang], tmp_path: Path) -> None:
