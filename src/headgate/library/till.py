@@ -22,6 +22,8 @@ AT_ONCE = 256
 PATIENCE = 5.0
 """Seconds that a call waits for its receipt to be committed. It is in the journal by then; a disk that has failed is not waited for."""
 
+OWN_HINT = "Client(budget_usd=...) or headgate ask --budget USD, with a higher amount or a lower max_tokens"
+
 
 class Till:
     """Reserves what calls may cost and books what they did, in the name of `terms`. Belongs to one event loop."""
@@ -80,14 +82,14 @@ class Till:
                 _LOG.error("the budget of run %s could not be ended: %s", self.run, error.message)
         await self.spending.stop()
 
-
-def exceeded(denied: Denied) -> BudgetExceeded:
-    """A refusal as an error."""
-    return BudgetExceeded(
-        denied.message(),
-        budget=denied.budget.id,
-        left_nanos=denied.left_nanos,
-        needed_nanos=denied.needed_nanos,
-        resets_at=denied.resets_at,
-        hint=denied.hint,
-    )
+    def exceeded(self, denied: Denied) -> BudgetExceeded:
+        """A refusal as an error. A budget that is the client's alone ends with it, so that no command can change it."""
+        own = self.terms.run is None and denied.budget.id == f"run:{self.run}"
+        return BudgetExceeded(
+            denied.message(),
+            budget=denied.budget.id,
+            left_nanos=denied.left_nanos,
+            needed_nanos=denied.needed_nanos,
+            resets_at=denied.resets_at,
+            hint=OWN_HINT if own else denied.hint,
+        )

@@ -23,7 +23,7 @@ from headgate.ledger.receipt import Operation
 from headgate.ledger.spending import Hold
 from headgate.library.outlay import Asked, bound_for
 from headgate.library.parts import LibraryParts
-from headgate.library.till import Till, exceeded
+from headgate.library.till import Till
 from headgate.router import WELL, Choice, Fallback, Flight, Plan, Report, Retry, report_of
 from headgate.serving.metering import Call, Tab, make_receipt
 
@@ -195,7 +195,7 @@ class Leg:
             if most is not None:
                 found = await trip.till.reserve(self._intent(size, most))
         if isinstance(found, Denied):
-            raise exceeded(found)
+            raise trip.till.exceeded(found)
         self.hold = found
         return most
 

@@ -18,7 +18,7 @@ from headgate.ledger import Filter, Ledger
 from headgate.ledger.budget_book import BudgetBook, read_budgets
 from headgate.ledger.budgets import Budget
 from headgate.library import AsyncClient, Client, LibraryParts, make_terms
-from headgate.library.till import AT_ONCE
+from headgate.library.till import AT_ONCE, OWN_HINT
 from headgate.router import Router
 from headgate.sim.faults import Match, Rule, Status
 from headgate.sim.server import Simulator
@@ -82,8 +82,9 @@ def test_what_fits_is_settled_in_whose_name_it_was_asked(make_parts: MakeParts, 
 
 def test_a_client_has_a_budget_of_its_own(make_parts: MakeParts, ledger: Ledger) -> None:
     terms = make_terms(None, (), None, "0.000001")
-    with Client(make_parts=make_parts, terms=terms) as client, pytest.raises(BudgetExceeded, match=r"\(\$0.000001 per total\)"):
+    with Client(make_parts=make_parts, terms=terms) as client, pytest.raises(BudgetExceeded, match=r"\(\$0.000001 per total\)") as caught:
         client.complete(MODEL, "Where?")
+    assert caught.value.hint == OWN_HINT
     assert asyncio.run(BudgetBook(ledger.database).budgets()) == ()
     with Client(make_parts=make_parts, terms=make_terms(None, (), "r1", "0.01")) as client:
         client.complete(MODEL, "Where?")
