@@ -5,6 +5,7 @@ What a provider did is written by the surface's dialect. What Headgate itself re
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import TypeGuard
@@ -16,6 +17,8 @@ from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderErro
 from headgate.serving.response import JSON, NO_STORE, Response, marked
 from headgate.wire.http import Headers
 from headgate.wire.json import JsonObject, encode
+
+_LOG = logging.getLogger("headgate.server")
 
 
 class Refused(UsageError):
@@ -126,6 +129,8 @@ def error_response(error: HeadgateError, surface: Surface, request_id: str = "",
         rendered = surface.dialect.render_error(error)
         return Response(rendered.status, marked((*rendered.headers, NO_STORE), headers), rendered.body)
     fault = fault_of(error)
+    if isinstance(error, StoreError):
+        _LOG.warning("refused for what the store says: %s", _message(error))
     body = encode(surface.envelope(fault, request_id))
     return Response(fault.status, marked((JSON, NO_STORE, *fault.headers), headers), body)
 
@@ -147,9 +152,13 @@ def fault_of(error: HeadgateError) -> Fault:
         return Fault(_OUR_CODES.get(error.code or "", 502), _message(error), error.code)
     param = getattr(error, "param", None)
     status, code = next((status, code) for kind, status, code in _FAULTS if isinstance(error, kind))
+    if isinstance(error, StoreError):
+        return Fault(status, OUT_OF_REACH, code, headers=(("retry-after", "1"),))
     return Fault(status, _message(error), code, param)
 
 
+OUT_OF_REACH = "the gateway cannot read or write its books now; its log and /readyz say why (try again in a moment)"
+"""What a client is told of a store: where that is and what is wrong with it concern the house."""
 _FAULTS: tuple[tuple[type[HeadgateError], int, str | None], ...] = (
     (MissingKey, 502, "upstream_auth"),
     (ConfigError, 404, "model_not_found"),

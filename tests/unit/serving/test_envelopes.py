@@ -18,8 +18,8 @@ from headgate.errors import (
     Unsupported,
     UsageError,
 )
-from headgate.gateway.app import ANTHROPIC, OPENAI
-from headgate.serving.envelopes import PLAIN, Refused, error_response
+from headgate.gateway.app import ANTHROPIC, GEMINI, OPENAI
+from headgate.serving.envelopes import PLAIN, Refused, Surface, error_response
 
 TABLE: dict[str, tuple[HeadgateError, int, str, str]] = {
     "refused": (Refused(413, "too long", code="request_too_large"), 413, "invalid_request_error", "request_too_large"),
@@ -29,7 +29,6 @@ TABLE: dict[str, tuple[HeadgateError, int, str, str]] = {
     "missing key": (MissingKey("no key"), 502, "server_error", "api_error"),
     "unsupported": (Unsupported("cannot", param="n"), 400, "invalid_request_error", "invalid_request_error"),
     "usage": (UsageError("no"), 400, "invalid_request_error", "invalid_request_error"),
-    "store": (StoreError("disk full"), 503, "server_error", "api_error"),
     "truncated": (Truncated("cut"), 502, "server_error", "api_error"),
     "too large": (TooLarge("big"), 502, "server_error", "api_error"),
     "bad content": (ProviderError(ErrorKind.SERVER, "html", status=200, code="upstream_bad_content"), 502, "server_error", "api_error"),
@@ -73,6 +72,15 @@ def test_codes_and_params() -> None:
         "error": {"type": "invalid_request_error", "message": "n: cannot", "details": {"error_code": "unsupported_parameter"}},
         "request_id": "r1",
     }
+
+
+@pytest.mark.parametrize("surface", [OPENAI, ANTHROPIC, GEMINI, PLAIN])
+def test_where_the_books_are_concerns_the_house(surface: Surface, caplog: pytest.LogCaptureFixture) -> None:
+    error = StoreError("/home/me/ledger.db: database or disk is full", hint="df -h /home/me")
+    response = error_response(error, surface)
+    assert (response.status, ("retry-after", "1") in response.headers) == (503, True)
+    assert b"/home" not in response.body and b"/readyz" in response.body
+    assert ["/home/me/ledger.db" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_retry_after_reaches_the_client() -> None:
