@@ -1003,3 +1003,20 @@ class Unreachable:
     async def write(self, function: object) -> None:
         """Fail."""
         raise StoreError("the disk is gone")
+
+
+def test_a_late_settlement_of_a_rolling_budget_tells_nothing_twice(store: Store, tmp_path: Path) -> None:
+    """Requests do not end in the order in which they began."""
+    told: list[int] = []
+    rolling = msgspec.structs.replace(DAY, window="rolling:7200")
+
+    async def test(spending: Spending) -> None:
+        for id, at, cost in (("a", AT, 700), ("b", AT + 600, 200), ("c", AT, 60)):
+            hold = await spending.reserve(intent(id, cost, at=at))
+            assert isinstance(hold, Hold)
+            spending.sent(hold)
+            spending.close(receipt(id, cost, at=at), [(hold, cost)])
+            await spending.drain()
+
+    within(store, tmp_path, test, rolling, on_alert=lambda alert: told.append(alert.threshold))
+    assert told == [75, 90]

@@ -99,8 +99,8 @@ SELECT at, detail FROM receipt WHERE id = :receipt;
 SELECT coalesce(max(threshold), 0) FROM alert WHERE budget = :budget AND subject = :subject AND starts = :starts;
 
 -- name: told_lately
--- As `told`, of a rolling budget: every threshold that was told within the span.
-SELECT coalesce(max(threshold), 0) FROM alert WHERE budget = :budget AND subject = :subject AND starts >= :counts_from AND starts <= :starts;
+-- As `told`, of a rolling budget: every threshold that was told within the span or after it, as requests do not end in the order they begin in.
+SELECT coalesce(max(threshold), 0) FROM alert WHERE budget = :budget AND subject = :subject AND starts >= :counts_from;
 
 -- name: put_alert
 INSERT INTO alert (at, budget, subject, starts, threshold, scope, period, action, limit_nanos, spent_nanos)
