@@ -76,11 +76,11 @@ def test_codes_and_params() -> None:
 
 @pytest.mark.parametrize("surface", [OPENAI, ANTHROPIC, GEMINI, PLAIN])
 def test_where_the_books_are_concerns_the_house(surface: Surface, caplog: pytest.LogCaptureFixture) -> None:
-    error = StoreError("/home/me/ledger.db: database or disk is full", hint="df -h /home/me")
+    error = StoreError("/data/house/ledger.db: database or disk is full", hint="df -h /data/house")
     response = error_response(error, surface)
     assert (response.status, ("retry-after", "1") in response.headers) == (503, True)
-    assert b"/home" not in response.body and b"/readyz" in response.body
-    assert ["/home/me/ledger.db" in record.getMessage() for record in caplog.records] == [True]
+    assert b"/data/house" not in response.body and b"/readyz" in response.body
+    assert ["/data/house/ledger.db" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_retry_after_reaches_the_client() -> None:
