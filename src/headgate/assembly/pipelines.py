@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headgate.assembly.runs import pipeline_roots
+from headgate.batch.config_reader import Faults
 from headgate.batch.pipeline import Pipeline, run_notes, unsupported_features
 from headgate.batch.pipeline_load import find_pipeline
 from headgate.batch.rehearsal import Rehearsal, rehearse
@@ -28,7 +29,8 @@ async def check_pipeline(name_or_path: str, units: int) -> Checked:
     except ConfigError as error:
         if error.where is None:
             raise
-        return Checked((f"{error}" + (f" ({error.hint})" if error.hint else ""),))
+        found = error.found if isinstance(error, Faults) else (error,)
+        return Checked(tuple(f"{one.message} ({one.hint})" if one.hint else one.message for one in found))
     rehearsal = await rehearse(pipeline, units)
     faults = [f"step {fault.step!r}, unit {fault.unit!r}: {fault.message}" for fault in rehearsal.faults]
     return Checked((*unsupported_features(pipeline), *faults), (*pipeline.warnings, *run_notes(pipeline)), pipeline, rehearsal)

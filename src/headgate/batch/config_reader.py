@@ -33,6 +33,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f"known: {', '.join(names)}" if names and len(names) <= 20 else None
 
 
+class Faults(ConfigError):
+    """Several errors of one document: a line each in the message, and one by one in `found`."""
+
+    def __init__(self, found: tuple[ConfigError, ...]) -> None:
+        lines = [f"{error.message}{f' ({error.hint})' if error.hint else ''}" for error in found]
+        bulleted = "\n".join(f"  {line}" for line in lines)
+        super().__init__(f"{len(lines)} errors\n{bulleted}", hint=found[0].hint)
+        self.where = found[0].where
+        self.found = found
+
+
 class Findings:
     """Errors and warnings collected while a pipeline is read."""
 
@@ -53,16 +64,12 @@ class Findings:
         self.errors.append(error)
 
     def raise_any(self) -> None:
-        """Raise the only error, or one `ConfigError` that lists them all, at the first one's place."""
+        """Raise the only error, or `Faults`, at the first one's place."""
         if not self.errors:
             return
         if len(self.errors) == 1:
             raise self.errors[0]
-        lines = [f"{error.message}{f' ({error.hint})' if error.hint else ''}" for error in self.errors]
-        bulleted = "\n".join(f"  {line}" for line in lines)
-        combined = ConfigError(f"{len(lines)} errors\n{bulleted}", hint=self.errors[0].hint)
-        combined.where = self.errors[0].where
-        raise combined
+        raise Faults(tuple(self.errors))
 
 
 class Section:

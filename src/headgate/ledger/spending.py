@@ -101,6 +101,7 @@ class Spending:
         self._configured = tuple(map(check_budget, budgets))
         self._sole = sole
         self._drawing = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop
         self._doubts = Doubts(store, self.process, self.accounts)
         self._journal: Journal | None = None
         self._flusher: Flusher | None = None
@@ -116,6 +117,7 @@ class Spending:
 
     async def start(self) -> None:
         """Begin. When the ledger cannot be reached, go on trying in the background; until then `ready` is False (faults E23)."""
+        self._loop = asyncio.get_running_loop()
         journal = self._journal = Journal(self.folder, self.process, slots=self.settings.slots)
         flusher = self._flusher = Flusher(self.store, self.process, journal, settings=self.settings, told=self._told, count=self._count)
         tending = Tending(
@@ -209,10 +211,9 @@ class Spending:
 
         try:
             async with asyncio.timeout(within):
-                if self._reserving:
-                    await asyncio.wait(self._reserving)
-                if self.ahead is not None:
-                    await self.ahead
+                drawing = [*self._reserving, *([] if self.ahead is None else [self.ahead])]
+                if drawing:
+                    await asyncio.wait(drawing)
                 await self.drain()
                 if self._registered and not self._open:
                     await self.store.write(leave)
@@ -278,9 +279,9 @@ class Spending:
                 low = low or slab.free < slab.low
             slab.open += 1
             slab.used = at
-        if low and self.ahead is None:
-            self.ahead = asyncio.get_running_loop().create_task(self._draw_ahead(route.accounts, need, at))
         self._open += 1
+        if low and self.ahead is None:
+            self.ahead = self._loop.create_task(self._draw_ahead(route.accounts, need, at))
         return Hold(id, slot, end, need, slabs)
 
     async def reserve(self, intent: Intent) -> Hold | Denied:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from headgate.errors import HeadgateError
+from headgate.errors import HeadgateError, StoreError
 from headgate.ledger.principal import Principal
 from headgate.ledger.receipt import RANDOM_BYTES, new_id
 from headgate.serving.auth import Authenticator, check_access, moved_key
@@ -19,6 +20,7 @@ from headgate.serving.request import NOBODY, Request
 from headgate.serving.response import Answer, Endpoint, Response
 from headgate.serving.routes import Route, Routes
 
+_LOG = logging.getLogger("headgate.server")
 REQUEST_ID = "x-request-id"
 RECEIPT_ID = "x-headgate-request-id"
 CALLS = "completions:read"
@@ -59,6 +61,7 @@ class App:
         self._door = door
         self._hosts = hosts
         self._on_stop = on_stop
+        self._trouble = ""
 
     async def __call__(self, request: Request) -> Answer:
         """Serve one request. Never raises a `HeadgateError`: those are answered."""
@@ -72,7 +75,10 @@ class App:
             return self.refuse(error, self.routes.surface_of(request.path, request.method))
 
     def refuse(self, error: HeadgateError, surface: Surface = PLAIN) -> Response:
-        """The answer for an error. What we turn down ourselves is counted."""
+        """The answer for an error. What we turn down ourselves is counted; what the store says is logged, when it says something new."""
+        if isinstance(error, StoreError) and error.message != self._trouble:
+            self._trouble = error.message
+            _LOG.warning("requests are refused for what the store says: %s", error.message)
         if not is_providers_own(error):
             fault = fault_of(error)
             self._refused(fault.code or f"http_{fault.status}")

@@ -5,7 +5,6 @@ What a provider did is written by the surface's dialect. What Headgate itself re
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from typing import TypeGuard
@@ -17,8 +16,6 @@ from headgate.errors import ConfigError, HeadgateError, MissingKey, ProviderErro
 from headgate.serving.response import JSON, NO_STORE, Response, marked
 from headgate.wire.http import Headers
 from headgate.wire.json import JsonObject, encode
-
-_LOG = logging.getLogger("headgate.server")
 
 
 class Refused(UsageError):
@@ -129,8 +126,6 @@ def error_response(error: HeadgateError, surface: Surface, request_id: str = "",
         rendered = surface.dialect.render_error(error)
         return Response(rendered.status, marked((*rendered.headers, NO_STORE), headers), rendered.body)
     fault = fault_of(error)
-    if isinstance(error, StoreError):
-        _LOG.warning("refused for what the store says: %s", _message(error))
     body = encode(surface.envelope(fault, request_id))
     return Response(fault.status, marked((JSON, NO_STORE, *fault.headers), headers), body)
 

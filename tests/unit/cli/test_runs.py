@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
@@ -309,7 +310,9 @@ def test_what_is_wrong_with_a_pipeline_is_told_at_once(headgate: Command, headga
     )
     told = headgate("validate", "Quiz", code=3)
     assert "'chunk_size' must be at least 1" in told.err and "'strategy' cannot be 'direkt'" in told.err
-    assert not headgate("validate", "Quiz", "--json", code=3).json()["valid"]
+    found = headgate("validate", "Quiz", "--json", code=3).json()
+    assert (found["valid"], len(found["errors"])) == (False, 2)
+    assert all(re.match(r".*config\.yaml:\d+:3: ", error) for error in found["errors"])
     write_quiz(headgate_environment, template="{{ more }}\n", items=ITEMS.replace("question 5", "question 5\n    more: 1"))
     told = headgate("validate", "Quiz", "--units", "1", code=3)
     assert "step 'ask', unit 'q0': 'more' is undefined" in told.err

@@ -19,17 +19,10 @@ MODEL = "sim-openai/sim-small"
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def module_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Every request is tried once."""
     with running_gateway(tmp_path_factory.mktemp("once"), settings=SimSettings(seed=7), gate=ONCE) as running:
         yield running
-
-
-@pytest.fixture
-def rig(single: Rig) -> Iterator[Rig]:
-    single.calm()
-    yield single
-    single.sim.set_faults(())
 
 
 def of_openai(document: Any) -> tuple[int, str]:

@@ -1,17 +1,19 @@
-"""An event loop whose time passes only when nothing else is left to do, and a database in memory for tests in it."""
+"""A ledger's store on both databases; a loop whose time passes only when nothing else is left to do, and a database in memory for it."""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from headgate.errors import StoreError
 from headgate.ledger.limit_shares import StoreShares
+from headgate.store import Store, open_store
 from headgate.store.statements import load_migrations
 
 T = TypeVar("T")
@@ -91,3 +93,15 @@ def virtual() -> Callable[[Callable[[], Awaitable[T]]], T]:
 def memory_store() -> Callable[[], MemoryStore]:
     """Makes a `MemoryStore` in the running loop."""
     return lambda: MemoryStore(asyncio.get_running_loop())
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+    return tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def store(place: object) -> Iterator[Store]:
+    found = open_store(place, migrations="ledger")
+    yield found
+    found.close()

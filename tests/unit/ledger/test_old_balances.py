@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +20,7 @@ from headgate.ledger.old_balances import BATCH, SLACK, delete_balances, unreacha
 from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Hold, Spending
 from headgate.ledger.spending_settings import SpendingSettings
-from headgate.store import Store, open_store
+from headgate.store import Store
 from headgate.store.statements import load_migrations
 from headgate.testing.books import read_books
 
@@ -93,18 +91,6 @@ def test_a_number_is_never_given_again() -> None:
         delete_all(connection, day * SLACK + 3 * SLACK)
     assert len(set(numbers)) == 5
     assert connection.execute("SELECT count(*) FROM balance").fetchone() == (1,)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> object:
-    return tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-
-
-@pytest.fixture
-def store(place: object) -> Iterator[Store]:
-    found = open_store(place, migrations="ledger")
-    yield found
-    found.close()
 
 
 def test_a_process_deletes_them_and_goes_on_booking_what_comes_late(store: Store, place: object, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -41,14 +41,6 @@ AT = 1_800_000_000.0
 WHO = Principal(key_id="k", team="t", user="u", tags=("x",), owner="o", subjects=("global", "key:k", "team:t"))
 DAY = Budget(id="day", scope="global", limit_nanos=1000, window="day")
 FAST = SpendingSettings(flush_interval=0.001, patience=0.02, refusal=0.0, tick=3600.0, slots=256)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    place = tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    found = open_store(place, migrations="ledger")
-    yield found
-    found.close()
 
 
 def intent(id: str, bound: int | None = 100, **changes: object) -> Intent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ from headgate.ledger.intent import Intent
 from headgate.ledger.principal import Principal
 from headgate.ledger.spending import Spending
 from headgate.ledger.spending_settings import SpendingSettings
-from headgate.store import Store, open_store
+from headgate.store import Store
 from headgate.testing.books import read_books
 
 AT = 1_800_000_000.0
@@ -30,18 +30,6 @@ BUDGETS = (
     Budget(id="keys", scope="key:*", limit_nanos=20_000, window="rolling:7200"),
     Budget(id="team", scope="team:t", limit_nanos=30_000, window="day", action="warn"),
 )
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> object:
-    return tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-
-
-@pytest.fixture
-def store(place: object) -> Iterator[Store]:
-    found = open_store(place, migrations="ledger")
-    yield found
-    found.close()
 
 
 class Load:
