@@ -165,6 +165,8 @@ class Gang:
                 RawWire(self.port).close()
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:  # it was being taken when the socket was closed: the next one is refused
+                continue
         pytest.fail("it still listens")
 
     def pids(self, workers: int) -> dict[int, int]:
