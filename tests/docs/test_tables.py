@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from headgate.batch import config_reader
-from headgate.batch.pipeline import Coercion
+from headgate.batch.pipeline import Coercion, StepKind
 from headgate.batch.pipeline_load import load_pipeline
 from headgate.catalog.load import load_catalog
 from headgate.cli import cli, exit_code
@@ -119,7 +119,12 @@ pipeline:
     - {name: ask, params: {temperature: 0}}
     - {name: compute, scope: expression, expressions: {a: "1"}}
     - {name: fan, scope: fan_out, field: a}
+    - {name: in, scope: fan_in}
+    - {name: groups, scope: aggregate, group_by: a}
+    - {name: firsts, scope: dedupe, by: a}
+    - {name: some, scope: sample, count: 1}
     - {name: last, scope: run, script: x.py}
+post_process: [{name: pack, type: gzip, files: [results.jsonl]}, {name: own, command: x.py}]
 api: {retry: {}, realtime: {}}
 processing:
   strategy: permutation
@@ -161,7 +166,7 @@ def pipeline_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert [step.kind.value for step in load_pipeline(tmp_path).steps] == ["chunk", "expression", "fan_out", "run"]
+    assert {step.kind for step in load_pipeline(tmp_path).steps} == set(StepKind)
     return asked - {"ask"}
 
 
@@ -176,7 +181,7 @@ def test_every_key_that_is_explained_is_read(pipeline_keys: set[str]) -> None:
     firsts = {word for cells in rows(text) for word in words(cells[0])}
     coercions = {coercion.value for coercion in Coercion}
     assert coercions <= firsts
-    assert firsts - coercions - pipeline_keys == set()
+    assert firsts - coercions - {kind.value for kind in StepKind} - pipeline_keys == set()
 
 
 # The simulator

@@ -6,8 +6,9 @@ import msgspec
 
 from headgate.assembly.runs import pipeline_roots
 from headgate.batch.config_reader import Faults
-from headgate.batch.pipeline import Pipeline, run_notes, unsupported_features
+from headgate.batch.pipeline import Pipeline
 from headgate.batch.pipeline_load import find_pipeline
+from headgate.batch.programs import own_programs
 from headgate.batch.rehearsal import Rehearsal, rehearse
 from headgate.errors import ConfigError
 from headgate.wire.json import JsonObject
@@ -33,7 +34,10 @@ async def check_pipeline(name_or_path: str, units: int) -> Checked:
         return Checked(tuple(f"{one.message} ({one.hint})" if one.hint else one.message for one in found))
     rehearsal = await rehearse(pipeline, units)
     faults = [f"step {fault.step!r}, unit {fault.unit!r}: {fault.message}" for fault in rehearsal.faults]
-    return Checked((*unsupported_features(pipeline), *faults), (*pipeline.warnings, *run_notes(pipeline)), pipeline, rehearsal)
+    own = "a program of the pipeline's own: run needs --allow-scripts"
+    own = "a program of the pipeline's own: run needs --allow-scripts"
+    programs = (f"{what} runs {script}, {own}" for what, script in own_programs(pipeline))
+    return Checked(tuple(faults), (*pipeline.warnings, *programs), pipeline, rehearsal)
 
 
 def checked_json(checked: Checked) -> JsonObject:

@@ -16,9 +16,10 @@ import msgspec
 from headgate.assembly.parts import Parts, new_run_id
 from headgate.batch.control import Control
 from headgate.batch.home import Home
-from headgate.batch.pipeline import Pipeline, Step, run_notes, unsupported_features
+from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.pipeline_files import snapshot
 from headgate.batch.pipeline_load import find_pipeline, load_snapshot
+from headgate.batch.programs import own_programs
 from headgate.batch.rows import Posting, RunRow, StepRow
 from headgate.batch.run import RunOptions
 from headgate.batch.tables import Tables
@@ -50,6 +51,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: str | None = None
     concurrency: int | None = None
     grace: float | None = None
+    allow_scripts: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -100,9 +102,7 @@ def _begun(home: Home) -> bool:
 
 
 def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) -> Opened:
-    problems = unsupported_features(pipeline)
-    if problems:
-        raise ConfigError("this version cannot run the pipeline:\n  " + "\n  ".join(problems))
+    left_out = refused_programs(pipeline, request.allow_scripts)
     resolved = {step.name: _resolved(parts, request, pipeline, step) for step in pipeline.llm_steps}
     targets = {name: parts.target(found) for name, found in resolved.items()}
     _check_mode(request.mode, targets)
@@ -121,7 +121,24 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     )
     notes = [note for found in resolved.values() for note in found.notes]
     notes += _small_batches(request.mode, pipeline, targets, request.max_units)
-    return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *run_notes(pipeline), *notes))))
+    return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *left_out, *notes))))
+
+
+def refused_programs(pipeline: Pipeline, allowed: bool) -> tuple[str, ...]:
+    """Notes on what will be left out because it is a program of the pipeline's own, and those need the user's word.
+
+    Raises `ConfigError` when it is a step: a run without it would not be whole.
+    """
+    if allowed:
+        return ()
+    steps = {f"step {step.name!r}" for step in pipeline.steps if step.kind is StepKind.RUN}
+    found = own_programs(pipeline)
+    for what, script in found:
+        if what in steps:
+            message = f"{what} runs {script}, a program of the pipeline's own"
+            raise ConfigError(message, hint="look at it, then add --allow-scripts to let it be run")
+    own = "a program of the pipeline's own; --allow-scripts lets it"
+    return tuple(f"{what} is left out: it runs {script}, {own}" for what, script in found)
 
 
 def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
@@ -231,7 +248,7 @@ def _cap(request: RunRequest, pipeline: Pipeline) -> int | None:
 def options(request: RunRequest, pipeline: Pipeline, mode: str) -> RunOptions:
     """How this invocation drives the run."""
     chosen = RunOptions(mode=mode)
-    changes: JsonObject = {}
+    changes: JsonObject = {"allow_scripts": request.allow_scripts}
     concurrency = request.concurrency or pipeline.api.concurrency
     if concurrency is not None:
         changes["concurrency"] = concurrency

@@ -1,16 +1,19 @@
-"""The conservation law: at every instant and step, started = valid + failed + pending, and what is valid here is started next."""
+"""The conservation law: at every instant and step, started = valid + failed + pending, and what is valid here is started next.
+
+A valid unit starts one unit at the next step, or as many as it became there (`children`).
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from headgate.batch.states import PENDING_UNITS, UnitState
+from headgate.batch.states import PENDING_UNITS, RUN_SCOPE, UnitState
 from headgate.batch.tables import Tables
 
 
 def check_books(tables: Tables, run: int) -> list[str]:
     """What contradicts the law, counted unit by unit against the chunks' counters; empty when all is well."""
-    totals, counts = tables.books(run)
+    totals, counts, made = tables.books(run)
     problems = []
     for total in totals:
         valid, failed = counts.get((total.idx, UnitState.VALID), 0), counts.get((total.idx, UnitState.FAILED), 0)
@@ -20,8 +23,8 @@ def check_books(tables: Tables, run: int) -> list[str]:
                 f"step {total.name}: counters say {total.started} started, {total.valid} valid, {total.failed} failed; "
                 f"the units are {valid + failed + pending}, {valid}, {failed}"
             )
-    for before, after in pairwise(totals):
-        promoted = sum(counts.get((after.idx, state), 0) for state in UnitState)
-        if not before.open_chunks and before.valid != promoted:
-            problems.append(f"step {after.name}: {promoted} units started of the {before.valid} valid at {before.name}")
+    for before, after in pairwise(total for total in totals if total.kind != RUN_SCOPE):
+        promoted, due = sum(counts.get((after.idx, state), 0) for state in UnitState), made.get(before.idx, 0)
+        if not before.open_chunks and due != promoted:
+            problems.append(f"step {after.name}: {promoted} units started of the {due} that {before.valid} valid at {before.name} make")
     return problems

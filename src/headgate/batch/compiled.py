@@ -18,6 +18,10 @@ class CompiledPipeline(msgspec.Struct, frozen=True):
     expression_steps: dict[str, CompiledStep]
     validators: dict[str, StepValidator]
     prompt_values: tuple[CompiledExpression, ...]
+    conditions: dict[str, CompiledExpression]
+    """By step name, what its `when` says."""
+    script_expressions: dict[str, tuple[CompiledExpression, ...]]
+    """By run step name, its `filename_expression` and `content_expression`, as far as it has them."""
 
 
 def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
@@ -26,7 +30,19 @@ def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
         expression_steps={step.name: compile_step(step) for step in pipeline.steps if step.kind is StepKind.EXPRESSION},
         validators={step.name: _validator(pipeline, step) for step in pipeline.steps if step.name in pipeline.rules},
         prompt_values=compile_named(pipeline.processing.expressions),
+        conditions={
+            step.name: compile_expression(step.when, name=f"when of step {step.name!r}", where=step.where or None)
+            for step in pipeline.steps
+            if step.when is not None
+        },
+        script_expressions={step.name: _script_expressions(step) for step in pipeline.steps if step.script is not None},
     )
+
+
+def _script_expressions(step: Step) -> tuple[CompiledExpression, ...]:
+    assert step.script is not None
+    sources = {"filename_expression": step.script.filename, "content_expression": step.script.content}
+    return compile_named(((name, source) for name, source in sources.items() if source is not None), lambda _name: step.where or None)
 
 
 def compile_step(step: Step) -> CompiledStep:
@@ -53,9 +69,16 @@ def _validator(pipeline: Pipeline, step: Step) -> StepValidator:
     return StepValidator(compiled, CompiledRules(pipeline.rules[step.name]), pipeline.coercions)
 
 
-def unit_seed(pipeline: Pipeline, unit_id: str, fields: JsonObject, step: str, purpose: str, *, run_seed: int | str | None = None) -> int:
-    """The seed of a unit's random stream for `purpose` (``expression``, ``prompt``, ``rules``) in `step`, by the pipeline's `seed_mode`."""
-    if pipeline.processing.seed_mode is SeedMode.OCTOBATCH:
+def unit_seed(
+    pipeline: Pipeline, unit_id: str, fields: JsonObject, step: str, purpose: str, *, run_seed: int | str | None = None, again: int = 0
+) -> int:
+    """The seed of a unit's random stream for `purpose` (``expression``, ``prompt``, ``rules``) in `step`, by the pipeline's `seed_mode`.
+
+    `again` counts how often the unit was sent back here: each time it draws anew, since the same numbers would only fail again.
+    """
+    if again:
+        purpose = f"{purpose} {again}"
+    elif pipeline.processing.seed_mode is SeedMode.OCTOBATCH:
         stored = fields.get(REPETITION_SEED)
         return octobatch_seed(unit_id, step, stored if isinstance(stored, int) else None)
     return derive_seed(pipeline.processing.seed if run_seed is None else run_seed, unit_id, step, purpose)

@@ -96,13 +96,23 @@ def decide_poll(state: BatchState, age: float, max_age: float, cancelled: bool) 
     return Poll.WAIT
 
 
-def decide_unit(outcome: Outcome, reason: Reason | None, tries: int, max_tries: int, errors: int, max_errors: int) -> UnitState:
+SENDS_BACK = {"chunk": frozenset({Reason.RULE}), "expression": frozenset({Reason.RULE, Reason.EXPRESSION_ERROR})}
+"""By kind of step, the reasons for which an earlier step is to blame when the step names one (`retry_from`): a judge's unreadable
+verdict is the judge's own fault, a broken rule is not (OCT-103)."""
+
+
+def decide_unit(
+    outcome: Outcome, reason: Reason | None, tries: int, max_tries: int, errors: int, max_errors: int, *, back: bool = False
+) -> UnitState:
     """The unit's state after an attempt. `tries` counts answered attempts, `errors` unanswered ones, this attempt included.
 
-    An answer that was lost on its way may have been paid for, so it is not asked for again for ever.
+    `back`: the step holds an earlier one to account for this reason. An answer that was lost on its way may have been paid for, so it is
+    not asked for again for ever.
     """
     if outcome is Outcome.VALID:
         return UnitState.VALID
+    if back and outcome is Outcome.INVALID:
+        return UnitState.BACK if tries < max_tries else UnitState.FAILED
     if reason is not None and not retryable(reason):
         return UnitState.FAILED
     if outcome in (Outcome.ERROR, Outcome.UNKNOWN):

@@ -163,6 +163,7 @@ class Engine:
     async def stop(self) -> None:
         """End without finishing: workflows still under way stay pending and are taken up by the next start."""
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())  # the library has closed the loop's own
         if self._database is not None:
             self._database.dispose()
 

@@ -22,4 +22,13 @@ def _queue_full(events: Sequence[JsonObject]) -> str:
     return f"batches the provider had no room for, and that were submitted again: {len(events)}"
 
 
-_SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {"too_few_for_batch": _too_few, "queue_full": _queue_full}
+def _no_children(events: Sequence[JsonObject]) -> str:
+    units, steps = sum(event["units"] for event in events), sorted({str(event["step"]) for event in events})
+    return f"units that became none at {', '.join(steps)}, for want of a list or because it was empty: {units}"
+
+
+_SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {
+    "too_few_for_batch": _too_few,
+    "queue_full": _queue_full,
+    "no_children": _no_children,
+}

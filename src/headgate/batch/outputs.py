@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headgate.batch.rows import RunRow, StepRow
 from headgate.batch.run import record_of
+from headgate.batch.states import RUN_SCOPE
 from headgate.batch.tables import Tables
 from headgate.domain.cost import usd_text
 from headgate.errors import StoreError
@@ -20,21 +21,32 @@ def write_outputs(tables: Tables, run: RunRow, steps: list[StepRow]) -> dict[str
     """Write ``outputs/results.jsonl``, ``failures.jsonl`` and ``receipts.jsonl`` in the run's folder; returns their paths."""
     folder = tables.folder / "outputs"
     sources = {
-        "results": results(tables, run.key, steps[-1].idx),
+        "results": results(tables, run.key, last_unit_step(steps).idx),
         "failures": failures(tables, run.key, steps),
         "receipts": receipts(tables, run, steps),
     }
     return {name: write_lines(folder / f"{name}.jsonl", lines) for name, lines in sources.items()}
 
 
+def last_unit_step(steps: Sequence[StepRow]) -> StepRow:
+    """The last step that units go through."""
+    return next(step for step in reversed(steps) if step.kind != RUN_SCOPE)
+
+
 def results(tables: Tables, run: int, step: int) -> Iterator[JsonObject]:
-    """The records that came through `step`, in unit order."""
+    """The records that came through `step`, in unit order; of a unit that became several, or none, those records instead."""
     units = tables.valid_units(run, step)
     for start in range(0, len(units), GROUP):
-        group = units[start : start + GROUP]
-        lines = tables.read_lines((segment, row) for _, segment, row in group)
-        for _, segment, row in group:
-            yield record_of(lines[segment, row])
+        places = [place for unit in units[start : start + GROUP] for place in _places(*unit)]
+        for some in range(0, len(places), GROUP):
+            group = places[some : some + GROUP]
+            lines = tables.read_lines(group)
+            for place in group:
+                yield record_of(lines[place])
+
+
+def _places(_seq: int, segment: int, row: int, children: int | None) -> list[tuple[int, int]]:
+    return [(segment, row)] if children is None else [(segment, row + 1 + index) for index in range(children)]
 
 
 def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObject]:

@@ -23,7 +23,17 @@ class StepKind(StrEnum):
     LLM = "chunk"
     EXPRESSION = "expression"
     FAN_OUT = "fan_out"
+    FAN_IN = "fan_in"
+    AGGREGATE = "aggregate"
+    DEDUPE = "dedupe"
+    SAMPLE = "sample"
     RUN = "run"
+
+
+BARRIERS = frozenset({StepKind.FAN_IN, StepKind.AGGREGATE, StepKind.DEDUPE, StepKind.SAMPLE})
+"""Steps that look at all of their units together, so that every unit has to arrive before any goes on."""
+RESHAPING = BARRIERS | {StepKind.FAN_OUT, StepKind.RUN}
+"""Steps after which units are no longer the ones they were: nothing can be sent back across them."""
 
 
 class Strategy(StrEnum):
@@ -89,8 +99,54 @@ class StepParams(msgspec.Struct, frozen=True):
     native_schema: bool = True
 
 
+class FanOut(msgspec.Struct, frozen=True):
+    """One unit for each element of the list in `field`, which it has as `child_field` (OCT-140).
+
+    The list itself is left behind unless `keep_field`: every child would carry all of it (OCT-141).
+    """
+
+    field: str
+    child_field: str
+    keep_field: bool = False
+
+
+class Gather(msgspec.Struct, frozen=True):
+    """Many units to one: the siblings of the fan_out step `of`, or all that agree in the fields `group_by`.
+
+    The one has the records of the others as a list in `field`: all their fields, or those named in `collect`.
+    """
+
+    field: str
+    of: str | None = None
+    group_by: tuple[str, ...] = ()
+    collect: tuple[str, ...] = ()
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """How many units go on, chosen by the run's seed: a number of them, or a share (0 to 1)."""
+
+    count: int | None = None
+    share: float | None = None
+
+
+class Script(msgspec.Struct, frozen=True):
+    """Something done once, after all units: the built-in `extract_units`, or a program of the pipeline's (OCT-142).
+
+    `output_dir` is a folder below the run's outputs; the expressions give each unit's file name and content (None: its whole record).
+    """
+
+    script: str
+    output_dir: str
+    filename: str | None = None
+    content: str | None = None
+    gzip: bool = False
+
+
 class Step(msgspec.Struct, frozen=True):
-    """One step. Fields of other kinds are at their defaults; `options` keeps what only a fan_out or run step says."""
+    """One step. Fields of other kinds are at their defaults.
+
+    `when`: units for which it is false pass the step as they are. `needs` names steps that must come earlier.
+    """
 
     name: str
     kind: StepKind = StepKind.LLM
@@ -107,7 +163,13 @@ class Step(msgspec.Struct, frozen=True):
     loop_until: str | None = None
     max_iterations: int = DEFAULT_MAX_ITERATIONS
     on_timeout: TimeoutPolicy = TimeoutPolicy.CONTINUE
-    options: JsonObject = msgspec.field(default_factory=dict)
+    when: str | None = None
+    needs: tuple[str, ...] = ()
+    fan_out: FanOut | None = None
+    gather: Gather | None = None
+    by: tuple[str, ...] = ()
+    sample: Sample | None = None
+    script: Script | None = None
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -130,6 +192,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
     cost_cap_nanos: int | None = None
     auto_retry: bool = True
     concurrency: int | None = None
+    script_seconds: float = 600.0
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -174,6 +237,22 @@ class Rules(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...] = ()
 
 
+class PostProcess(msgspec.Struct, frozen=True):
+    """Something done with the results at the end; a failure of it is told and does not fail the run (OCT-143).
+
+    `script` is the built-in `analyze_results`, or a program of the pipeline's, with `args`; what it prints goes to `output` below the
+    run's outputs. Without a script, the files below the outputs that `files` match are compressed, and kept only if `keep_originals`.
+    """
+
+    name: str
+    script: str | None = None
+    args: tuple[str, ...] = ()
+    output: str | None = None
+    files: tuple[str, ...] = ()
+    keep_originals: bool = False
+    where: str = ""
+
+
 class Pipeline(msgspec.Struct, frozen=True):
     """A checked pipeline. `files` are the bytes it was read from, by path inside its folder: enough to load it again.
 
@@ -193,7 +272,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     rules: dict[str, Rules]
     coercions: frozenset[Coercion]
     items: tuple[Item, ...] | Combinations
-    post_process: tuple[JsonObject, ...]
+    post_process: tuple[PostProcess, ...]
     warnings: tuple[str, ...]
     files: dict[str, bytes]
     description: str = ""
@@ -223,6 +302,11 @@ class Pipeline(msgspec.Struct, frozen=True):
         return tuple(step for step in self.steps if step.kind is StepKind.LLM)
 
     @property
+    def unit_steps(self) -> tuple[Step, ...]:
+        """The steps that units go through; `run` steps come after all units."""
+        return tuple(step for step in self.steps if step.kind is not StepKind.RUN)
+
+    @property
     def digest(self) -> str:
         """sha256 (hex) over configuration, items, templates and schemas; the same files give the same digest wherever they lie."""
         return _digest(self.files)
@@ -234,22 +318,3 @@ def _digest(files: Mapping[str, bytes]) -> str:
         total.update(f"{len(path)}:{path}:{len(files[path])}:".encode())
         total.update(files[path])
     return total.hexdigest()
-
-
-def unsupported_features(pipeline: Pipeline) -> list[str]:
-    """What this version cannot run, one sentence each; empty if the pipeline can be run."""
-    problems = []
-    for step in pipeline.steps:
-        if step.kind in (StepKind.FAN_OUT, StepKind.RUN):
-            problems.append(f"{step.where}: step {step.name!r} has scope {step.kind.value!r}, which this version does not run")
-        if step.retry_from is not None:
-            problems.append(f"{step.where}: step {step.name!r} uses retry_from, which this version does not run")
-    return problems
-
-
-def run_notes(pipeline: Pipeline) -> list[str]:
-    """What a run will leave out without being wrong."""
-    if not pipeline.post_process:
-        return []
-    names = ", ".join(str(entry.get("name", "unnamed")) for entry in pipeline.post_process)
-    return [f"post_process is not run by this version ({names}); results are complete without it"]

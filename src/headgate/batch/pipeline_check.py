@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from headgate.batch.combinations import Combinations
 from headgate.batch.compiled import CompiledPipeline
 from headgate.batch.config_reader import Findings, Section, did_you_mean
+from headgate.batch.gathering import COUNT, FAN_FIELDS
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.plan import REPETITION_ID, REPETITION_SEED, UNIT_ID
 from headgate.batch.template_check import TemplateFacts
@@ -41,6 +42,7 @@ class NameFlow:
         self._findings = findings
         self._known = set(_ALWAYS | (_REPEATED if pipeline.processing.repeat > 1 else frozenset()))
         self._open = False
+        self._spread: dict[str, frozenset[str]] = {}
         if isinstance(pipeline.items, Combinations):
             self._known.update(pipeline.items.names)
         else:
@@ -51,13 +53,14 @@ class NameFlow:
         if not len(self._pipeline.items):
             return
         for step in self._pipeline.steps:
-            if step.kind is StepKind.EXPRESSION:
-                self._expression_step(step)
-            elif step.kind is StepKind.LLM:
-                self._llm_step(step)
-            elif step.kind is StepKind.FAN_OUT:
-                self._known |= {str(step.options["child_field"]), "_fan_index"}
+            self._condition(step)
+            _CHECKS.get(step.kind, _unchanged)(self, step)
             self._rules(step)
+
+    def _condition(self, step: Step) -> None:
+        condition = self._compiled.conditions.get(step.name)
+        if condition is not None:
+            self._missing(condition.reads, f"'when' of step {step.name!r}", step.where)
 
     def _missing(self, names: Iterable[str], what: str, where: str | None) -> None:
         for name in sorted(set(names) - self._known):
@@ -89,6 +92,33 @@ class NameFlow:
             self._known |= schema.top_names
             self._open |= schema.schema.get("additionalProperties", True) is not False
 
+    def _fan_out_step(self, step: Step) -> None:
+        spread = step.fan_out
+        assert spread is not None
+        self._missing([spread.field], f"fan_out step {step.name!r}", step.where)
+        self._spread[step.name] = frozenset(self._known)
+        self._known = (self._known if spread.keep_field else self._known - {spread.field}) | FAN_FIELDS | {spread.child_field}
+
+    def _fan_in_step(self, step: Step) -> None:
+        gather = step.gather
+        assert gather is not None and gather.of is not None
+        self._missing(gather.collect, f"'collect' of step {step.name!r}", step.where)
+        self._known = set(self._spread.get(gather.of, frozenset())) | {gather.field, COUNT}
+
+    def _aggregate_step(self, step: Step) -> None:
+        gather = step.gather
+        assert gather is not None
+        self._missing((*gather.group_by, *gather.collect), f"aggregate step {step.name!r}", step.where)
+        self._known = {*_ALWAYS, *gather.group_by, gather.field, COUNT}
+        self._open = False
+
+    def _dedupe_step(self, step: Step) -> None:
+        self._missing(step.by, f"dedupe step {step.name!r}", step.where)
+
+    def _run_step(self, step: Step) -> None:
+        for expression in self._compiled.script_expressions.get(step.name, ()):
+            self._missing(expression.reads, f"{expression.name} of step {step.name!r}", step.where)
+
     def _rules(self, step: Step) -> None:
         validator = self._compiled.validators.get(step.name)
         if validator is None:
@@ -100,3 +130,18 @@ class NameFlow:
         named = {*validator.rules.rules.required, *validator.rules.rules.types, *validator.rules.rules.ranges, *validator.rules.rules.enums}
         for name in sorted(named - self._known):
             self._findings.warn(f"the validation of step {step.name!r} speaks of {name!r}, which no schema or step declares", step.where)
+
+
+def _unchanged(_flow: NameFlow, _step: Step) -> None:
+    """A step after which a unit's names are the same."""
+
+
+_CHECKS: dict[StepKind, Callable[[NameFlow, Step], None]] = {
+    StepKind.EXPRESSION: NameFlow._expression_step,
+    StepKind.LLM: NameFlow._llm_step,
+    StepKind.FAN_OUT: NameFlow._fan_out_step,
+    StepKind.FAN_IN: NameFlow._fan_in_step,
+    StepKind.AGGREGATE: NameFlow._aggregate_step,
+    StepKind.DEDUPE: NameFlow._dedupe_step,
+    StepKind.RUN: NameFlow._run_step,
+}

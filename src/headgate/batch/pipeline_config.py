@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import NamedTuple
+
+import msgspec
 
 from headgate.batch.config_reader import Section, did_you_mean
 from headgate.batch.expressions import DEFAULT_MAX_ITERATIONS
 from headgate.batch.pipeline import (
     DEFAULT_COERCIONS,
+    RESHAPING,
     ApiSettings,
     Coercion,
+    FanOut,
+    Gather,
     Level,
     Position,
+    PostProcess,
     Processing,
     Retry,
     Rule,
     Rules,
+    Sample,
+    Script,
     SeedMode,
     Step,
     StepKind,
@@ -30,9 +40,13 @@ MAX_ITERATIONS = 1_000_000
 RULE_TYPES = frozenset({"string", "number", "integer", "float", "boolean", "array", "list", "object", "dict"})
 
 _KIND_KEYS: dict[StepKind, tuple[str, ...]] = {
-    StepKind.LLM: ("prompt_template", "provider", "model", "params", "max_attempts", "retry_from"),
-    StepKind.EXPRESSION: ("expressions", "init", "loop_until", "max_iterations", "on_timeout", "retry_from", "max_attempts"),
-    StepKind.FAN_OUT: ("field", "child_field"),
+    StepKind.LLM: ("prompt_template", "provider", "model", "params", "max_attempts", "retry_from", "when"),
+    StepKind.EXPRESSION: ("expressions", "init", "loop_until", "max_iterations", "on_timeout", "retry_from", "max_attempts", "when"),
+    StepKind.FAN_OUT: ("field", "child_field", "keep_field"),
+    StepKind.FAN_IN: ("of", "field", "collect"),
+    StepKind.AGGREGATE: ("group_by", "field", "collect"),
+    StepKind.DEDUPE: ("by",),
+    StepKind.SAMPLE: ("count", "share"),
     StepKind.RUN: ("script", "output_dir", "filename_expression", "content_expression", "compression", "upload"),
 }
 
@@ -47,39 +61,99 @@ class ItemsSource(NamedTuple):
 
 
 def read_steps(pipeline: Section) -> tuple[Step, ...]:
-    """`pipeline.steps`; names must be unique (OCT-50)."""
-    steps = [_step(section) for section in pipeline.sections("steps")]
+    """`pipeline.steps`, in an order in which each comes after those it needs; names must be unique (OCT-50)."""
+    sections = pipeline.sections("steps")
+    steps = [_step(section) for section in sections]
     if not steps:
         pipeline.error("a pipeline needs at least one step", "steps")
-    seen: set[str] = set()
-    for step, index in zip(steps, range(len(steps)), strict=True):
-        if step.name in seen:
-            pipeline.error(f"two steps are called {step.name!r}", "steps", index, "name")
-        if step.retry_from is not None and step.retry_from not in seen:
-            pipeline.error(
-                f"retry_from names {step.retry_from!r}, which is no earlier step",
-                "steps",
-                index,
-                "retry_from",
-                hint=did_you_mean(step.retry_from, seen),
-            )
-        seen.add(step.name)
-    return tuple(steps)
+    places: dict[str, Section] = {}
+    for step, section in zip(steps, sections, strict=True):
+        if step.name in places:
+            section.error(f"two steps are called {step.name!r}", "name")
+        places[step.name] = section
+    ordered = _paired(order_steps(steps, places), places)
+    for index, step in enumerate(ordered):
+        _check_return(step, ordered[:index], places[step.name])
+    if steps and all(step.kind is StepKind.RUN for step in steps):
+        pipeline.error("a pipeline needs a step that units go through", "steps")
+    return ordered
+
+
+def order_steps(steps: list[Step], places: dict[str, Section]) -> tuple[Step, ...]:
+    """The steps, each after those it `needs`; without needs they stay as they are written."""
+    left, ordered, known = list(steps), list[Step](), {step.name for step in steps}
+    for step in steps:
+        for name in step.needs:
+            if name not in known or name == step.name:
+                places[step.name].error(f"'needs' names {name!r}, which is no other step", "needs", hint=did_you_mean(name, known))
+    while left:
+        placed = {step.name for step in ordered}
+        ready = next((step for step in left if placed.issuperset(set(step.needs) & known - {step.name})), None)
+        if ready is None:
+            places[left[0].name].error(f"'needs' goes round in a circle: {', '.join(step.name for step in left)}", "needs")
+            return tuple(steps)
+        left.remove(ready)
+        ordered.append(ready)
+    return tuple(ordered)
+
+
+def _paired(steps: tuple[Step, ...], places: dict[str, Section]) -> tuple[Step, ...]:
+    """Each fan_in with the fan_out whose units it brings together: the last one that is still open."""
+    spread: list[Step] = []
+    paired = []
+    for step in steps:
+        if step.kind is StepKind.FAN_OUT:
+            spread.append(step)
+        elif step.kind is StepKind.AGGREGATE:
+            spread.clear()
+        elif step.kind is StepKind.FAN_IN:
+            step = _fan_in_of(step, spread, places[step.name])
+        paired.append(step)
+    return tuple(paired)
+
+
+def _fan_in_of(step: Step, spread: list[Step], section: Section) -> Step:
+    assert step.gather is not None
+    if not spread:
+        section.error(f"fan_in step {step.name!r} has no fan_out before it that it could bring together", "name")
+        return step
+    last = spread.pop()
+    if step.gather.of not in (None, last.name):
+        section.error(f"'of' names {step.gather.of!r}; the fan_out to be brought together is {last.name!r}", "of")
+    assert last.fan_out is not None
+    gather = msgspec.structs.replace(step.gather, of=last.name, field=step.gather.field or last.fan_out.field)
+    return msgspec.structs.replace(step, gather=gather)
+
+
+def _check_return(step: Step, earlier: tuple[Step, ...], section: Section) -> None:
+    """`retry_from` must name an earlier step that makes something, with the same units in between (OCT-103)."""
+    if step.retry_from is None:
+        return
+    names = [one.name for one in earlier]
+    if step.retry_from not in names:
+        message = f"retry_from names {step.retry_from!r}, which is no earlier step"
+        section.error(message, "retry_from", hint=did_you_mean(step.retry_from, names))
+        return
+    between = next((one for one in earlier[names.index(step.retry_from) :] if one.kind in RESHAPING), None)
+    if between is not None:
+        message = f"retry_from cannot reach {step.retry_from!r}: units are no longer the same after step {between.name!r}"
+        section.error(message, "retry_from", hint="name a later step")
 
 
 def _step(section: Section) -> Step:
     kind = section.choice("scope", StepKind, StepKind.LLM)
     section.ignore(*_KIND_KEYS[kind])
+    needs = section.texts("needs")
     step = _BUILDERS[kind](section, section.required_text("name"), section.text("description") or "")
     section.close()
-    return step
+    return msgspec.structs.replace(step, where=section.where("name"), needs=needs)
 
 
 def _llm_step(section: Section, name: str, description: str) -> Step:
     return Step(
         name=name,
         description=description,
-        where=section.where("name"),
+        when=section.text("when"),
         template=section.text("prompt_template"),
         provider=section.text("provider"),
         model=section.text("model"),
@@ -100,7 +174,7 @@ def _expression_step(section: Section, name: str, description: str) -> Step:
         name=name,
         kind=StepKind.EXPRESSION,
         description=description,
-        where=section.where("name"),
+        when=section.text("when"),
         init=section.sources("init"),
         expressions=expressions,
         loop_until=section.text("loop_until"),
@@ -113,19 +187,106 @@ def _expression_step(section: Section, name: str, description: str) -> Step:
 
 def _fan_out_step(section: Section, name: str, description: str) -> Step:
     field = section.required_text("field")
-    options = {"field": field, "child_field": section.text("child_field") or field}
-    return Step(name=name, kind=StepKind.FAN_OUT, description=description, where=section.where("name"), options=options)
+    spread = FanOut(field, section.text("child_field") or field, section.boolean("keep_field", False))
+    return Step(name=name, kind=StepKind.FAN_OUT, description=description, fan_out=spread)
+
+
+def _fan_in_step(section: Section, name: str, description: str) -> Step:
+    gather = Gather(section.text("field") or "", of=section.text("of"), collect=section.texts("collect"))
+    return Step(name=name, kind=StepKind.FAN_IN, description=description, gather=gather)
+
+
+def _aggregate_step(section: Section, name: str, description: str) -> Step:
+    gather = Gather(section.text("field") or "items", group_by=section.texts("group_by"), collect=section.texts("collect"))
+    return Step(name=name, kind=StepKind.AGGREGATE, description=description, gather=gather)
+
+
+def _dedupe_step(section: Section, name: str, description: str) -> Step:
+    by = section.texts("by")
+    if not by:
+        section.error(f"dedupe step {name!r} needs 'by': the fields in which no two units may agree", "by")
+    return Step(name=name, kind=StepKind.DEDUPE, description=description, by=by)
+
+
+def _sample_step(section: Section, name: str, description: str) -> Step:
+    sample = Sample(section.optional_integer("count", least=1), section.number("share"))
+    if (sample.count is None) == (sample.share is None):
+        section.error(f"sample step {name!r} needs 'count' or 'share', one of them", "count")
+    if sample.share is not None and sample.share > 1:
+        section.error(f"'share' must be from 0 to 1, not {sample.share:g}", "share")
+    return Step(name=name, kind=StepKind.SAMPLE, description=description, sample=sample)
 
 
 def _run_step(section: Section, name: str, description: str) -> Step:
-    options = {key: section.value[key] for key in _KIND_KEYS[StepKind.RUN] if key in section.value}
-    return Step(name=name, kind=StepKind.RUN, description=description, where=section.where("name"), options=options)
+    if section.has("upload"):
+        section.findings.warn("'upload' is left out: the files stay in the run's folder", section.where("upload"))
+    compression = section.text("compression")
+    if compression not in (None, "none", "gzip"):
+        section.error(f"'compression' cannot be {compression!r}", "compression", hint="known: gzip")
+    script = Script(
+        script=section.required_text("script"),
+        output_dir=below(section, "output_dir", section.text("output_dir") or name),
+        filename=section.text("filename_expression"),
+        content=section.text("content_expression"),
+        gzip=compression == "gzip",
+    )
+    return Step(name=name, kind=StepKind.RUN, description=description, script=script)
+
+
+def read_post_process(section: Section) -> PostProcess:
+    """One entry of `post_process` (OCT-143)."""
+    name, kind = section.text("name") or "unnamed", section.text("type")
+    script, args = section.text("script"), section.texts("args")
+    if script is None and section.has("command"):
+        words = _words(section)
+        script, args = (words[0] if words else None), (*words[1:], *args)
+    output, files = section.text("output"), section.texts("files")
+    if kind not in (None, "script", "gzip"):
+        section.error(f"'type' cannot be {kind!r}", "type", hint="known: gzip, script")
+    if script is None and not files:
+        section.error(f"post_process entry {name!r} needs 'script', or 'files' to compress", "name")
+    entry = PostProcess(
+        name=name,
+        script=script,
+        args=args,
+        output=None if output is None else below(section, "output", output),
+        files=tuple(below(section, "files", pattern) for pattern in files),
+        keep_originals=section.boolean("keep_originals", False),
+        where=section.where("name") if section.has("name") else section.where(),
+    )
+    section.ignore("description")
+    section.close()
+    return entry
+
+
+def _words(section: Section) -> tuple[str, ...]:
+    """`command`: a list of words, or a line of them."""
+    command = section.raw("command")
+    if isinstance(command, list):
+        return section.texts("command")
+    try:
+        return tuple(shlex.split(str(command)))
+    except ValueError as error:
+        section.error(f"'command' cannot be read: {error}", "command")
+        return ()
+
+
+def below(section: Section, key: str, path: str) -> str:
+    """A path inside the run's outputs: relative, and with no way out."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\\" in path or "\0" in path:
+        section.error(f"{key!r} must name a place below the run's outputs, not {path!r}", key)
+    return path
 
 
 _BUILDERS = {
     StepKind.LLM: _llm_step,
     StepKind.EXPRESSION: _expression_step,
     StepKind.FAN_OUT: _fan_out_step,
+    StepKind.FAN_IN: _fan_in_step,
+    StepKind.AGGREGATE: _aggregate_step,
+    StepKind.DEDUPE: _dedupe_step,
+    StepKind.SAMPLE: _sample_step,
     StepKind.RUN: _run_step,
 }
 
@@ -146,7 +307,6 @@ def _params(section: Section) -> StepParams:
 def read_api(section: Section) -> ApiSettings:
     """The `api` section (OCT-51)."""
     retry, realtime = section.section("retry"), section.section("realtime")
-    section.ignore("subprocess_timeout_seconds")
     settings = ApiSettings(
         provider=section.text("provider"),
         model=section.text("model"),
@@ -161,6 +321,7 @@ def read_api(section: Section) -> ApiSettings:
         cost_cap_nanos=_nanos(realtime.number("cost_cap_usd")),
         auto_retry=realtime.boolean("auto_retry", True),
         concurrency=realtime.optional_integer("concurrency", least=1),
+        script_seconds=section.number("subprocess_timeout_seconds", 600.0, least=1.0) or 600.0,
     )
     for part in (section, retry, realtime):
         part.close()

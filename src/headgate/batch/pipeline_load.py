@@ -13,7 +13,7 @@ from headgate.batch.config_reader import Findings, Section
 from headgate.batch.items import read_items
 from headgate.batch.pipeline import Pipeline, Step
 from headgate.batch.pipeline_check import NameFlow, check_links
-from headgate.batch.pipeline_config import ItemsSource, read_api, read_coercions, read_processing, read_rules, read_steps
+from headgate.batch.pipeline_config import ItemsSource, read_api, read_coercions, read_post_process, read_processing, read_rules, read_steps
 from headgate.batch.pipeline_files import CONFIG, FolderFiles, PipelineFiles, find_folder, open_snapshot
 from headgate.batch.plan import Item
 from headgate.batch.schemas import MAX_SCHEMA, read_schema
@@ -81,7 +81,7 @@ def _configured(root: Section, files: PipelineFiles, findings: Findings) -> tupl
         rules={name: read_rules(validation.section(name)) for name in validation.value},
         coercions=read_coercions(schemas),
         items=(),
-        post_process=tuple(entry.value for entry in root.sections("post_process")),
+        post_process=tuple(read_post_process(entry) for entry in root.sections("post_process")),
         warnings=(),
         files={},
     )

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from headgate.batch.rows import StepTotals
+from headgate.batch.states import RUN_SCOPE
+
+_RESHAPING = frozenset({"fan_out", "fan_in", "aggregate", "dedupe", "sample"})
+"""Kinds of step at which units become more or fewer."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +33,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def valid(self) -> int:
-        """Units valid at the last step."""
-        return self.steps[-1].valid if self.steps else 0
+        """Units valid at the last step that units go through."""
+        return next((step.valid for step in reversed(self.steps) if step.kind != RUN_SCOPE), 0)
 
     @property
     def failed(self) -> int:
@@ -38,12 +42,32 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return sum(step.failed for step in self.steps)
 
 
+def expected_units(total: int | None, steps: Sequence[StepTotals]) -> list[float] | None:
+    """How many units each step will have decided in the end, by what was seen so far; None while planning.
+
+    Each step gets what the one before lets through, times what a unit has become on its way there.
+    """
+    if total is None:
+        return None
+    expected: list[float] = []
+    coming = float(total)
+    for before, step in zip((None, *steps), steps, strict=False):
+        if before is not None and before.kind in _RESHAPING and before.valid:
+            coming *= step.started / before.valid
+        if step.kind == RUN_SCOPE:
+            expected.append(0.0)
+            continue
+        expected.append(max(coming, float(step.started)))
+        coming = max(expected[-1] - step.failed, 0.0)
+    return expected
+
+
 def share_done(total: int | None, steps: Sequence[StepTotals]) -> float:
-    """Decided unit-steps over all of them; a unit that failed has no later steps to go through."""
-    if not total or not steps:
+    """Decided unit-steps over all of those that are expected; a unit that failed has no later steps to go through."""
+    expected = expected_units(total, steps)
+    if not expected or not sum(expected):
         return 0.0
-    decided = sum(step.valid + step.failed * (len(steps) - step.idx) for step in steps)
-    return min(1.0, decided / (total * len(steps)))
+    return min(1.0, sum(step.valid + step.failed for step in steps) / sum(expected))
 
 
 def remaining_seconds(done: float, before: float, elapsed: float) -> float | None:
@@ -56,17 +80,17 @@ def remaining_seconds(done: float, before: float, elapsed: float) -> float | Non
 
 def projected_cost(total: int | None, steps: Sequence[StepTotals]) -> int | None:
     """Nano-dollars for the whole run, if every unit still to come costs what the decided ones did, step by step."""
-    if total is None:
+    expected = expected_units(total, steps)
+    if expected is None:
         return None
     cost = 0
-    for step in steps:
+    for step, units in zip(steps, expected, strict=True):
         decided = step.valid + step.failed
-        if step.kind != "chunk":
+        if step.kind != "chunk" or not units:
             continue
         if decided == 0:
             return None
-        expected = total if step.pending or step.open_chunks or decided < step.started else decided
-        cost += step.cost_nanos * max(expected, decided) // decided
+        cost += int(step.cost_nanos * max(units, decided) / decided)
     return cost
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from headgate.batch.compiled import CompiledPipeline, compile_pipeline, unit_seed
-from headgate.batch.expressions import ExpressionFailure, run_expression_step, run_named
+from headgate.batch.expressions import ExpressionFailure, Scope, run_expression_step, run_named
+from headgate.batch.gathering import children_of
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.plan import UNIT_ID
 from headgate.batch.templates import RenderError, RenderPool, prompt_context
@@ -44,16 +45,20 @@ async def rehearse(pipeline: Pipeline, units: int) -> Rehearsal:
         if step.kind is StepKind.LLM:
             texts, more = await _prompts(pipeline, compiled, step, records)
             return Rehearsal(tried, tuple(names), (*faults, *more), texts[0] if texts else "", sum(map(len, texts)))
+        if step.kind is StepKind.FAN_OUT and step.fan_out is not None:
+            found = [children_of(record, step.fan_out) for record in records]
+            records = [dict(child) for children in found if not isinstance(children, str) for child in children]
+            continue
         if step.kind is not StepKind.EXPRESSION:
             names.pop()
             break
         kept: list[JsonObject] = []
         for record in records:
-            found = _computed(pipeline, compiled, step, record)
-            if isinstance(found, Fault):
-                faults.append(found)
+            computed = _computed(pipeline, compiled, step, record)
+            if isinstance(computed, Fault):
+                faults.append(computed)
             else:
-                kept.append(found)
+                kept.append(computed)
         records = kept
     return Rehearsal(tried, tuple(names), tuple(faults))
 
@@ -64,6 +69,9 @@ def _seed(pipeline: Pipeline, record: JsonObject, step: str, purpose: str) -> in
 
 def _computed(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, record: JsonObject) -> JsonObject | Fault:
     """A unit after an expression step. Rules that it breaks are not faults: they are there to be broken by some."""
+    passed = _passed_by(pipeline, compiled, step, record)
+    if passed is not None:
+        return passed
     values = run_expression_step(compiled.expression_steps[step.name], record, _seed(pipeline, record, step.name, "expression"))
     if isinstance(values, ExpressionFailure):
         return Fault(step.name, str(record[UNIT_ID]), f"{values.name}: {values.message}")
@@ -75,6 +83,17 @@ def _computed(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, record
     return merged if isinstance(verdict, Invalid) else verdict.record
 
 
+def _passed_by(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, record: JsonObject) -> JsonObject | Fault | None:
+    """The unit as it is, where the step's `when` is false for it; None where the step applies."""
+    condition = compiled.conditions.get(step.name)
+    if condition is None:
+        return None
+    applies = Scope(record, _seed(pipeline, record, step.name, "when")).truth(condition)
+    if isinstance(applies, ExpressionFailure):
+        return Fault(step.name, str(record[UNIT_ID]), f"when: {applies.message}")
+    return None if applies else record
+
+
 async def _prompts(
     pipeline: Pipeline, compiled: CompiledPipeline, step: Step, records: Sequence[JsonObject]
 ) -> tuple[list[str], list[Fault]]:
@@ -83,6 +102,11 @@ async def _prompts(
     ready: list[tuple[str, JsonObject]] = []
     for record in records:
         unit = str(record[UNIT_ID])
+        passed = _passed_by(pipeline, compiled, step, record)
+        if isinstance(passed, Fault):
+            faults.append(passed)
+        if passed is not None:
+            continue
         values: JsonObject | ExpressionFailure = {}
         if compiled.prompt_values:
             values = run_named(compiled.prompt_values, record, _seed(pipeline, record, step.name, "prompt"))

@@ -68,7 +68,8 @@ class ChunkRow(msgspec.Struct, frozen=True):
 class UnitRow(msgspec.Struct, frozen=True):
     """A unit at a step. `tries` counts answers, `errors` calls that failed without one, `attempts` all calls.
 
-    `input_*` say where its record lies, `segment`/`row` where its result does.
+    `input_*` say where its record lies, `segment`/`row` where its result does. `children` is how many units a valid one becomes at the
+    next step (None: one), their records lying in the rows after its own; `returns` how often it was sent back here from a later step.
     """
 
     seq: int
@@ -83,6 +84,8 @@ class UnitRow(msgspec.Struct, frozen=True):
     row: int | None
     cost_nanos: int
     reason: str | None
+    children: int | None = None
+    returns: int = 0
 
 
 class SegmentRow(msgspec.Struct, frozen=True):
@@ -179,6 +182,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     price_rule: str | None = None
     submission: str | None = None
     line: int | None = None
+    children: int | None = None
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ from headgate.batch.compiled import unit_seed
 from headgate.batch.control import Control, Stop
 from headgate.batch.expressions import CompiledExpression, CompiledStep
 from headgate.batch.limiter import Limiter
-from headgate.batch.pipeline import Pipeline, Step
-from headgate.batch.rows import ChunkRow, RunRow, StepRow, UnitRow
-from headgate.batch.tables import Tables
+from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.rows import RunRow, StepRow, UnitRow
+from headgate.batch.tables import Tables, Ways
 from headgate.batch.templates import RenderPool
 from headgate.batch.validate import StepValidator
 from headgate.catalog.cards import Price
@@ -31,7 +31,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     `grace` is how long an absent batch may still turn up after its intent, `max_errors` the unanswered attempts a unit may have,
     `backoff` the first wait after a transient failure (growing by `multiplier`), `stop_grace` how long calls in flight may go on
     after a stop, `wait_slice` how long one wait phase lasts, `refusals` how many refused submissions in a row end the run,
-    `unreachable` how many calls in a row without any answer do.
+    `unreachable` how many calls in a row without any answer do. `allow_scripts`: programs of the pipeline's own may be run.
     """
 
     mode: str = "realtime"
@@ -45,6 +45,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_age: float | None = None
     refusals: int = 5
     unreachable: int = 12
+    allow_scripts: bool = False
 
 
 CAP_REACHED = Stop("the cost cap is reached", 2, hint="run the same command with a higher --max-cost to go on")
@@ -66,6 +67,7 @@ class StepPlan:
         price: Price | None = None,
         limiter: Limiter | None = None,
         max_tries: int = 3,
+        condition: CompiledExpression | None = None,
     ) -> None:
         self.step = step
         self.row = row
@@ -76,6 +78,7 @@ class StepPlan:
         self.price = price
         self.limiter = limiter
         self.max_tries = max_tries
+        self.condition = condition
 
 
 class Run:
@@ -132,19 +135,27 @@ class Run:
         """The engine home."""
         return self.tables.folder
 
-    def seed(self, record: JsonObject, step: str, purpose: str) -> int:
-        """The seed of one of a unit's random streams: "expression", "prompt" or "rules"."""
-        return unit_seed(self.pipeline, str(record["unit_id"]), record, step, purpose, run_seed=self.row.seed)
+    def seed(self, record: JsonObject, step: str, purpose: str, again: int = 0) -> int:
+        """The seed of one of a unit's random streams: "expression", "prompt" or "rules"; `again` as in `unit_seed`."""
+        return unit_seed(self.pipeline, str(record["unit_id"]), record, step, purpose, run_seed=self.row.seed, again=again)
 
     def inputs(self, units: list[UnitRow]) -> dict[int, JsonObject]:
         """The input records of some units, by unit number."""
         lines = self.tables.read_lines((u.input_segment, u.input_row) for u in units)
         return {u.seq: record_of(lines[u.input_segment, u.input_row]) for u in units}
 
-    def next_lane(self, chunk: ChunkRow) -> str | None:
-        """The lane of the step after this chunk's, or None after the last."""
-        following = chunk.step + 1
-        return self.steps[following].row.lane if following < len(self.steps) else None
+    def ways(self, chunk_step: int) -> Ways:
+        """Where units go from a step: to the next one that has units, and back to the one it holds to account."""
+        following = next((s.row for s in self.steps[chunk_step + 1 :] if s.step.kind is not StepKind.RUN), None)
+        blamed = self.steps[chunk_step].step.retry_from
+        back = next((s.row for s in self.steps if s.step.name == blamed), None)
+        return Ways(
+            next=None if following is None else following.idx,
+            next_lane="" if following is None else following.lane,
+            back=None if back is None else back.idx,
+            back_lane="" if back is None else back.lane,
+            size=self.pipeline.processing.chunk_size,
+        )
 
     async def reserve(self, bound: int | None) -> None:
         """Set aside `bound` nano-dollars (an upper bound) under the cap: spent + held never passes it.

@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from headgate.batch.control import Pausing, Stop
+from headgate.batch.pipeline import StepKind
 from headgate.batch.rows import ChunkRow
 from headgate.batch.run import Run
-from headgate.batch.states import CLOSED_CHUNKS, PENDING_UNITS, UnitState, Verdict
-from headgate.batch.steps import build, collect, expression, realtime, submit, wait
+from headgate.batch.states import CLOSED_CHUNKS, OPEN_UNITS, UnitState, Verdict
+from headgate.batch.steps import build, collect, expression, fan_out, realtime, submit, wait
 from headgate.errors import HeadgateError
 
 Phase = Callable[[Run, ChunkRow], Awaitable[Verdict]]
 
 WORK: dict[str, Phase] = {"expression": expression.work, "realtime": realtime.work}
+"""By lane, what answers a chunk's units."""
+RESHAPE: dict[StepKind, Phase] = {StepKind.FAN_OUT: fan_out.work}
+"""By kind of step, where the lane does not say enough."""
 PHASES: dict[str, Phase] = {"build": build.build, "submit": submit.submit, "wait": wait.wait, "collect": collect.collect}
 
 
@@ -59,7 +63,8 @@ class Runner:
     async def _phase(self, name: str, chunk: ChunkRow) -> Verdict:
         if name == "advance":
             return await self._advance(chunk)
-        work = WORK[chunk.lane] if name == "work" else PHASES[name]
+        kind = self.run.steps[chunk.step].step.kind
+        work = RESHAPE.get(kind) or WORK[chunk.lane] if name == "work" else PHASES[name]
         verdict = await work(self.run, chunk)
         if verdict is Verdict.END:
             for child in self.run.tables.open_chunks(self.run.row.key):
@@ -67,12 +72,12 @@ class Runner:
         return verdict
 
     async def _advance(self, chunk: ChunkRow) -> Verdict:
-        undecided = [u for u in self.run.tables.units(chunk.id) if u.state in PENDING_UNITS and u.state is not UnitState.RETRY]
+        undecided = [u for u in self.run.tables.units(chunk.id) if u.state in OPEN_UNITS and u.state is not UnitState.RETRY]
         if undecided:
             raise HeadgateError(
                 f"chunk {chunk.id} was to be closed with {len(undecided)} units undecided; this is a defect, please report it"
             )
-        for child in await self.run.tables.advance(chunk, self.run.next_lane(chunk), self.run.clock()):
+        for child in await self.run.tables.advance(chunk, self.run.ways(chunk.step), self.run.clock()):
             self.opened.put_nowait(child)
         return Verdict.END
 

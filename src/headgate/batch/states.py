@@ -6,16 +6,28 @@ from enum import IntEnum, StrEnum
 
 
 class UnitState(IntEnum):
-    """Where a unit stands at a step. TODO, SENT and RETRY are pending; VALID and FAILED are final for the step."""
+    """Where a unit stands at a step. TODO, SENT and RETRY are work for this step; VALID and FAILED are final for it.
+
+    BACK is pending too: the unit is about to be sent back to an earlier step. AWAY units were, and are not at this step now.
+    """
 
     TODO = 0
     SENT = 1
     RETRY = 2
     VALID = 3
     FAILED = 4
+    BACK = 5
+    AWAY = 6
 
 
-PENDING_UNITS = (UnitState.TODO, UnitState.SENT, UnitState.RETRY)
+OPEN_UNITS = (UnitState.TODO, UnitState.SENT, UnitState.RETRY)
+"""Still to be worked on at this step."""
+PENDING_UNITS = (*OPEN_UNITS, UnitState.BACK)
+"""At this step, and not decided."""
+
+
+RUN_SCOPE = "run"
+"""Steps of this kind have no units; units pass them by."""
 
 
 class ChunkState(StrEnum):

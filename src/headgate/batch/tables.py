@@ -45,6 +45,19 @@ class NewUnit(msgspec.Struct, frozen=True):
     record: JsonObject
 
 
+class Ways(msgspec.Struct, frozen=True):
+    """Where the units of a chunk go: the `next` step, the earlier one that those sent `back` return to, and the lanes of both.
+
+    None where there is none. `size` is the most units a chunk of the next step holds when units became more than they were.
+    """
+
+    next: int | None = None
+    next_lane: str = ""
+    back: int | None = None
+    back_lane: str = ""
+    size: int = 100
+
+
 class Tables:
     """The tables of one engine home. `folder` is where its segments lie."""
 
@@ -147,6 +160,10 @@ class Tables:
         """The units that are in the chunk now, by number."""
         return [as_value(UnitRow, row) for row in self._rows("units_of_chunk", {"chunk": chunk_id})]
 
+    def inputs_of_step(self, run: int, step: int) -> dict[int, tuple[int, int]]:
+        """Where the input records of a step's units lie, (segment, row) by unit number, in order."""
+        return {row[0]: (row[1], row[2]) for row in self._rows("inputs_of_step", {"run": run, "step": step})}
+
     def unit(self, run: int, step: int, seq: int) -> UnitRow:
         """One unit at one step."""
         return as_value(UnitRow, self._rows("find_unit", {"run": run, "step": step, "seq": seq})[0])
@@ -169,33 +186,64 @@ class Tables:
 
         await self.db.write(work)
 
-    async def advance(self, chunk: ChunkRow, next_lane: str | None, at: float) -> tuple[int, ...]:
-        """Close a chunk whose units are all decided: valid ones open a chunk of the next step, retries a chunk of this one.
+    async def advance(self, chunk: ChunkRow, ways: Ways, at: float) -> tuple[int, ...]:
+        """Close a chunk whose units are all decided.
 
-        Idempotent: a chunk already done gives no new chunks. Returns the new chunks' ids.
+        Valid ones open a chunk of the next step (or several, where they became more units), retries a chunk of this one, and those to be
+        sent back one of the earlier step. Idempotent: a chunk already done gives no new chunks. Returns the new chunks' ids.
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, ...]:
             units = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk.id})]
-            valid = sum(u.state is UnitState.VALID for u in units)
             again = sum(u.state is UnitState.RETRY for u in units)
-            if db.execute(SQL["finish_chunk"], {"id": chunk.id, "at": at, "retry": again}).rowcount == 0:
+            back = [u for u in units if u.state is UnitState.BACK]
+            if db.execute(SQL["finish_chunk"], {"id": chunk.id, "at": at, "retry": again, "away": len(back)}).rowcount == 0:
                 return ()
             made = []
             if again:
                 child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round + 1, chunk.id, again, at)
                 db.execute(SQL["move_retries"], {"child": child, "chunk": chunk.id})
                 made.append((child, chunk.step, again))
-            if valid and next_lane is not None:
-                child = _insert_chunk(db, chunk.run, chunk.step + 1, next_lane, 0, chunk.id, valid, at)
-                db.execute(SQL["promote_units"], {"child": child, "chunk": chunk.id})
-                made.append((child, chunk.step + 1, valid))
-            _event(db, chunk.run, at, "info", "chunk_done", {"chunk": chunk.id, "step": chunk.step, "valid": valid, "retry": again})
+            if back and ways.back is not None:
+                made.append((_send_back(db, chunk, ways, ways.back, back, at), ways.back, len(back)))
+            made += _promote(db, chunk, ways, [u for u in units if u.state is UnitState.VALID], at)
+            valid = sum(u.state is UnitState.VALID for u in units)
+            data = {"chunk": chunk.id, "step": chunk.step, "valid": valid, "retry": again, "back": len(back)}
+            _event(db, chunk.run, at, "info", "chunk_done", data)
             for child, step, n in made:
                 _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": step, "n": n})
             return tuple(child for child, _, _ in made)
 
         return await self.db.write(work)
+
+    async def close_barrier(self, run: int, step: int, chunks: Sequence[int], ways: Ways, at: float) -> tuple[int, ...]:
+        """Close the chunks of a step that waits for all of its units, and hand what they became to the next step, in unit order.
+
+        The step is marked finished in the same transaction. Returns the new chunks' ids.
+        """
+
+        def work(db: sqlite3.Connection) -> tuple[int, ...]:
+            units: list[UnitRow] = []
+            for chunk in chunks:
+                found = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk})]
+                units += [unit for unit in found if unit.state is UnitState.VALID]
+                db.execute(SQL["finish_chunk"], {"id": chunk, "at": at, "retry": 0, "away": 0})
+            units.sort(key=lambda unit: unit.seq)
+            made = _spread(db, run, step, ways, None, units, at) if ways.next is not None else []
+            db.execute(SQL["finish_step"], {"run": run, "step": step, "at": at})
+            for child, following, n in made:
+                _event(db, run, at, "info", "chunk_open", {"chunk": child, "step": following, "n": n})
+            return tuple(child for child, _, _ in made)
+
+        return await self.db.write(work)
+
+    async def finish_step(self, run: int, step: int, at: float) -> None:
+        """A step that is done once for the whole run was done."""
+        await self._do("finish_step", {"run": run, "step": step, "at": at})
+
+    def finished_steps(self, run: int) -> frozenset[int]:
+        """The steps done once for the whole run that were done."""
+        return frozenset(row[0] for row in self._rows("finished_steps", {"run": run}))
 
     # Attempts
 
@@ -392,13 +440,17 @@ class Tables:
         """The steps in numbers, from the chunks' counters."""
         return [as_value(StepTotals, row) for row in self._rows("step_totals", {"run": run})]
 
-    def books(self, run: int) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int]]:
-        """The steps in numbers, and the units by step and state counted one by one, both at the same moment."""
+    def books(self, run: int) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int], dict[int, int]]:
+        """The steps in numbers, the units by step and state counted one by one, and how many units the valid ones of a step become next.
 
-        def work(db: sqlite3.Connection) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int]]:
+        All of the same moment.
+        """
+
+        def work(db: sqlite3.Connection) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int], dict[int, int]]:
             totals = [as_value(StepTotals, row) for row in db.execute(SQL["step_totals"], {"run": run})]
-            counted = db.execute(SQL["unit_counts"], {"run": run})
-            return totals, {(step, UnitState(state)): count for step, state, count in counted}
+            counted = db.execute(SQL["unit_counts"], {"run": run}).fetchall()
+            made = {step: children for step, state, _, children in counted if state == UnitState.VALID}
+            return totals, {(step, UnitState(state)): count for step, state, count, _ in counted}, made
 
         return self.db.read(work)
 
@@ -478,9 +530,9 @@ class Tables:
         """Failed units: (step, seq, reason, tries, attempts, segment, row, input_segment, input_row)."""
         return self._rows("failures", {"run": run})
 
-    def valid_units(self, run: int, step: int) -> list[tuple[int, int, int]]:
-        """Valid units of a step: (seq, segment, row)."""
-        return [(row[0], row[1], row[2]) for row in self._rows("valid_units", {"run": run, "step": step})]
+    def valid_units(self, run: int, step: int) -> list[tuple[int, int, int, int | None]]:
+        """Valid units of a step: (seq, segment, row, children)."""
+        return [(row[0], row[1], row[2], row[3]) for row in self._rows("valid_units", {"run": run, "step": step})]
 
 
 def _event(db: sqlite3.Connection, run: int, at: float, level: str, what: str, data: JsonObject) -> None:
@@ -492,6 +544,60 @@ def _insert_chunk(db: sqlite3.Connection, run: int, step: int, lane: str, round_
     key = db.execute(SQL["insert_chunk"], fields).lastrowid
     assert key is not None
     return key
+
+
+def _promote(db: sqlite3.Connection, chunk: ChunkRow, ways: Ways, units: Sequence[UnitRow], at: float) -> list[tuple[int, int, int]]:
+    """Open the next step for a chunk's valid units; returns (chunk, step, units) of each new chunk."""
+    if not units or ways.next is None:
+        return []
+    if any(unit.children is not None for unit in units):
+        return _spread(db, chunk.run, chunk.step, ways, chunk.id, units, at)
+    child = _insert_chunk(db, chunk.run, ways.next, ways.next_lane, 0, chunk.id, len(units), at)
+    db.execute(SQL["promote_units"], {"child": child, "chunk": chunk.id, "next": ways.next})
+    return [(child, ways.next, len(units))]
+
+
+def _spread(
+    db: sqlite3.Connection, run: int, step: int, ways: Ways, parent: int | None, units: Sequence[UnitRow], at: float
+) -> list[tuple[int, int, int]]:
+    """Open the next step for what the units became: new numbers, records in the rows after their parent's, chunks of a bounded size."""
+    following = ways.next
+    assert following is not None
+    first = db.execute(SQL["next_seq"], {"run": run, "step": following}).fetchone()[0]
+    places = [(unit.seq, unit.segment, (unit.row or 0) + 1 + i) for unit in units for i in range(unit.children or 0)]
+    made = []
+    for start in range(0, len(places), ways.size):
+        group = places[start : start + ways.size]
+        child = _insert_chunk(db, run, following, ways.next_lane, 0, parent, len(group), at)
+        rows = [
+            {
+                "run": run,
+                "step": following,
+                "seq": first + start + i,
+                "parent_seq": seq,
+                "chunk": child,
+                "input_segment": segment,
+                "input_row": row,
+            }
+            for i, (seq, segment, row) in enumerate(group)
+        ]
+        db.executemany(SQL["insert_unit"], rows)
+        made.append((child, following, len(group)))
+    return made
+
+
+def _send_back(db: sqlite3.Connection, chunk: ChunkRow, ways: Ways, earlier: int, units: Sequence[UnitRow], at: float) -> int:
+    """Return units to an earlier step with the complaint about them; they leave every step after it. Returns the chunk they are in now."""
+    child = _insert_chunk(db, chunk.run, earlier, ways.back_lane, 1, chunk.id, len(units), at)
+    for unit in units:
+        place = {"run": chunk.run, "seq": unit.seq}
+        for step in range(earlier, chunk.step):
+            db.execute(SQL["left_chunk"], {**place, "step": step})
+        for step in range(earlier + 1, chunk.step + 1):
+            db.execute(SQL["leave_step"], {**place, "step": step, "forget": step != chunk.step})
+        fields = {"child": child, "segment": unit.segment, "row": unit.row, "reason": unit.reason}
+        db.execute(SQL["return_unit"], {**place, "step": earlier, **fields})
+    return child
 
 
 def _commit_frame(db: sqlite3.Connection, segment: int, frame: Frame) -> None:

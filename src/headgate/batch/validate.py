@@ -15,12 +15,13 @@ import msgspec
 from headgate.batch.coerce import Coercer
 from headgate.batch.expression_syntax import left_of_comparison
 from headgate.batch.expressions import CompiledExpression, ExpressionFailure, Scope, compile_expression, plain
+from headgate.batch.gathering import FAN_FIELDS
 from headgate.batch.pipeline import DEFAULT_COERCIONS, Coercion, Level, Rule, Rules
 from headgate.batch.reasons import Reason
 from headgate.batch.schemas import CompiledSchema
 from headgate.wire.json import Json, JsonObject, encode_text, type_name
 
-RESERVED = frozenset({"unit_id", "_repetition_id", "_repetition_seed", "_metadata", "_raw_text", "_warnings", "_retry"})
+RESERVED = frozenset({"unit_id", "_repetition_id", "_repetition_seed", "_metadata", "_raw_text", "_warnings", "_retry"}) | FAN_FIELDS
 """Fields that belong to the run: an answer cannot set them."""
 
 _PLACEHOLDER = re.compile(r"\{(\w{1,64})\}")

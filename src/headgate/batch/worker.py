@@ -12,9 +12,10 @@ from random import SystemRandom
 
 import msgspec
 
+from headgate.batch.after import After
 from headgate.batch.books import check_books
 from headgate.batch.compiled import CompiledPipeline, compile_pipeline
-from headgate.batch.control import Control, Stop
+from headgate.batch.control import Control, Pausing, Stop
 from headgate.batch.engine import ENGINE_VERSION, Engine, QueueSettings
 from headgate.batch.home import Home
 from headgate.batch.limiter import Limiter
@@ -27,6 +28,8 @@ from headgate.batch.run import Run, RunOptions, StepPlan
 from headgate.batch.runner import Runner, workflow_id
 from headgate.batch.segments import SegmentWriter
 from headgate.batch.states import RunState, SubmissionState
+from headgate.batch.steps import barrier
+from headgate.batch.steps.barrier import BARRIER
 from headgate.batch.steps.realtime import settle_orphans
 from headgate.batch.tables import NewUnit, Tables
 from headgate.batch.templates import RenderPool
@@ -42,6 +45,9 @@ OnProgress = Callable[[Progress], None]
 
 NOTHING_VALID = Stop("no unit came through; outputs/failures.jsonl says why", 1)
 """A run that ended without a single result is loud about it (USR-12)."""
+
+LOCAL_LANES = {StepKind.EXPRESSION: "expression", StepKind.FAN_OUT: "expression", StepKind.RUN: "after"}
+"""The lanes of steps that call nobody; all others wait at a barrier."""
 
 DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "SUCCESS"})
 """States in which a workflow will not take its chunk any further."""
@@ -92,7 +98,7 @@ async def execute(home: Home, plan: Plan, http: HttpClient, settle: Settle, on_p
             steps = make_steps(plan, compiled, tables.steps(row.key), control)
             values = compiled.prompt_values
             run = Run(row, pipeline, steps, tables, http, renderer, control, plan.options, time.time, SystemRandom(), values)
-            return await Driver(home, run, settle, on_progress, plan).drive()
+            return await Driver(home, run, settle, on_progress, plan, After(run, compiled)).drive()
     finally:
         database.close()
 
@@ -126,7 +132,7 @@ async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
 
 def _step_row(plan: Plan, idx: int, step: Step, now: float) -> StepRow:
     if step.kind is not StepKind.LLM:
-        return StepRow(idx, step.name, step.kind.value, "expression")
+        return StepRow(idx, step.name, step.kind.value, LOCAL_LANES.get(step.kind, BARRIER))
     target = plan.targets[step.name]
     record = None if target.card is None else target.card.price_on(day_of(now))
     return StepRow(
@@ -147,17 +153,30 @@ def make_steps(plan: Plan, compiled: CompiledPipeline, rows: list[StepRow], cont
     limiters: dict[tuple[str, str, str], Limiter] = {}
     steps = []
     for step, row in zip(plan.pipeline.steps, rows, strict=True):
-        validator = compiled.validators.get(step.name)
+        validator, condition = compiled.validators.get(step.name), compiled.conditions.get(step.name)
+        tries = plan.pipeline.max_attempts(step)
         if step.kind is not StepKind.LLM:
-            steps.append(StepPlan(step, row, validator=validator, compiled=compiled.expression_steps[step.name]))
+            expressions = compiled.expression_steps.get(step.name)
+            steps.append(StepPlan(step, row, validator=validator, compiled=expressions, max_tries=tries, condition=condition))
             continue
         price = None if row.price is None else msgspec.json.decode(row.price, type=Price)
         target = _frozen(plan.targets[step.name], price)
         key = (target.provider.name, target.credential.account, target.model)
         limiter = limiters.setdefault(key, Limiter(plan.options.concurrency, control))
         schema = plan.pipeline.schemas.get(step.name)
-        tries = plan.pipeline.max_attempts(step)
-        steps.append(StepPlan(step, row, validator=validator, schema=schema, target=target, price=price, limiter=limiter, max_tries=tries))
+        steps.append(
+            StepPlan(
+                step,
+                row,
+                validator=validator,
+                schema=schema,
+                target=target,
+                price=price,
+                limiter=limiter,
+                max_tries=tries,
+                condition=condition,
+            )
+        )
     return tuple(steps)
 
 
@@ -172,7 +191,8 @@ def _frozen(target: Target, price: Price | None) -> Target:
 class Driver:
     """One invocation of one run."""
 
-    def __init__(self, home: Home, run: Run, settle: Settle, on_progress: OnProgress, plan: Plan) -> None:
+    def __init__(self, home: Home, run: Run, settle: Settle, on_progress: OnProgress, plan: Plan, after: After) -> None:
+        self.after = after
         self.home = home
         self.run = run
         self.settle = settle
@@ -190,7 +210,7 @@ class Driver:
         run = self.run
         if run.row.state is RunState.COMPLETE:
             await self.settle_outbox()
-            return self._completed(write_outputs(run.tables, run.row, run.tables.steps(run.row.key)))
+            return self._completed(*await self._outputs())
         shutil.rmtree(run.folder / "downloads", ignore_errors=True)
         await settle_orphans(run)
         await run.tables.set_run_state(run.row.key, RunState.RUNNING, None, None, run.clock())
@@ -227,6 +247,8 @@ class Driver:
         stale = run.row.engine_version != ENGINE_VERSION
         self._known_failures = frozenset(name for name, _ in await self.engine.failures())
         for chunk in run.tables.open_chunks(run.row.key):
+            if chunk.lane == BARRIER:
+                continue
             name = workflow_id(run.row.id, chunk)
             status = await self.engine.status(name)
             if stale and status is not None:
@@ -276,6 +298,8 @@ class Driver:
     async def _enqueue(self, chunk_id: int) -> None:
         """Hand a chunk to the engine; safe to repeat."""
         chunk = self.run.tables.chunk(chunk_id)
+        if chunk.lane == BARRIER:
+            return
         await self.engine.enqueue(workflow_id(self.run.row.id, chunk), chunk.lane, chunk.id)
 
     async def _watch(self, planner: asyncio.Task[None], feeder: asyncio.Task[None]) -> None:
@@ -286,13 +310,28 @@ class Driver:
                 if task.done():
                     task.result()
             await self.settle_outbox()
-            if planner.done() and not run.tables.open_chunks(run.row.key):
+            if planner.done() and not await self._go_through():
                 return
             self.on_progress(self.progress("running"))
             looks += 1
             if looks % 10 == 0:
                 await self._check_engine()
             await self._pause(0.1 if looks < 50 else 0.5)
+
+    async def _go_through(self) -> bool:
+        """Whether anything is left to do. When all that is left waits at a barrier, the first one is opened."""
+        run = self.run
+        left = run.tables.open_chunks(run.row.key)
+        if not left or any(chunk.lane != BARRIER for chunk in left):
+            return bool(left)
+        first = min(chunk.step for chunk in left)
+        try:
+            opened = await barrier.close(run, first, [chunk for chunk in left if chunk.step == first])
+        except Pausing:
+            return True
+        for chunk in opened:
+            await self._enqueue(chunk)
+        return True
 
     async def _pause(self, seconds: float) -> None:
         stop = asyncio.ensure_future(self.run.control.wait())
@@ -321,16 +360,28 @@ class Driver:
             return await self._stopped(stop)
         await self.settle_outbox()
         self._verify()
-        outputs = write_outputs(run.tables, run.row, run.tables.steps(run.row.key))
-        result = self._completed(outputs)
+        try:
+            await self.after.run_steps()
+            result = self._completed(*await self._outputs())
+        except Pausing:
+            return await self._stopped(run.control.stopped or Stop("interrupted", 130))
+        except HeadgateError as error:
+            return await self._stopped(Stop(error.message, 1, failed=True, hint=error.hint))
         await run.tables.set_run_state(run.row.key, RunState.COMPLETE, result.reason, run.clock(), run.clock())
         return result
 
-    def _completed(self, outputs: dict[str, Path]) -> Result:
+    async def _outputs(self) -> tuple[dict[str, Path], list[str]]:
+        """Write what a whole run leaves, and do what its pipeline wants done with it; also what went wrong with that."""
+        run = self.run
+        outputs = await asyncio.to_thread(write_outputs, run.tables, run.row, run.tables.steps(run.row.key))
+        made, problems = await self.after.post_process()
+        return {**outputs, **made}, problems
+
+    def _completed(self, outputs: dict[str, Path], problems: Sequence[str] = ()) -> Result:
         """The end of a whole run: good if anything came through."""
-        if self.run.tables.totals(self.run.row.key)[-1].valid:
-            return self._result(RunState.COMPLETE, 0, outputs)
-        return self._result(RunState.COMPLETE, NOTHING_VALID.exit_code, outputs, NOTHING_VALID)
+        if self.progress("complete").valid:
+            return self._result(RunState.COMPLETE, 0, outputs, problems=problems)
+        return self._result(RunState.COMPLETE, NOTHING_VALID.exit_code, outputs, NOTHING_VALID, problems)
 
     async def _stopped(self, stop: Stop) -> Result:
         """Say that the run stopped, and why; when not even that can be written, the reason is still told."""
@@ -372,11 +423,13 @@ class Driver:
             waiting=_waiting(run),
         )
 
-    def _result(self, state: RunState, code: int, outputs: dict[str, Path], stop: Stop | None = None) -> Result:
+    def _result(
+        self, state: RunState, code: int, outputs: dict[str, Path], stop: Stop | None = None, problems: Sequence[str] = ()
+    ) -> Result:
         reason, hint = (None, None) if stop is None else (stop.reason, stop.hint)
         progress = self.progress(state.value)
         self.on_progress(progress)
-        told = notices(self.run.tables.warnings(self.run.row.key, self._last_event))
+        told = (*notices(self.run.tables.warnings(self.run.row.key, self._last_event)), *problems)
         return Result(state=state, exit_code=code, progress=progress, outputs=outputs, reason=reason, hint=hint, notices=told)
 
 

@@ -21,6 +21,7 @@ from headgate.cli.params import Dollars, Duration
 @click.option("--timeout", type=Duration(), help="Pause after this long (30m, 2h, 1h30m), with exit code 3.")
 @click.option("--account", metavar="NAME", help="Which of the provider's accounts in headgate.yaml to use.")
 @click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
+@click.option("--allow-scripts", is_flag=True, help="Let the pipeline run programs of its own at the end.")
 @click.option("--grace", type=click.FloatRange(min=0), hidden=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -10,21 +10,23 @@ from headgate.batch.expressions import StepValues, derive_seed, run_expression_s
 from headgate.batch.pipeline import (
     ApiSettings,
     Coercion,
+    FanOut,
     Level,
     Position,
+    PostProcess,
     Retry,
     Rule,
     Rules,
+    Script,
     SeedMode,
     StepKind,
     StepParams,
     Strategy,
     TimeoutPolicy,
-    run_notes,
-    unsupported_features,
 )
 from headgate.batch.pipeline_files import find_folder, known_pipelines, safe_relative, snapshot
 from headgate.batch.pipeline_load import find_pipeline, load_pipeline, load_snapshot
+from headgate.batch.programs import own_programs
 from headgate.batch.sandbox import template_environment
 from headgate.batch.templates import prompt_context
 from headgate.batch.validate import Invalid, Valid
@@ -93,7 +95,7 @@ def test_a_small_pipeline_loads(folder):
     assert pipeline.templates == {"ask.jinja2": "{{ text }}\n"}
     assert pipeline.schemas["ask"]["required"] == ["answer"]
     assert [unit.unit_id for unit in pipeline.units()] == ["one", "two"]
-    assert (pipeline.warnings, unsupported_features(pipeline), run_notes(pipeline)) == ((), [], [])
+    assert (pipeline.warnings, own_programs(pipeline), pipeline.post_process) == ((), [], ())
     assert pipeline.max_attempts(pipeline.step("ask")) == 3
     with pytest.raises(KeyError):
         pipeline.step("nope")
@@ -106,7 +108,7 @@ pipeline:
       scope: expression
       description: dice
       init: {n: 0, ready: true}
-      expressions: {n: "n + random.randint(1, 6)"}
+      expressions: {n: "n + random.randint(1, 6)", parts: "[n]"}
       loop_until: "n > 9"
       max_iterations: 50
       on_timeout: fail
@@ -171,7 +173,6 @@ def test_every_key_is_read(folder):
     (folder / "config.yaml").write_text(FULL)
     pipeline = load_pipeline(folder)
     roll, ask, split, pack = pipeline.steps
-    assert pipeline.warnings == ()
     assert (roll.kind, roll.init, roll.loop_until, roll.max_iterations) == (
         StepKind.EXPRESSION,
         (("n", "0"), ("ready", "True")),
@@ -181,9 +182,14 @@ def test_every_key_is_read(folder):
     assert roll.on_timeout is TimeoutPolicy.FAIL
     assert ask.params == StepParams("Be kind", 0.5, 1.0, 99, ("END",), False)
     assert (ask.provider, ask.model, ask.max_attempts) == ("anthropic", "some-model", 5)
-    assert split.options == {"field": "parts", "child_field": "part"}
-    assert pack.options["upload"] == {"provider": "google_drive"}
-    assert pipeline.api == ApiSettings("openai", "gpt-4o-mini", Retry(4, 1.5, 3.0), 2.0, 7, 512, 100_000_000, False, 8)
+    assert split.fan_out == FanOut("parts", "part")
+    assert pack.script == Script("pack.py", "out", gzip=True)
+    assert [warning.partition(": ")[2] for warning in pipeline.warnings][:1] == ["'upload' is left out: the files stay in the run's folder"]
+    assert pipeline.post_process == (
+        PostProcess("Shares", "scripts/analyze.py", ("--group-by", "id"), "shares.txt", where=pipeline.post_process[0].where),
+        PostProcess("unnamed", files=("*.jsonl",), keep_originals=True, where=pipeline.post_process[1].where),
+    )
+    assert pipeline.api == ApiSettings("openai", "gpt-4o-mini", Retry(4, 1.5, 3.0), 2.0, 7, 512, 100_000_000, False, 8, 600.0)
     assert pipeline.processing.strategy is Strategy.DIRECT
     assert (pipeline.processing.chunk_size, pipeline.processing.repeat, pipeline.processing.max_attempts) == (25, 2, 2)
     assert pipeline.processing.positions == (Position("who", "id"),)
@@ -202,11 +208,8 @@ def test_every_key_is_read(folder):
     assert [unit.unit_id for unit in pipeline.units(3)] == ["Why?__rep0000", "How?__rep0000", "Why?__rep0001"]
     assert next(pipeline.units()).fields["who"] == "one"
     assert pipeline.unit_count() == 4
-    assert run_notes(pipeline) == ["post_process is not run by this version (Shares, unnamed); results are complete without it"]
-    assert [text.partition(": ")[2] for text in unsupported_features(pipeline)] == [
-        "step 'split' has scope 'fan_out', which this version does not run",
-        "step 'pack' has scope 'run', which this version does not run",
-    ]
+    assert own_programs(pipeline) == [("step 'pack'", "pack.py"), ("post_process 'Shares'", "scripts/analyze.py")]
+    assert [step.name for step in pipeline.unit_steps] == ["roll", "ask", "split"]
     assert pipeline.processing.seed_mode is SeedMode.OCTOBATCH
     unit = next(pipeline.units())
     assert unit_seed(pipeline, unit.unit_id, unit.fields, "roll", "expression") == unit.fields["_repetition_seed"]
@@ -222,7 +225,7 @@ def test_units_of_several_positions(folder, strategy, ids, count):
     changed(folder, "  strategy: direct\n", f"  strategy: {strategy}\n  positions: {positions}\n")
     changed(folder, "{{ text }}", "{{ a.text }} {{ b.text }}", "templates/ask.jinja2")
     pipeline = load_pipeline(folder)
-    assert unsupported_features(pipeline) == []
+    assert own_programs(pipeline) == []
     assert ([unit.unit_id for unit in pipeline.units()], pipeline.unit_count()) == (ids, count)
     assert load_snapshot(snapshot(pipeline)).digest == pipeline.digest
     changed(folder, "a.text", "c.text", "templates/ask.jinja2")
@@ -426,7 +429,7 @@ def walked(demo, unit):
 
 
 def test_the_demo_has_no_faults_and_no_provider(demo):
-    assert (demo.warnings, unsupported_features(demo), demo.unit_count()) == ((), [], 100)
+    assert (demo.warnings, own_programs(demo), demo.unit_count()) == ((), [], 100)
     assert (demo.api.provider, demo.api.model, demo.processing.chunk_size) == (None, None, 100)
     assert [step.name for step in demo.steps] == ["random_walk", "analyze"]
 

@@ -54,11 +54,24 @@ def test_a_unit_without_a_prompt_is_named(tmp_path: Path) -> None:
     assert "'more' is undefined" in found.faults[0].message
 
 
-@pytest.mark.parametrize("scope", ["fan_out", "run"])
-def test_it_ends_where_it_cannot_go_on(tmp_path: Path, scope: str) -> None:
-    own = {"fan_out": "field: text", "run": "script: x.py"}[scope]
+@pytest.mark.parametrize(("scope", "own"), [("sample", "count: 2"), ("run", "script: x.py")])
+def test_it_ends_where_it_cannot_go_on(tmp_path: Path, scope: str, own: str) -> None:
     step = f"    - {{name: odd, scope: {scope}, {own}}}\n    - name: ask\n"
     assert tried(tmp_path, config=CONFIG.replace("    - name: ask\n", step)).steps == ()
+
+
+def test_it_goes_through_a_fan_out(tmp_path: Path) -> None:
+    items = ITEMS.replace("text: question 2", "text: question 2\n    parts: [a, b]")
+    step = "    - {name: split, scope: fan_out, field: parts, child_field: part}\n    - name: ask\n"
+    config = CONFIG.replace("    - name: ask\n", step)
+    found = tried(tmp_path, 6, config=config, items=items, template="answer: {{ part }}\n")
+    assert (found.units, found.steps, found.faults, found.prompt) == (6, ("split", "ask"), (), "answer: a\n")
+
+
+def test_a_unit_that_passes_a_step_needs_no_prompt(tmp_path: Path) -> None:
+    config = CONFIG.replace("    - name: ask\n", "    - name: ask\n      when: text.endswith('3')\n")
+    found = tried(tmp_path, 6, config=config, template="answer: {{ text }}\n")
+    assert (found.prompt, found.prompts) == ("answer: question 3\n", len("answer: question 3\n"))
 
 
 def test_a_value_for_the_prompt_that_fails(tmp_path: Path) -> None:

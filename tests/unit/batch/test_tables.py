@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headgate.batch.books import check_books
 from headgate.batch.rows import Attempt, ChunkRow, Claim, Posting, RunRow, StepRow
 from headgate.batch.states import ChunkState, Outcome, SubmissionState, UnitState
-from headgate.batch.tables import NewUnit, Tables
+from headgate.batch.tables import NewUnit, Tables, Ways
 from headgate.dialects.batch import BatchHandle
 from headgate.errors import StoreError
 from headgate.store import Database
@@ -39,9 +39,9 @@ STEPS = [StepRow(0, "ask", "chunk", "batch", "sim-openai", "default", "sim-small
 class Book:
     """A database with one run of two steps."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, steps: list[StepRow] = STEPS) -> None:
         self.tables = Tables(Database.open(folder / "run.sqlite", migrations="run"), folder)
-        self.do(self.tables.create_run(RUN, STEPS))
+        self.do(self.tables.create_run(RUN, steps))
 
     def do(self, work: Coroutine[object, object, object]) -> object:
         return asyncio.run(work)
@@ -60,14 +60,27 @@ class Book:
         writer.close()
         return self.tables.chunk(chunk)
 
-    def commit(self, chunk: ChunkRow, states: dict[int, UnitState], **more: object) -> None:
-        """An attempt for each unit, leaving it in that state."""
+    def commit(
+        self,
+        chunk: ChunkRow,
+        states: dict[int, UnitState],
+        children: dict[int, int] | None = None,
+        reason: str | None = None,
+        **more: object,
+    ) -> None:
+        """An attempt for each unit, leaving it in that state; with `children`, so many rows after each one's own."""
         units = {u.seq: u for u in self.tables.units(chunk.id)}
         segment = self.do(self.tables.segment(1, f"segments/{chunk.step:02d}-{chunk.id:06d}.jsonl.zst"))
         writer = self.tables.writer(segment)
-        frame = writer.append([{"seq": seq, "record": {"unit_id": f"u{seq}"}} for seq in states]) if states else None
+        grown = children or {}
+        lines = [{"seq": seq, "record": {"unit_id": f"u{seq}"}} for seq in states for _ in range(1 + grown.get(seq, 0))]
+        frame = writer.append(lines) if states else None
         writer.close()
-        attempts = [attempt(chunk, seq, units[seq].attempts + 1, state, line) for line, (seq, state) in enumerate(states.items())]
+        attempts, line = [], 0
+        for seq, state in states.items():
+            n = units[seq].attempts + 1
+            attempts.append(attempt(chunk, seq, n, state, line, children=grown.get(seq), reason=reason))
+            line += 1 + grown.get(seq, 0)
         self.do(self.tables.commit(1, chunk.id, attempts, at=2.0, segment=segment.id, frame=frame, **more))
 
     def check(self) -> None:
@@ -115,17 +128,87 @@ def test_the_books_balance_after_every_commit(tmp_path_factory: pytest.TempPathF
                 some = data.draw(st.lists(st.sampled_from(open_), min_size=1, unique=True))
                 book.commit(chunk, {seq: data.draw(ENDS) for seq in some})
             else:
-                book.do(book.tables.advance(chunk, "expression" if chunk.step == 0 else None, 4.0))
+                book.do(book.tables.advance(chunk, Ways(1, "expression") if chunk.step == 0 else Ways(), 4.0))
             book.check()
         assert sum(total.cost_nanos for total in book.tables.totals(1)) == 10 * len(book.tables.attempts(1))
+
+
+SHAPED = [
+    StepRow(0, "split", "fan_out", "expression"),
+    StepRow(1, "make", "chunk", "batch", "sim-openai", "default", "sim-small"),
+    StepRow(2, "tidy", "expression", "expression"),
+    StepRow(3, "gate", "expression", "expression"),
+]
+WAYS = [Ways(1, "batch", size=2), Ways(2, "expression"), Ways(3, "expression"), Ways(back=1, back_lane="batch")]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=2), data=st.data())
+def test_the_books_balance_when_units_multiply_and_are_sent_back(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject
+) -> None:
+    """Every unit made is decided once at the end, however often it went back; nothing is counted at a step that it left."""
+    book = Book(tmp_path_factory.mktemp("book"), SHAPED)
+    made, returned = 0, 0
+    with book.tables.db:
+        for size in sizes:
+            book.plan(book.row.planned, size)
+        while chunks := book.tables.open_chunks(1):
+            chunk = data.draw(st.sampled_from(chunks))
+            open_ = [u.seq for u in book.tables.units(chunk.id) if u.state is UnitState.TODO]
+            if not open_:
+                book.do(book.tables.advance(chunk, WAYS[chunk.step], 4.0))
+            elif chunk.step == 0:
+                children = {seq: data.draw(st.integers(0, 3)) for seq in open_}
+                made += sum(children.values())
+                book.commit(chunk, dict.fromkeys(open_, UnitState.VALID), children=children)
+            else:
+                ends = [UnitState.VALID, UnitState.FAILED, *([UnitState.BACK] if chunk.step == 3 and returned < 5 else [])]
+                states = {seq: data.draw(st.sampled_from(ends)) for seq in open_}
+                returned += sum(state is UnitState.BACK for state in states.values())
+                book.commit(chunk, states)
+            book.check()
+        totals = book.tables.totals(1)
+        assert totals[1].started == made
+        assert totals[3].valid + sum(total.failed for total in totals) == made
+        assert all(total.pending == 0 for total in totals)
+        assert sum(total.cost_nanos for total in totals) == 10 * len(book.tables.attempts(1))
+
+
+def test_a_unit_sent_back_brings_the_complaint(book: Book) -> None:
+    chunk = book.plan(0, 2)
+    book.commit(chunk, {0: UnitState.VALID, 1: UnitState.VALID})
+    (gate,) = book.do(book.tables.advance(chunk, Ways(1, "expression"), 3.0))
+    judged = book.tables.chunk(gate)
+    book.commit(judged, {0: UnitState.VALID, 1: UnitState.BACK}, reason="rule")
+    complaint = book.tables.unit(1, 1, 1)
+    (again,) = book.do(book.tables.advance(judged, Ways(back=0, back_lane="batch"), 3.0))
+    (unit,) = book.tables.units(again)
+    assert (unit.seq, unit.state, unit.tries, unit.attempts, unit.returns, unit.reason) == (1, UnitState.TODO, 0, 1, 1, "rule")
+    assert (unit.segment, unit.row) == (complaint.segment, complaint.row)
+    assert [(t.started, t.valid, t.pending) for t in book.tables.totals(1)] == [(2, 1, 1), (1, 1, 0)]
+    book.check()
+    book.commit(book.tables.chunk(again), {1: UnitState.VALID})
+    (second,) = book.do(book.tables.advance(book.tables.chunk(again), Ways(1, "expression"), 4.0))
+    (unit,) = book.tables.units(second)
+    assert (unit.seq, unit.state, unit.tries, unit.attempts) == (1, UnitState.TODO, 1, 1)
+    book.check()
+
+
+def test_the_database_refuses_a_chunk_that_decides_too_much(book: Book) -> None:
+    chunk = book.plan(0, 2)
+    book.commit(chunk, {0: UnitState.VALID})
+    with pytest.raises(sqlite3.IntegrityError, match="more or fewer units than it holds"):
+        book.do(book.tables.advance(chunk, Ways(1, "expression"), 3.0))
+    assert book.tables.chunk(chunk.id).state is ChunkState.OPEN
 
 
 def test_advancing_twice_opens_nothing_twice(book: Book) -> None:
     chunk = book.plan(0, 3)
     book.commit(chunk, {0: UnitState.VALID, 1: UnitState.RETRY, 2: UnitState.FAILED})
-    first = book.do(book.tables.advance(chunk, "expression", 3.0))
+    first = book.do(book.tables.advance(chunk, Ways(1, "expression"), 3.0))
     assert len(first) == 2
-    assert book.do(book.tables.advance(chunk, "expression", 3.0)) == ()
+    assert book.do(book.tables.advance(chunk, Ways(1, "expression"), 3.0)) == ()
     assert [(c.step, c.round, c.n) for c in book.tables.open_chunks(1)] == [(0, 1, 1), (1, 0, 1)]
     book.check()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headgate.batch.decide import decide_unit
+from headgate.batch.decide import SENDS_BACK, decide_unit
 from headgate.batch.evaluate import Judged, failed
 from headgate.batch.reasons import Reason, policy
 from headgate.batch.rows import Attempt, ChunkRow, Posting, UnitRow
@@ -35,6 +35,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     upstream_id: str | None = None
     duration: float | None = None
+    children: tuple[JsonObject, ...] | None = None
+    """The records of the units a valid one becomes at the next step; None: it goes on as it is."""
     final: bool = False
     """No other try can end differently, whatever the reason says."""
     blameless: bool = False
@@ -58,6 +60,13 @@ def lost_answer(unit: UnitRow, n: int, request_id: str, bound: int | None, messa
     )
 
 
+def without_call(unit: UnitRow, verdict: Judged | None) -> Finding:
+    """A unit for which there is no request: it passes the step by, or cannot be asked about."""
+    judged = verdict or failed(Reason.RENDER_ERROR, "no request")
+    outcome = Outcome.VALID if judged.reason is None else Outcome.INVALID
+    return Finding(unit=unit, n=unit.attempts + 1, outcome=outcome, judged=judged, final=True)
+
+
 def priced(plan: StepPlan, response: Response, request_bytes: int, lane: Lane) -> tuple[Usage, Cost, str]:
     """Usage, cost and the source of the cost for an answer; estimated when the provider did not count."""
     if response.usage is not None:
@@ -72,7 +81,11 @@ def to_attempt(run: Run, plan: StepPlan, chunk: ChunkRow, finding: Finding, line
     counted = finding.outcome is Outcome.VALID or (finding.outcome is Outcome.INVALID and (reason is None or policy(reason).burns_attempt))
     tries, errors = unit.tries + counted, unit.errors + (not counted and not finding.blameless)
     most_tries, most_errors = (0, 0) if finding.final else (plan.max_tries, run.options.max_errors)
-    state = UnitState.RETRY if finding.blameless else decide_unit(finding.outcome, reason, tries, most_tries, errors, most_errors)
+    back = plan.step.retry_from is not None and reason in SENDS_BACK.get(plan.step.kind, frozenset())
+    if finding.blameless:
+        state = UnitState.RETRY
+    else:
+        state = decide_unit(finding.outcome, reason, tries, most_tries, errors, most_errors, back=back)
     return Attempt(
         step=chunk.step,
         seq=unit.seq,
@@ -95,6 +108,7 @@ def to_attempt(run: Run, plan: StepPlan, chunk: ChunkRow, finding: Finding, line
         price_rule=finding.cost.rule or None,
         submission=submission,
         line=line,
+        children=None if finding.children is None else len(finding.children),
     )
 
 
@@ -147,5 +161,18 @@ def posting(run: Run, plan: StepPlan, chunk: ChunkRow, key: str, findings: Seque
 
 
 def lines_of(chunk: ChunkRow, findings: Sequence[Finding]) -> list[Json]:
-    """The payload lines of some attempts, in order."""
-    return [to_line(chunk, finding) for finding in findings]
+    """The payload lines of some attempts, in order, each followed by those of the units it became."""
+    lines: list[Json] = []
+    for finding in findings:
+        lines.append(to_line(chunk, finding))
+        lines += [{"record": child} for child in finding.children or ()]
+    return lines
+
+
+def line_numbers(findings: Sequence[Finding]) -> list[int]:
+    """Where each attempt's line stands among `lines_of`."""
+    numbers, following = [], 0
+    for finding in findings:
+        numbers.append(following)
+        following += 1 + len(finding.children or ())
+    return numbers

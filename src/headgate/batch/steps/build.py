@@ -17,7 +17,7 @@ from headgate.batch.run import Run, StepPlan
 from headgate.batch.segments import SegmentWriter
 from headgate.batch.states import ChunkState, Outcome, UnitState, Verdict
 from headgate.batch.steps import realtime
-from headgate.batch.steps.attempts import Finding
+from headgate.batch.steps.attempts import Finding, without_call
 from headgate.batch.steps.jobs import batch_client
 from headgate.batch.steps.prompts import Ready, render_units
 from headgate.batch.steps.results import ResultStore
@@ -44,7 +44,7 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
         for start in range(0, len(units), GROUP):
             run.control.check()
             ready = await render_units(run, plan, units[start : start + GROUP])
-            faults += [_fault(item) for item in ready if item.prepared is None]
+            faults += [without_call(item.unit, item.fault) for item in ready if item.prepared is None]
             await _write_requests(run, row.id, writer, ready, sizes)
     finally:
         writer.close()
@@ -82,11 +82,6 @@ async def _write_requests(run: Run, segment: int, writer: SegmentWriter, ready: 
 def _limits(run: Run, plan: StepPlan) -> ChunkLimits:
     limits = batch_client(run, plan).dialect.limits
     return ChunkLimits(rows=limits.max_rows, bytes=limits.max_bytes, tokens=limits.max_tokens, row_bytes=limits.max_row_bytes)
-
-
-def _fault(item: Ready) -> Finding:
-    fault = item.fault or failed(Reason.RENDER_ERROR, "no request")
-    return Finding(unit=item.unit, n=item.unit.attempts + 1, outcome=Outcome.INVALID, judged=fault, final=True)
 
 
 def _oversized(item: Oversized, units: Sequence[UnitRow]) -> Finding:

@@ -12,6 +12,7 @@ from headgate.batch.reasons import Reason
 from headgate.batch.request import step_request
 from headgate.batch.rows import UnitRow
 from headgate.batch.run import Run, StepPlan
+from headgate.batch.steps.conditions import passed_by
 from headgate.batch.templates import RenderError, prompt_context
 from headgate.client.chat import Prepared, prepare
 from headgate.errors import Unsupported
@@ -21,7 +22,7 @@ HIDDEN = frozenset({"_raw_text", "_warnings"})
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """A unit with its request, or with the reason why it has none."""
+    """A unit with its request, or with the verdict that needs none: a fault, or the unit as it is where the step does not apply."""
 
     unit: UnitRow
     record: JsonObject
@@ -58,14 +59,20 @@ def _ready(run: Run, plan: StepPlan, unit: UnitRow, record: JsonObject, text: st
 
 
 def context_of(run: Run, plan: StepPlan, record: JsonObject, unit: UnitRow, errors: Json) -> JsonObject | Judged:
-    """What a template sees: global context, the unit's fields, the pipeline's expressions, and what went wrong before (OCT-80, OCT-103)."""
+    """The verdict on a unit that needs no prompt, else what its template sees (OCT-80, OCT-103).
+
+    That is the global context, the unit's fields, the pipeline's expressions, and what went wrong before.
+    """
+    passed = passed_by(run, plan, record)
+    if passed is not None:
+        return passed
     fields = {name: value for name, value in record.items() if name not in HIDDEN}
     values: JsonObject | ExpressionFailure = {}
     if run.expressions:
         values = run_named(run.expressions, fields, run.seed(record, plan.step.name, "prompt"))
     if isinstance(values, ExpressionFailure):
         return failed(Reason.EXPRESSION_ERROR, f"{values.name}: {values.message}")
-    return prompt_context(fields, run.pipeline.global_context, values, retry_attempt=unit.tries, retry_errors=errors or [])
+    return prompt_context(fields, run.pipeline.global_context, values, retry_attempt=unit.tries + unit.returns, retry_errors=errors or [])
 
 
 def earlier_errors(run: Run, units: Sequence[UnitRow]) -> dict[int, Json]:

@@ -14,8 +14,8 @@ from headgate.batch.reasons import Reason
 from headgate.batch.request import input_bound
 from headgate.batch.rows import ChunkRow, Claim, UnitRow
 from headgate.batch.run import Run, StepPlan
-from headgate.batch.states import PENDING_UNITS, Outcome, UnitState, Verdict
-from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt
+from headgate.batch.states import OPEN_UNITS, Outcome, UnitState, Verdict
+from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt, without_call
 from headgate.batch.steps.prompts import Ready, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.catalog.cards import day_of
@@ -30,7 +30,7 @@ GROUP = 256
 async def work(run: Run, chunk: ChunkRow) -> Verdict:
     """Answer every pending unit of the chunk. Units whose answer was not good are tried again here, one by one."""
     plan = run.steps[chunk.step]
-    units = [unit for unit in run.tables.units(chunk.id) if unit.state in PENDING_UNITS]
+    units = [unit for unit in run.tables.units(chunk.id) if unit.state in OPEN_UNITS]
     async with ResultStore(run, plan, chunk) as store:
         committer = Committer(run, store)
         async with committer:
@@ -136,7 +136,7 @@ class UnitCalls:
             if error is not None and error.kind in RUN_FATAL_KINDS:
                 raise Pausing
             attempt = to_attempt(self.run, self.plan, self.chunk, finding, None, None)
-            if attempt.state not in PENDING_UNITS:
+            if attempt.state not in OPEN_UNITS:
                 return
             await self._pause_before_retry(attempt.errors, error)
             kept = {"tries": attempt.tries, "errors": attempt.errors, "attempts": attempt.n}
@@ -147,8 +147,7 @@ class UnitCalls:
         """One call, or the reason why there is none: the finding, the nano-dollars it had set aside, and a provider's error."""
         unit, n = ready.unit, ready.unit.attempts + 1
         if ready.prepared is None:
-            fault = ready.fault or failed(Reason.RENDER_ERROR, "no request")
-            return Finding(unit=unit, n=n, outcome=Outcome.INVALID, judged=fault, final=True), 0, None
+            return without_call(unit, ready.fault), 0, None
         assert self.plan.limiter is not None
         async with self.plan.limiter.slot():
             bound = self._bound(ready)

@@ -9,7 +9,7 @@ from headgate.batch.rows import ChunkRow, SegmentRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.segments import SegmentWriter
 from headgate.batch.states import ChunkState
-from headgate.batch.steps.attempts import Finding, lines_of, posting, to_attempt
+from headgate.batch.steps.attempts import Finding, line_numbers, lines_of, posting, to_attempt
 
 FRAME_ROWS = 1000
 
@@ -57,7 +57,8 @@ class ResultStore:
         run, chunk, writer = self.run, self.chunk, self._writer
         before = writer.offset, writer.rows
         frame = await asyncio.to_thread(writer.append, lines_of(chunk, findings)) if findings else None
-        attempts = [to_attempt(run, self.plan, chunk, finding, i, self.submission) for i, finding in enumerate(findings)]
+        places = zip(findings, line_numbers(findings), strict=True)
+        attempts = [to_attempt(run, self.plan, chunk, finding, line, self.submission) for finding, line in places]
         try:
             await run.tables.commit(
                 run.row.key,

@@ -12,7 +12,7 @@ from headgate.batch.control import Stop
 from headgate.batch.decide import submit_delay
 from headgate.batch.rows import ChunkRow, SubmissionRow, UnitRow
 from headgate.batch.run import Run, StepPlan
-from headgate.batch.states import PENDING_UNITS, SubmissionState, Verdict
+from headgate.batch.states import OPEN_UNITS, SubmissionState, Verdict
 from headgate.client import BatchClient
 from headgate.dialects.batch import BatchState
 from headgate.domain.estimate import estimate_tokens
@@ -59,7 +59,7 @@ async def queue_again(run: Run, plan: StepPlan, chunk: ChunkRow, submission: Sub
     run.book(submission.reserved_nanos or 0, 0)
     refusals = sum(s.chunk == chunk.id and s.state is SubmissionState.REFUSED for s in run.tables.submissions(run.row.key))
     if refusals >= PATIENCE and not under_way(run, plan, chunk):
-        units = [unit for unit in run.tables.units(chunk.id) if unit.state in PENDING_UNITS]
+        units = [unit for unit in run.tables.units(chunk.id) if unit.state in OPEN_UNITS]
         if len(units) > max(1, run.pipeline.processing.chunk_size // PARTS):
             await run.tables.split_chunk(chunk, _halves(units), run.clock())
             return Verdict.END

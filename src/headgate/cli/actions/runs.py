@@ -51,6 +51,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     account: str | None = None
     api_key: str | None = None
+    allow_scripts: bool = False
 
     @property
     def request(self) -> RunRequest:
@@ -66,6 +67,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
             seed=self.seed,
             concurrency=self.concurrency,
             grace=self.grace,
+            allow_scripts=self.allow_scripts,
         )
 
 

@@ -76,10 +76,10 @@ DELETE FROM frame WHERE segment = :segment;
 UPDATE chunk SET epoch = :epoch WHERE id = :id;
 
 -- name: finish_chunk
-UPDATE chunk SET state = 'done', finished_at = :at, retry = :retry WHERE id = :id AND state != 'done';
+UPDATE chunk SET state = 'done', finished_at = :at, retry = retry + :retry, away = away + :away WHERE id = :id AND state != 'done';
 
 -- name: split_chunk
-UPDATE chunk SET state = 'split', finished_at = :at, n = CASE WHEN round = 0 THEN valid + failed ELSE 0 END WHERE id = :id;
+UPDATE chunk SET state = 'split', finished_at = :at, n = valid + failed WHERE id = :id;
 
 -- name: count_chunk
 UPDATE chunk SET valid = valid + :valid, failed = failed + :failed, cost_nanos = cost_nanos + :cost_nanos WHERE id = :id;
@@ -90,21 +90,45 @@ VALUES (:run, :step, :seq, :parent_seq, 0, :chunk, :input_segment, :input_row);
 
 -- name: promote_units
 INSERT INTO unit (run, step, seq, parent_seq, state, chunk, input_segment, input_row)
-SELECT run, step + 1, seq, seq, 0, :child, segment, row FROM unit WHERE chunk = :chunk AND state = 3 ORDER BY seq;
+SELECT run, :next, seq, seq, 0, :child, segment, row FROM unit WHERE chunk = :chunk AND state = 3 ORDER BY seq
+ON CONFLICT (run, step, seq) DO UPDATE SET state = 0, chunk = excluded.chunk, input_segment = excluded.input_segment, input_row = excluded.input_row;
+
+-- name: next_seq
+SELECT coalesce(max(seq) + 1, 0) FROM unit WHERE run = :run AND step = :step;
+
+-- name: leave_step
+UPDATE unit SET state = 6, tries = CASE WHEN :forget THEN 0 ELSE tries END, errors = 0 WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: return_unit
+UPDATE unit SET state = 0, chunk = :child, tries = 0, errors = 0, returns = returns + 1, segment = :segment, row = :row, reason = :reason
+WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: left_chunk
+UPDATE chunk SET valid = valid - 1, away = away + 1
+WHERE id = (SELECT chunk FROM unit WHERE run = :run AND step = :step AND seq = :seq);
+
+-- name: finish_step
+UPDATE step SET finished_at = :at WHERE run = :run AND idx = :step;
+
+-- name: finished_steps
+SELECT idx FROM step WHERE run = :run AND finished_at IS NOT NULL ORDER BY idx;
 
 -- name: move_retries
 UPDATE unit SET chunk = :child, state = 0 WHERE chunk = :chunk AND state = 2;
 
 -- name: move_units
-UPDATE unit SET chunk = :child WHERE chunk = :chunk AND seq BETWEEN :low AND :high AND state IN (0, 1, 2);
+UPDATE unit SET chunk = :child WHERE chunk = :chunk AND seq BETWEEN :low AND :high AND state IN (0, 1, 2, 5);
 
 -- name: units_of_chunk
-SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason, children, returns
 FROM unit WHERE chunk = :chunk ORDER BY seq;
 
 -- name: find_unit
-SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason, children, returns
 FROM unit WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: inputs_of_step
+SELECT seq, input_segment, input_row FROM unit WHERE run = :run AND step = :step AND state != 6 ORDER BY seq;
 
 -- name: mark_sent
 UPDATE unit SET state = 1 WHERE chunk = :chunk AND state = 0;
@@ -114,7 +138,7 @@ UPDATE unit SET state = 0 WHERE chunk = :chunk AND state = 1;
 
 -- name: set_unit
 UPDATE unit SET state = :state, tries = :tries, errors = :errors, attempts = :n, segment = coalesce(:segment, segment), row = coalesce(:row, row),
-    cost_nanos = cost_nanos + :cost_nanos, reason = :reason
+    cost_nanos = cost_nanos + :cost_nanos, reason = :reason, children = :children
 WHERE run = :run AND step = :step AND seq = :seq AND attempts < :n;
 
 -- name: insert_attempt
@@ -212,20 +236,20 @@ UPDATE outbox SET settled_at = :at WHERE key = :key AND settled_at IS NULL;
 
 -- name: step_totals
 SELECT s.idx, s.name, s.kind, s.lane, s.provider, s.model,
-    coalesce(sum(CASE WHEN c.round = 0 THEN c.n ELSE 0 END), 0), coalesce(sum(c.valid), 0), coalesce(sum(c.failed), 0),
+    coalesce(sum(c.n - c.retry - c.away), 0), coalesce(sum(c.valid), 0), coalesce(sum(c.failed), 0),
     coalesce(sum(c.cost_nanos), 0), count(c.id), coalesce(sum(c.state NOT IN ('done', 'split')), 0), coalesce(sum(c.retry), 0)
 FROM step s LEFT JOIN chunk c ON c.run = s.run AND c.step = s.idx
 WHERE s.run = :run GROUP BY s.idx ORDER BY s.idx;
 
 -- name: unit_counts
-SELECT step, state, count(*) FROM unit WHERE run = :run GROUP BY step, state ORDER BY step, state;
+SELECT step, state, count(*), sum(coalesce(children, 1)) FROM unit WHERE run = :run AND state != 6 GROUP BY step, state ORDER BY step, state;
 
 -- name: failures
 SELECT u.step, u.seq, u.reason, u.tries, u.attempts, u.segment, u.row, u.input_segment, u.input_row
 FROM unit u WHERE u.run = :run AND u.state = 4 ORDER BY u.step, u.seq;
 
 -- name: valid_units
-SELECT seq, segment, row FROM unit WHERE run = :run AND step = :step AND state = 3 ORDER BY seq;
+SELECT seq, segment, row, children FROM unit WHERE run = :run AND step = :step AND state = 3 ORDER BY seq;
 
 -- name: usage_totals
 SELECT lane, model, outcome, count(*), coalesce(sum(cost_nanos), 0), sum(cost_nanos IS NULL AND usage IS NOT NULL),
