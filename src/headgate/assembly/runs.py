@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -16,12 +16,14 @@ import msgspec
 from headgate.assembly.parts import Parts, new_run_id
 from headgate.batch.control import Control
 from headgate.batch.home import Home
+from headgate.batch.lanes import Deadline
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.pipeline_files import snapshot
 from headgate.batch.pipeline_load import find_pipeline, load_snapshot
 from headgate.batch.programs import own_programs
 from headgate.batch.rows import Posting, RunRow, StepRow
 from headgate.batch.run import RunOptions
+from headgate.batch.states import RunState
 from headgate.batch.tables import Tables
 from headgate.batch.worker import OnProgress, Plan, Result, execute
 from headgate.catalog.resolve import Target as Resolved
@@ -39,12 +41,15 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user asked for. `run` is a run's name or folder (None: a new one is named after the pipeline)."""
+    """What a user asked for. `run` is a run's name or folder (None: a new one is named after the pipeline).
+
+    `mode` is realtime unless said, or the run's when it has begun; `deadline` is seconds from now.
+    """
 
     pipeline: str
     provider: str | None = None
     model: str | None = None
-    mode: str = "realtime"
+    mode: str | None = None
     max_units: int | None = None
     run: str | None = None
     max_cost_nanos: int | None = None
@@ -52,6 +57,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     grace: float | None = None
     allow_scripts: bool = False
+    deadline: float | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -70,7 +76,7 @@ def pipeline_roots() -> list[Path]:
 
 def open_run(parts: Parts, request: RunRequest) -> Opened:
     """Find or make the run. An existing folder is gone on with, from its own copy of the pipeline. Raises `ConfigError`, `UsageError`."""
-    if request.mode not in ("batch", "realtime"):
+    if request.mode not in (None, "batch", "realtime"):
         raise UsageError(f"unknown mode {request.mode!r}", hint="use --mode batch or --mode realtime")
     home = Home(run_folder(parts, request.run)) if request.run is not None else None
     if home is not None and home.exists:
@@ -105,14 +111,15 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     left_out = refused_programs(pipeline, request.allow_scripts)
     resolved = {step.name: _resolved(parts, request, pipeline, step) for step in pipeline.llm_steps}
     targets = {name: parts.target(found) for name, found in resolved.items()}
-    _check_mode(request.mode, targets)
+    mode = request.mode or "realtime"
+    _check_mode(mode, targets)
     with held(home):
         home.write(SNAPSHOT, snapshot(pipeline))
     plan = Plan(
         run_id=home.folder.name,
         pipeline=pipeline,
         targets=targets,
-        options=options(request, pipeline, request.mode),
+        options=options(request, pipeline, mode, targets, time.time()),
         max_units=request.max_units,
         cost_cap_nanos=_cap(request, pipeline),
         seed=request.seed or (str(pipeline.processing.seed) if pipeline.processing.seed else secrets.token_hex(8)),
@@ -120,7 +127,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
         price_digest=parts.catalog.digest,
     )
     notes = [note for found in resolved.values() for note in found.notes]
-    notes += _small_batches(request.mode, pipeline, targets, request.max_units)
+    notes += _small_batches(mode, pipeline, targets, request.max_units)
     return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *left_out, *notes))))
 
 
@@ -154,11 +161,16 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
         )
     stored: JsonObject = decode(row.options)
     targets = {step.name: _stored_target(parts, step) for step in steps if step.provider is not None}
+    mode = request.mode or row.mode
+    _check_mode(mode, targets)
+    chosen = options(request, pipeline, mode, targets, time.time())
+    if request.deadline is None and stored.get("deadline") is not None:
+        chosen = msgspec.structs.replace(chosen, deadline=msgspec.convert(stored["deadline"], Deadline))
     plan = Plan(
         run_id=row.id,
         pipeline=pipeline,
         targets=targets,
-        options=options(request, pipeline, row.mode),
+        options=chosen,
         max_units=stored.get("max_units"),
         cost_cap_nanos=request.max_cost_nanos if request.max_cost_nanos is not None else row.cost_cap_nanos,
         seed=row.seed,
@@ -176,7 +188,6 @@ def _ignored(request: RunRequest, row: RunRow, account: str | None) -> tuple[str
         "--model": request.model,
         "--seed": request.seed if request.seed != row.seed else None,
         "--max-units": request.max_units,
-        "--mode": request.mode if request.mode != row.mode and request.mode == "batch" else None,
     }
     return tuple(f"{name} {value} is left out: the run goes on as it was planned" for name, value in asked.items() if value is not None)
 
@@ -245,10 +256,16 @@ def _cap(request: RunRequest, pipeline: Pipeline) -> int | None:
     return request.max_cost_nanos if request.max_cost_nanos is not None else pipeline.api.cost_cap_nanos
 
 
-def options(request: RunRequest, pipeline: Pipeline, mode: str) -> RunOptions:
+SIMULATED: JsonObject = {"turnaround": 0.0, "cancel": 0.0, "call_seconds": 0.1}
+"""What is expected of simulated providers, which are as fast as their clock."""
+
+
+def options(request: RunRequest, pipeline: Pipeline, mode: str, targets: Mapping[str, Target], now: float) -> RunOptions:
     """How this invocation drives the run."""
-    chosen = RunOptions(mode=mode)
-    changes: JsonObject = {"allow_scripts": request.allow_scripts}
+    chosen = RunOptions(mode=mode, max_age=pipeline.api.batch_max_age, on_stuck=pipeline.api.on_stuck, allow_scripts=request.allow_scripts)
+    changes: JsonObject = dict(SIMULATED) if all(target.provider.simulated for target in targets.values()) else {}
+    if request.deadline is not None:
+        changes["deadline"] = Deadline(now + request.deadline, now)
     concurrency = request.concurrency or pipeline.api.concurrency
     if concurrency is not None:
         changes["concurrency"] = concurrency
@@ -332,6 +349,17 @@ def find_run(parts: Parts, name: str) -> Path:
     raise UsageError(
         f"there is no run {name!r} in {parts.settings.run_dir}{listed}", hint="headgate run DrunkenSailor --provider sim-openai"
     )
+
+
+def ask_for_mode(parts: Parts, folder: Path, mode: str) -> bool:
+    """Let a run go on in another mode; True when a process drives it and will do so at once. Raises `ConfigError`, `UsageError`."""
+    row, steps = read_run(folder)
+    if row.state is RunState.COMPLETE:
+        raise UsageError(f"{row.id} is complete: there is nothing left to do in any mode")
+    _check_mode(mode, {step.name: _stored_target(parts, step) for step in steps if step.provider is not None})
+    home = Home(folder)
+    home.ask_for_mode(mode)
+    return home.locked()
 
 
 def read_run(folder: Path) -> tuple[RunRow, list[StepRow]]:

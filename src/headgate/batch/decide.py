@@ -85,10 +85,12 @@ class Poll(StrEnum):
     CANCEL = "cancel"
 
 
-def decide_poll(state: BatchState, age: float, max_age: float, cancelled: bool) -> Poll:
-    """What one look at a batch means. Too old: cancel once, then wait for the salvage."""
+def decide_poll(state: BatchState, age: float, max_age: float, cancelled: bool, *, urgent: bool = False) -> Poll:
+    """What one look at a batch means. Too old, or `urgent`: cancel once, then wait for the salvage."""
     if state.status in TERMINAL and not state.lagging:
         return Poll.COLLECT
+    if urgent and not cancelled and state.status is not BatchStatus.CANCELLING:
+        return Poll.CANCEL
     if age > max_age and not cancelled and state.status is not BatchStatus.CANCELLING:
         return Poll.CANCEL
     if age > 2 * max_age:

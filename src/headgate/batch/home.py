@@ -13,6 +13,8 @@ from typing import IO
 
 from headgate.errors import StoreError
 
+_WANTED = "mode.wanted"
+
 
 class HomeLocked(StoreError):
     """Another process drives this home."""
@@ -56,6 +58,20 @@ class Home:
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}", hint=f"df -h {self.folder}") from error
         return path
+
+    def ask_for_mode(self, mode: str) -> None:
+        """Ask whoever drives this home, or will, to go on in another mode. Raises `StoreError`."""
+        self.write(_WANTED, f"{mode}\n".encode())
+
+    def mode_asked_for(self) -> str | None:
+        """The mode somebody has asked for, once."""
+        path = self.folder / _WANTED
+        try:
+            mode = path.read_text(encoding="utf-8").strip()
+            path.unlink()
+        except OSError:
+            return None
+        return mode
 
     def acquire(self) -> None:
         """Take the lock, once. Raises `HomeLocked`, naming the process that has it."""

@@ -27,8 +27,23 @@ def _no_children(events: Sequence[JsonObject]) -> str:
     return f"units that became none at {', '.join(steps)}, for want of a list or because it was empty: {units}"
 
 
+def _given_up(events: Sequence[JsonObject]) -> str:
+    return f"batches cancelled for the deadline, what they left asked at realtime prices: {len(events)}"
+
+
+def _too_old(events: Sequence[JsonObject]) -> str:
+    return f"batches cancelled because they were too old, what they had done kept: {len(events)}"
+
+
+def _mode_refused(events: Sequence[JsonObject]) -> str:
+    return f"the run does not go on as {events[-1]['mode']}: not every step's provider can"
+
+
 _SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {
     "too_few_for_batch": _too_few,
     "queue_full": _queue_full,
     "no_children": _no_children,
+    "batch_given_up": _given_up,
+    "batch_too_old": _too_old,
+    "mode_refused": _mode_refused,
 }

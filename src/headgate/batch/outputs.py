@@ -74,6 +74,7 @@ def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObj
 
 def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[JsonObject]:
     """A receipt for every call of the run. No prompts and no answers."""
+    reasons = tables.lane_reasons(run.key)
     for attempt in tables.attempts(run.key):
         step = steps[attempt["step"]]
         if step.provider is None:
@@ -94,6 +95,7 @@ def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[Json
             "model": step.model,
             "model_answered": attempt["model"],
             "lane": attempt["lane"],
+            "lane_reason": reasons.get(attempt["chunk"]),
             "outcome": attempt["outcome"],
             "reason": attempt["reason"],
             "usage": usage,

@@ -10,6 +10,7 @@ import msgspec
 
 from headgate.batch.combinations import Combinations
 from headgate.batch.expressions import DEFAULT_MAX_ITERATIONS
+from headgate.batch.lanes import OnStuck
 from headgate.batch.plan import Item, Unit, count_units, generate_units
 from headgate.wire.json import Json, JsonObject
 
@@ -193,6 +194,8 @@ class ApiSettings(msgspec.Struct, frozen=True):
     auto_retry: bool = True
     concurrency: int | None = None
     script_seconds: float = 600.0
+    batch_max_age: float | None = None
+    on_stuck: OnStuck = OnStuck.CANCEL_RESUBMIT
 
 
 class Position(msgspec.Struct, frozen=True):

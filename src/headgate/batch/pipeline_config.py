@@ -11,6 +11,7 @@ import msgspec
 
 from headgate.batch.config_reader import Section, did_you_mean
 from headgate.batch.expressions import DEFAULT_MAX_ITERATIONS
+from headgate.batch.lanes import OnStuck
 from headgate.batch.pipeline import (
     DEFAULT_COERCIONS,
     RESHAPING,
@@ -306,7 +307,8 @@ def _params(section: Section) -> StepParams:
 
 def read_api(section: Section) -> ApiSettings:
     """The `api` section (OCT-51)."""
-    retry, realtime = section.section("retry"), section.section("realtime")
+    retry, realtime, batch = section.section("retry"), section.section("realtime"), section.section("batch")
+    hours = batch.number("max_age_hours")
     settings = ApiSettings(
         provider=section.text("provider"),
         model=section.text("model"),
@@ -322,8 +324,10 @@ def read_api(section: Section) -> ApiSettings:
         auto_retry=realtime.boolean("auto_retry", True),
         concurrency=realtime.optional_integer("concurrency", least=1),
         script_seconds=section.number("subprocess_timeout_seconds", 600.0, least=1.0) or 600.0,
+        batch_max_age=None if hours is None else hours * 3600.0,
+        on_stuck=batch.choice("on_stuck", OnStuck, OnStuck.CANCEL_RESUBMIT),
     )
-    for part in (section, retry, realtime):
+    for part in (section, retry, realtime, batch):
         part.close()
     return settings
 

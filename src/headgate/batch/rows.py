@@ -47,7 +47,10 @@ class StepRow(msgspec.Struct, frozen=True):
 
 
 class ChunkRow(msgspec.Struct, frozen=True):
-    """An envelope of units at one step. `round` is 0 for first tries, higher for retries; `epoch` counts its workflows."""
+    """An envelope of units at one step. `round` is 0 for first tries, higher for retries; `epoch` counts its workflows.
+
+    `why` says why it is in another lane than the run's mode (`lanes.Why`).
+    """
 
     id: int
     run: int
@@ -63,6 +66,7 @@ class ChunkRow(msgspec.Struct, frozen=True):
     retry: int
     cost_nanos: int
     request_segment: int | None
+    why: str | None = None
 
 
 class UnitRow(msgspec.Struct, frozen=True):
@@ -124,6 +128,11 @@ class SubmissionRow(msgspec.Struct, frozen=True):
     polled_at: float | None
     refused: int
     error: str | None
+
+    @property
+    def ended(self) -> bool:
+        """The job was seen to end."""
+        return self.state in (SubmissionState.ENDED, SubmissionState.COLLECTED)
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -13,8 +13,10 @@ import msgspec
 from headgate.batch.compiled import unit_seed
 from headgate.batch.control import Control, Stop
 from headgate.batch.expressions import CompiledExpression, CompiledStep
+from headgate.batch.lanes import Deadline, OnStuck, Pace
 from headgate.batch.limiter import Limiter
 from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.progress import expected_units
 from headgate.batch.rows import RunRow, StepRow, UnitRow
 from headgate.batch.tables import Tables, Ways
 from headgate.batch.templates import RenderPool
@@ -32,6 +34,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     `backoff` the first wait after a transient failure (growing by `multiplier`), `stop_grace` how long calls in flight may go on
     after a stop, `wait_slice` how long one wait phase lasts, `refusals` how many refused submissions in a row end the run,
     `unreachable` how many calls in a row without any answer do. `allow_scripts`: programs of the pipeline's own may be run.
+
+    With a `deadline`, `turnaround` is what a batch is taken to need before one has been seen to end, `cancel` what cancelling one takes,
+    and `call_seconds` a call before one was made.
     """
 
     mode: str = "realtime"
@@ -45,6 +50,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_age: float | None = None
     refusals: int = 5
     unreachable: int = 12
+    deadline: Deadline | None = None
+    turnaround: float = 900.0
+    cancel: float = 600.0
+    call_seconds: float = 2.0
+    on_stuck: OnStuck = OnStuck.CANCEL_RESUBMIT
     allow_scripts: bool = False
 
 
@@ -112,6 +122,11 @@ class Run:
         self.expressions = expressions
         self.spent = sum(total.cost_nanos for total in tables.totals(row.key))
         self.held = tables.reserved(row.key)
+        self.mode = row.mode
+        """Batch or realtime: where chunks of calls go unless something speaks against it."""
+        self.call_seconds = options.call_seconds
+        """How long a call takes, by those that were made."""
+        self._pace: tuple[float, Pace] | None = None
         self._boot = f"{random.getrandbits(48):012x}"
         self._calls = count(1)
         self._freed = asyncio.Event()
@@ -156,6 +171,39 @@ class Run:
             back_lane="" if back is None else back.lane,
             size=self.pipeline.processing.chunk_size,
         )
+
+    def pace(self) -> Pace:
+        """How fast the run goes, looked at once a second at most."""
+        now = self.clock()
+        if self._pace is None or not 0 <= now - self._pace[0] < 1.0:
+            self._pace = (now, self._measured())
+        return self._pace[1]
+
+    def _measured(self) -> Pace:
+        steps = self.tables.totals(self.row.key)
+        row = self.tables.find_run(self.row.id)
+        expected = expected_units(None if row is None else row.total, steps) or [float(step.started) for step in steps]
+        left = sum(max(0.0, units - step.valid - step.failed) for units, step in zip(expected, steps, strict=True) if step.kind == "chunk")
+        took = [s.polled_at - s.submitted_at for s in self.tables.submissions(self.row.key) if s.polled_at and s.submitted_at and s.ended]
+        return Pace(
+            calls=left,
+            concurrency=self.options.concurrency,
+            call=self.call_seconds,
+            turnaround=max(took, default=self.options.turnaround),
+            cancel=self.options.cancel,
+        )
+
+    def took(self, seconds: float) -> None:
+        """A call has taken so long."""
+        self.call_seconds += (seconds - self.call_seconds) / 20
+
+    async def set_mode(self, mode: str) -> None:
+        """Go on in another mode: chunks that are in no batch yet move, those that are in one are waited for."""
+        await self.tables.set_mode(self.row.key, mode, self.clock())
+        self.mode = mode
+        for plan in self.steps:
+            if plan.step.kind is StepKind.LLM:
+                plan.row = msgspec.structs.replace(plan.row, lane=mode)
 
     async def reserve(self, bound: int | None) -> None:
         """Set aside `bound` nano-dollars (an upper bound) under the cap: spent + held never passes it.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from headgate.batch.control import Pausing, Stop
+from headgate.batch.engine import PHASES as LANES
 from headgate.batch.pipeline import StepKind
 from headgate.batch.rows import ChunkRow
 from headgate.batch.run import Run
@@ -29,7 +30,8 @@ class Runner:
         self.run = run
         self.opened: asyncio.Queue[int] = asyncio.Queue()
         """Chunks that phases have opened; the driver hands them to the engine, which does not take work from inside a phase."""
-        self._active = 0
+        self.busy: set[int] = set()
+        """Chunks of which a phase is under way."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -41,13 +43,18 @@ class Runner:
             return
 
     async def phase(self, name: str, chunk: int) -> Verdict:
-        """Run a phase. A failure of ours (a full disk, an unreadable file) stops the run with its reason; it never leaves the phase."""
-        self._active += 1
+        """Run a phase. A failure of ours (a full disk, an unreadable file) stops the run with its reason; it never leaves the phase.
+
+        A chunk that changed its lane may have two workflows for a while: the one that finds it busy, or in another lane, has come too late.
+        """
+        if chunk in self.busy:
+            return Verdict.END
+        self.busy.add(chunk)
         self._idle.clear()
         try:
             self.run.control.check()
             row = self.run.tables.chunk(chunk)
-            if row.state in CLOSED_CHUNKS:
+            if row.state in CLOSED_CHUNKS or name not in LANES[row.lane]:
                 return Verdict.END
             return await self._phase(name, row)
         except Pausing:
@@ -56,8 +63,8 @@ class Runner:
             self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
             return Verdict.PAUSED
         finally:
-            self._active -= 1
-            if not self._active:
+            self.busy.discard(chunk)
+            if not self.busy:
                 self._idle.set()
 
     async def _phase(self, name: str, chunk: ChunkRow) -> Verdict:

@@ -152,6 +152,33 @@ class Tables:
         """The chunk's requests lie in `segment`."""
         await self._do("set_chunk_built", {"id": chunk_id, "segment": segment})
 
+    async def move_chunk(self, chunk: ChunkRow, lane: str, why: str | None, at: float, data: JsonObject) -> None:
+        """Put a chunk that is in no lane's hands yet into another one, under a fresh workflow, and say so."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute(SQL["move_chunk"], {"id": chunk.id, "lane": lane, "why": why}).rowcount:
+                _event(db, chunk.run, at, "info", "lane", data)
+
+        await self.db.write(work)
+
+    async def set_chunk_why(self, chunk_id: int, why: str | None) -> None:
+        """Say why a chunk is, or will be, in another lane than the run's mode."""
+        await self._do("set_chunk_why", {"id": chunk_id, "why": why})
+
+    async def set_mode(self, run: int, mode: str, at: float) -> None:
+        """The run goes on in another mode: new chunks of calls take that lane."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["set_mode"], {"run": run, "mode": mode})
+            db.execute(SQL["set_lanes"], {"run": run, "lane": mode})
+            _event(db, run, at, "info", "mode", {"mode": mode})
+
+        await self.db.write(work)
+
+    def lane_reasons(self, run: int) -> dict[int, str]:
+        """Why chunks are in another lane than the run's mode, by chunk."""
+        return {row[0]: row[1] for row in self._rows("lane_reasons", {"run": run})}
+
     async def set_chunk_epoch(self, chunk_id: int, epoch: int) -> None:
         """Give the chunk a fresh workflow number."""
         await self._do("set_chunk_epoch", {"id": chunk_id, "epoch": epoch})
@@ -176,7 +203,7 @@ class Tables:
 
         def work(db: sqlite3.Connection) -> None:
             for low, high, n in groups:
-                child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round, chunk.id, n, at)
+                child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round, chunk.id, n, at, chunk.why)
                 db.execute(SQL["move_units"], {"child": child, "chunk": chunk.id, "low": low, "high": high})
                 _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": chunk.step, "n": n, "split_from": chunk.id})
             left = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk.id})]
@@ -201,7 +228,7 @@ class Tables:
                 return ()
             made = []
             if again:
-                child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round + 1, chunk.id, again, at)
+                child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round + 1, chunk.id, again, at, chunk.why)
                 db.execute(SQL["move_retries"], {"child": child, "chunk": chunk.id})
                 made.append((child, chunk.step, again))
             if back and ways.back is not None:
@@ -539,8 +566,10 @@ def _event(db: sqlite3.Connection, run: int, at: float, level: str, what: str, d
     db.execute(SQL["insert_event"], {"at": at, "run": run, "level": level, "what": what, "data": encode_text(data)})
 
 
-def _insert_chunk(db: sqlite3.Connection, run: int, step: int, lane: str, round_: int, parent: int | None, n: int, at: float) -> int:
-    fields = {"run": run, "step": step, "lane": lane, "round": round_, "parent": parent, "n": n, "created_at": at}
+def _insert_chunk(
+    db: sqlite3.Connection, run: int, step: int, lane: str, round_: int, parent: int | None, n: int, at: float, why: str | None = None
+) -> int:
+    fields = {"run": run, "step": step, "lane": lane, "round": round_, "parent": parent, "n": n, "created_at": at, "why": why}
     key = db.execute(SQL["insert_chunk"], fields).lastrowid
     assert key is not None
     return key

@@ -18,18 +18,20 @@ from headgate.batch.compiled import CompiledPipeline, compile_pipeline
 from headgate.batch.control import Control, Pausing, Stop
 from headgate.batch.engine import ENGINE_VERSION, Engine, QueueSettings
 from headgate.batch.home import Home
+from headgate.batch.lanes import BATCH, REALTIME
 from headgate.batch.limiter import Limiter
 from headgate.batch.notices import notices
 from headgate.batch.outputs import write_outputs
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.progress import Progress, projected_cost, remaining_seconds, share_done
-from headgate.batch.rows import Posting, RunRow, StepRow
+from headgate.batch.rows import ChunkRow, Posting, RunRow, StepRow
 from headgate.batch.run import Run, RunOptions, StepPlan
 from headgate.batch.runner import Runner, workflow_id
 from headgate.batch.segments import SegmentWriter
-from headgate.batch.states import RunState, SubmissionState
+from headgate.batch.states import ChunkState, RunState, SubmissionState
 from headgate.batch.steps import barrier
 from headgate.batch.steps.barrier import BARRIER
+from headgate.batch.steps.lanes import moved
 from headgate.batch.steps.realtime import settle_orphans
 from headgate.batch.tables import NewUnit, Tables
 from headgate.batch.templates import RenderPool
@@ -124,7 +126,7 @@ async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
         "cost_cap_nanos": plan.cost_cap_nanos,
         "price_digest": plan.price_digest,
         "engine_version": ENGINE_VERSION,
-        "options": encode_text({"max_units": plan.max_units}),
+        "options": encode_text({"max_units": plan.max_units, "deadline": plan.options.deadline}),
     }
     await tables.create_run(fields, [_step_row(plan, idx, step, now) for idx, step in enumerate(plan.pipeline.steps)])
     return _again(tables)
@@ -224,10 +226,37 @@ class Driver:
             await self.engine.stop()
         return await self._finish()
 
+    async def _go_on_as(self, mode: str) -> None:
+        """Take another mode, if it is one and every step's provider knows it; say so when it is not."""
+        run = self.run
+        if mode == run.mode:
+            return
+        targets = [plan.target for plan in run.steps if plan.target is not None]
+        if mode == REALTIME or (mode == BATCH and all(target.provider.batch is not None for target in targets)):
+            await run.set_mode(mode)
+            await self._move_waiting()
+        else:
+            await run.tables.event(run.row.key, "warning", "mode_refused", {"mode": mode}, run.clock())
+
+    async def _move_waiting(self) -> None:
+        """Chunks of calls that wait for their turn take the lane they should be in now."""
+        run = self.run
+        for chunk in run.tables.open_chunks(run.row.key):
+            if chunk.lane not in (BATCH, REALTIME) or chunk.id in self.runner.busy or not self._untouched(chunk):
+                continue
+            if await moved(run, chunk):
+                await self._enqueue(chunk.id)
+
+    def _untouched(self, chunk: ChunkRow) -> bool:
+        """No job of the chunk is, or may be, at the provider."""
+        last = self.run.tables.last_submission(chunk.id)
+        return chunk.state in (ChunkState.OPEN, ChunkState.BUILT) and (last is None or last.state is SubmissionState.REFUSED)
+
     async def _work(self) -> None:
         """Plan, feed and watch until nothing is left to do or the run stops; then see that every phase has come to rest."""
         tasks: list[asyncio.Task[None]] = []
         try:
+            await self._go_on_as(self.home.mode_asked_for() or self.run.options.mode)
             await self._adopt_chunks()
             tasks += [asyncio.create_task(self._plan_units()), asyncio.create_task(self._feed())]
             await self._watch(*tasks)
@@ -310,12 +339,15 @@ class Driver:
                 if task.done():
                     task.result()
             await self.settle_outbox()
+            await self._go_on_as(self.home.mode_asked_for() or run.mode)
             if planner.done() and not await self._go_through():
                 return
             self.on_progress(self.progress("running"))
             looks += 1
             if looks % 10 == 0:
                 await self._check_engine()
+                if run.options.deadline is not None and run.mode == BATCH:
+                    await self._move_waiting()
             await self._pause(0.1 if looks < 50 else 0.5)
 
     async def _go_through(self) -> bool:

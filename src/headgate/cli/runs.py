@@ -12,7 +12,8 @@ from headgate.cli.params import Dollars, Duration
 @click.argument("pipeline")
 @click.option("-p", "--provider", help="Use this provider for every step.")
 @click.option("-m", "--model", help="Use this model for every step; provider/model works too.")
-@click.option("--mode", type=click.Choice(["batch", "realtime"]), default="realtime", show_default=True, help="How calls are made.")
+@click.option("--mode", type=click.Choice(["batch", "realtime"]), help="How calls are made: realtime, or as the run has begun.")
+@click.option("--deadline", type=Duration(), help="Be done in this time (6h): batches while they can end in it, realtime calls then.")
 @click.option("--max-units", "--limit", type=click.IntRange(min=1), help="Run at most so many units.")
 @click.option("-r", "--run-dir", "run", metavar="RUN", help="The run's folder or name; an existing run is gone on with.")
 @click.option("--max-cost", type=Dollars(), help="Stop before more than this is spent.")
@@ -40,6 +41,14 @@ def run(**options: object) -> int:
 def status(**options: object) -> int:
     """Show how RUN (a folder, a name, or the beginning of one) stands. Reads only; the run is not disturbed."""
     return call("headgate.cli.actions.runs:status", options)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("mode", type=click.Choice(["batch", "realtime"]))
+def switch(**options: object) -> int:
+    """Let RUN go on in another MODE, also while a process drives it. Batches that are under way are waited for."""
+    return call("headgate.cli.actions.runs:switch", options)
 
 
 @click.command()

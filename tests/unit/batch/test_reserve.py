@@ -27,7 +27,7 @@ class NoTables:
 
 
 def run_under(cap: int | None) -> Run:
-    row = SimpleNamespace(key=1, mark="abc123abc123", cost_cap_nanos=cap)
+    row = SimpleNamespace(key=1, mark="abc123abc123", cost_cap_nanos=cap, mode="realtime")
     return Run(row, None, (), NoTables(), None, None, Control(), RunOptions(), lambda: 0.0, Random(1))  # type: ignore[arg-type]
 
 

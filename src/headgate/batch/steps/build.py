@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headgate.batch.evaluate import failed
+from headgate.batch.lanes import REALTIME, Why
 from headgate.batch.plan import ChunkLimits, Oversized, PlannedChunk, RowSize, plan_chunks
 from headgate.batch.reasons import Reason
 from headgate.batch.rows import ChunkRow, UnitRow
@@ -19,6 +20,7 @@ from headgate.batch.states import ChunkState, Outcome, UnitState, Verdict
 from headgate.batch.steps import realtime
 from headgate.batch.steps.attempts import Finding, without_call
 from headgate.batch.steps.jobs import batch_client
+from headgate.batch.steps.lanes import moved
 from headgate.batch.steps.prompts import Ready, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.domain.estimate import estimate_tokens
@@ -31,6 +33,8 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
     """Render the chunk's requests into a segment; split it when it is over the provider's limits."""
     if chunk.state is not ChunkState.OPEN:
         return Verdict.NEXT
+    if await moved(run, chunk):
+        return Verdict.END
     plan = run.steps[chunk.step]
     units = [u for u in run.tables.units(chunk.id) if u.state is UnitState.TODO]
     least = batch_client(run, plan).dialect.limits.min_rows
@@ -65,7 +69,8 @@ async def _one_by_one(run: Run, chunk: ChunkRow, units: int, least: int) -> Verd
     """Answer a chunk that is too small for a batch of the provider in the realtime lane, at its prices, and say so."""
     data: JsonObject = {"chunk": chunk.id, "units": units, "least": least}
     await run.tables.event(run.row.key, "warning", "too_few_for_batch", data, run.clock())
-    return await realtime.work(run, msgspec.structs.replace(chunk, lane="realtime"))
+    await run.tables.set_chunk_why(chunk.id, Why.TOO_FEW)
+    return await realtime.work(run, msgspec.structs.replace(chunk, lane=REALTIME, why=Why.TOO_FEW))
 
 
 async def _write_requests(run: Run, segment: int, writer: SegmentWriter, ready: Sequence[Ready], sizes: list[RowSize]) -> None:

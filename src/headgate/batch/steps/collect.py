@@ -26,9 +26,10 @@ async def collect(run: Run, chunk: ChunkRow) -> Verdict:
     if submission is None or submission.state is SubmissionState.COLLECTED:
         return Verdict.NEXT
     if submission.state in (SubmissionState.INTENT, SubmissionState.SUBMITTED, SubmissionState.REFUSED):
-        if await submit(run, chunk) is Verdict.NEXT:
+        done = await submit(run, chunk)
+        if done is Verdict.NEXT:
             await wait(run, chunk)
-        return Verdict.AGAIN
+        return done if done is Verdict.END else Verdict.AGAIN
     return await Collector(run, chunk, submission).collect()
 
 

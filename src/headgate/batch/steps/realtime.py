@@ -10,12 +10,14 @@ import msgspec
 
 from headgate.batch.control import Pausing, Stop
 from headgate.batch.evaluate import Judged, error_reason, failed, judge
+from headgate.batch.lanes import REALTIME
 from headgate.batch.reasons import Reason
 from headgate.batch.request import input_bound
 from headgate.batch.rows import ChunkRow, Claim, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import OPEN_UNITS, Outcome, UnitState, Verdict
 from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt, without_call
+from headgate.batch.steps.lanes import moved
 from headgate.batch.steps.prompts import Ready, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.catalog.cards import day_of
@@ -35,6 +37,8 @@ async def work(run: Run, chunk: ChunkRow) -> Verdict:
         committer = Committer(run, store)
         async with committer:
             for start in range(0, len(units), GROUP):
+                if run.mode != REALTIME and chunk.why is None and await moved(run, chunk):
+                    return Verdict.END
                 await _group(run, plan, chunk, committer, units[start : start + GROUP])
     return Verdict.NEXT
 
@@ -177,6 +181,7 @@ class UnitCalls:
         plan = self.plan
         assert plan.validator is not None and plan.limiter is not None
         plan.limiter.succeeded()
+        self.run.took(exchange.duration)
         seed = self.run.seed(ready.record, plan.step.name, "rules")
         judged = judge(exchange.response, plan.validator, ready.record, seed)
         usage, cost, source = priced(plan, exchange.response, exchange.request_bytes, "realtime")

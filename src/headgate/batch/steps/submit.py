@@ -10,6 +10,7 @@ from headgate.batch.run import Run
 from headgate.batch.states import UnitState, Verdict
 from headgate.batch.steps import room
 from headgate.batch.steps.jobs import StoredRows, batch_client, make_tag, owns, patiently, row_bounds
+from headgate.batch.steps.lanes import moved
 from headgate.batch.steps.wait import polling_of
 from headgate.dialects.batch import TERMINAL, Candidate
 from headgate.errors import RUN_FATAL_KINDS, ConfigError, ErrorKind, HeadgateError, ProviderError, UsageError, WireError
@@ -47,6 +48,8 @@ class Submitter:
             action, candidate = decide_submission(self._view(last), self.run.clock(), self.run.options.grace, self._found, claimed)
             if action is Action.PROCEED:
                 return Verdict.NEXT
+            if action is Action.INTEND and await moved(self.run, self.run.tables.chunk(self.chunk.id)):
+                return Verdict.END
             await self._act(action, last, candidate)
 
     def _view(self, last: SubmissionRow | None) -> SubmissionView | None:

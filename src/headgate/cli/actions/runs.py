@@ -15,7 +15,7 @@ import uvloop
 
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
-from headgate.assembly.runs import Opened, RunRequest, drive_run, find_run, open_run
+from headgate.assembly.runs import Opened, RunRequest, ask_for_mode, drive_run, find_run, open_run
 from headgate.assembly.status import Listed, list_runs, read_status, status_json
 from headgate.batch.control import INTERRUPTED, Control, Stop
 from headgate.batch.states import RunState
@@ -36,10 +36,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of ``headgate run``, named as the command declares them; `max_cost` in nano-dollars, `timeout` in seconds."""
 
     pipeline: str
-    mode: str
     yes: bool
     quiet: bool
     as_json: bool
+    mode: str | None = None
+    deadline: float | None = None
     provider: str | None = None
     model: str | None = None
     max_units: int | None = None
@@ -68,6 +69,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
             concurrency=self.concurrency,
             grace=self.grace,
             allow_scripts=self.allow_scripts,
+            deadline=self.deadline,
         )
 
 
@@ -211,6 +213,15 @@ def status(run: str, as_json: bool) -> int:
         click.echo(f"note: {notice}")
     for problem in found.problems:
         click.echo(f"warning: {problem}", err=True)
+    return 0
+
+
+def switch(run: str, mode: str) -> int:
+    """See `headgate switch --help`."""
+    parts = load_parts()
+    folder = find_run(parts, run)
+    now = ask_for_mode(parts, folder, mode)
+    click.echo(f"{folder.name} goes on as {mode}" + ("" if now else ", when it is run again"))
     return 0
 
 

@@ -1,10 +1,11 @@
 -- Units may become several, one or none at the next step (`children`, NULL: one), and may be sent back to an earlier one (`returns`: how
 -- often). A chunk's `away` counts the units that left it backwards, `retry` those that went on into a chunk of further tries, so that
--- n - retry - away is what is in it now.
+-- n - retry - away is what is in it now. `why` says why it is in another lane than the run's mode.
 
 ALTER TABLE unit ADD COLUMN children INTEGER;
 ALTER TABLE unit ADD COLUMN returns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE chunk ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunk ADD COLUMN why TEXT;
 ALTER TABLE step ADD COLUMN finished_at REAL;
 
 UPDATE chunk SET n = valid + failed WHERE state = 'split';

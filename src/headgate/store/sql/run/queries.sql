@@ -54,13 +54,29 @@ UPDATE segment SET committed = :committed, rows = :rows WHERE id = :segment;
 SELECT first_row, offset, length, rows FROM frame WHERE segment = :segment ORDER BY first_row;
 
 -- name: insert_chunk
-INSERT INTO chunk (run, step, lane, state, round, parent, n, created_at) VALUES (:run, :step, :lane, 'open', :round, :parent, :n, :created_at);
+INSERT INTO chunk (run, step, lane, state, round, parent, n, created_at, why)
+VALUES (:run, :step, :lane, 'open', :round, :parent, :n, :created_at, :why);
+
+-- name: move_chunk
+UPDATE chunk SET lane = :lane, why = :why, state = 'open', epoch = epoch + 1 WHERE id = :id AND state IN ('open', 'built');
+
+-- name: set_chunk_why
+UPDATE chunk SET why = :why WHERE id = :id;
+
+-- name: set_lanes
+UPDATE step SET lane = :lane WHERE run = :run AND kind = 'chunk';
+
+-- name: set_mode
+UPDATE run SET mode = :mode WHERE key = :run;
+
+-- name: lane_reasons
+SELECT id, why FROM chunk WHERE run = :run AND why IS NOT NULL ORDER BY id;
 
 -- name: find_chunk
-SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment FROM chunk WHERE id = :id;
+SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment, why FROM chunk WHERE id = :id;
 
 -- name: open_chunks
-SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment
+SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment, why
 FROM chunk WHERE run = :run AND state NOT IN ('done', 'split') ORDER BY id;
 
 -- name: set_chunk_state
