@@ -17,6 +17,7 @@ from headgate.cli.lazy import call
 @click.option("--time-scale", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="Simulated seconds per real second.")
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Keep files, batches and the bill here across restarts.")
 @click.option("--faults", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A JSON file of fault rules.")
+@click.option("--mistakes", multiple=True, metavar="[NAME=]SHARE", help="Share of wrong answers in the questions of the demos.")
 def sim(**options: object) -> int:
     """Serve the OpenAI, Anthropic and Gemini wires from a simulator. Any key that begins with "sim-" is accepted."""
     return call("headgate.cli.actions.sim:sim", options)

@@ -1,13 +1,16 @@
 """The simulated model: a deterministic answer from the request and a seed, whatever the wire.
 
-With a schema it fills the schema (`schema_fill`), with a forced tool it calls the tool, else it writes a little prose. The same
-question gets the same answer streamed or not, in a batch or at once.
+With a question that one of the `players` knows it answers as a competent model would, and now and then wrongly; with another schema it
+fills the schema (`schema_fill`), with a forced tool it calls the tool, else it writes a little prose. The same question gets the same
+answer streamed or not, in a batch or at once.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -15,12 +18,15 @@ import msgspec
 from headgate.sim import tokens
 from headgate.sim.dice import Dice
 from headgate.sim.faults import AnswerName
+from headgate.sim.players.cast import play
 from headgate.sim.schema_fill import WORDS, Filler, pairs
 from headgate.wire.json import Json, JsonObject, encode, encode_text
 
 Finish: TypeAlias = Literal["stop", "length", "tool", "stop_sequence", "refusal", "empty"]
 
 REFUSAL = "I'm sorry, but I can't help with that request."
+AS_USUAL: Mapping[str, float] = MappingProxyType({})
+"""Each player makes its own share of mistakes."""
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -86,29 +92,37 @@ def prompt_tokens(ask: Ask) -> int:
     )
 
 
-def respond(ask: Ask, seed: int, index: int = 0, twist: AnswerName | None = None) -> Reply:
-    """The answer to `ask`; `index` tells the candidates of one request apart, `twist` spoils the answer."""
+def respond(ask: Ask, seed: int, index: int = 0, twist: AnswerName | None = None, mistakes: Mapping[str, float] = AS_USUAL) -> Reply:
+    """The answer to `ask`; `index` tells the candidates of one request apart, `twist` spoils the answer.
+
+    `mistakes` is the share of wrong answers by player, see `players.cast`.
+    """
     mark = (seed, fingerprint(ask), index)
     if twist == "empty":
         return Reply(finish="empty")
     if twist == "refusal":
         return Reply(text=REFUSAL, finish="refusal", output=tokens.count(REFUSAL))
     thinking = _thoughts(ask, mark) if ask.thinks else ""
-    plain = _content(ask, mark)
+    plain = _content(ask, mark, mistakes)
     if not plain.calls:
         plain = _twisted(plain, twist)
     return _within_limit(_stopped(plain, ask.stops), thinking, ask.max_tokens)
 
 
-def _content(ask: Ask, mark: tuple[object, ...]) -> Reply:
+def _content(ask: Ask, mark: tuple[object, ...], mistakes: Mapping[str, float]) -> Reply:
     tool = _tool_to_call(ask)
+    schema = ask.schema if tool is None else tool.schema
+    text = "\n".join(ask.texts)
+    answer = None if tool is None and ask.tools else play(schema, text, mistakes, *mark)
     if tool is not None:
-        arguments = Filler(tool.schema, "\n".join(ask.texts), tool.name, *mark).value()
+        arguments = Filler(tool.schema, text, tool.name, *mark).value() if answer is None else answer
         return Reply(calls=(Call(tool.name, arguments if isinstance(arguments, dict) else {}),), finish="tool")
+    if answer is not None:
+        return Reply(text=encode_text(answer))
     if ask.schema is not None:
-        return Reply(text=encode_text(Filler(ask.schema, "\n".join(ask.texts), *mark).value()))
+        return Reply(text=encode_text(Filler(ask.schema, text, *mark).value()))
     if ask.json_object:
-        return Reply(text=encode_text(pairs("\n".join(ask.texts)) or {"answer": Dice(*mark).pick(WORDS)}))
+        return Reply(text=encode_text(pairs(text) or {"answer": Dice(*mark).pick(WORDS)}))
     return Reply(text=_prose(ask, mark))
 
 

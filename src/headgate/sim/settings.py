@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -48,8 +48,9 @@ class SimSettings(msgspec.Struct, frozen=True):
     """Everything that shapes a simulator.
 
     `latency` is real seconds before each realtime answer, `event_gap` real seconds between a stream's events, `time_scale` simulated
-    seconds per real second. With a `state_dir`, accepted files, batches and the bill survive a restart. `on_request(seq, operation)`
-    is called before a request is executed and `on_executed` after it was executed but before it is answered.
+    seconds per real second. With a `state_dir`, accepted files, batches and the bill survive a restart. `mistakes` is the share of wrong
+    answers of the simulated model's players by name, ``*`` for all others; without an entry each has a share of its own. `on_request(seq,
+    operation)` is called before a request is executed and `on_executed` after it was executed but before it is answered.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +61,7 @@ class SimSettings(msgspec.Struct, frozen=True):
     time_scale: float = 1.0
     state_dir: str | None = None
     faults: tuple[Rule, ...] = ()
+    mistakes: Mapping[str, float] = msgspec.field(default_factory=dict)
     timings: Timings = Timings()
     limits: Limits = Limits()
     on_request: Callable[[int, str], None] | None = None

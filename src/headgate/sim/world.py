@@ -151,7 +151,8 @@ class Call(msgspec.Struct):
 
     def reply(self, ask: responder.Ask, index: int = 0) -> responder.Reply:
         """The model's answer, spoilt if a fault says so."""
-        return responder.respond(ask, self.world.settings.seed, index, self.twist)
+        settings = self.world.settings
+        return responder.respond(ask, settings.seed, index, self.twist, settings.mistakes)
 
 
 Handler: TypeAlias = Callable[[Call], Answer]

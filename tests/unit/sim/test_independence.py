@@ -8,7 +8,7 @@ from pathlib import Path
 import headgate.sim
 
 ALLOWED = ("headgate.sim", "headgate.errors", "headgate.wire.json")
-SOURCES = sorted(Path(headgate.sim.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(headgate.sim.__file__).parent.rglob("*.py"))
 
 
 def test_imports_stay_inside_the_simulator() -> None:
