@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from importlib import resources
 from pathlib import Path
+
+from headgate.batch.pipeline import unsupported_features
+from headgate.batch.pipeline_load import load_pipeline
 
 CONFIG = """\
 pipeline:
@@ -42,3 +48,21 @@ def write_quiz(
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(text, encoding="utf-8")
     return home
+
+
+SHIPPED = Path(str(resources.files("headgate") / "pipelines"))
+"""The pipelines that come with the package."""
+
+
+def runnable(name: str, folder: Path) -> bool:
+    """Put a shipped pipeline below ``folder/pipelines``, where it is found by its name, as far as this version can run it.
+
+    Tells whether units are sent back by its gates: where `retry_from` cannot be run it is left out, and what a gate refuses fails.
+    """
+    copy = folder / "pipelines" / name
+    shutil.copytree(SHIPPED / name, copy)
+    if not unsupported_features(load_pipeline(copy)):
+        return True
+    config = copy / "config.yaml"
+    config.write_text(re.sub(r"(?m)^ +retry_from: .*\n", "", config.read_text(encoding="utf-8")), encoding="utf-8")
+    return False
