@@ -1,4 +1,4 @@
-"""The demo: one pipeline twice against the built-in simulator, and what came of it beside the theory."""
+"""The demo: a pipeline against the built-in simulator, and what its calls cost; `demo_results` has what came of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import msgspec
 from headgate.assembly.parts import Parts
 from headgate.assembly.runs import read_run
 from headgate.batch.home import Home
-from headgate.batch.outputs import results
-from headgate.batch.statistics import Interval, WalkTheory, mean_interval, outcome_table, walk_theory
 from headgate.batch.tables import Tables
 from headgate.catalog.cards import Price
 from headgate.catalog.prices import price
@@ -19,21 +17,22 @@ from headgate.domain.usage import BUCKETS, Usage, add_usage
 from headgate.store import Database
 from headgate.wire.json import JsonObject, decode
 
-PIPELINE = "DrunkenSailor"
-UNITS = 100
-LEGS = (("realtime", "sim-openai"), ("batch", "sim-anthropic"))
-"""Mode and provider of the two runs."""
 TIME_SCALE = 30.0
 """Simulated seconds per second: a batch that takes over a minute is seen in a few seconds."""
 
 
-class Outcomes(msgspec.Struct, frozen=True):
-    """Shares of the walks' outcomes, and their length, each with an interval of 95 %."""
+class Demo(msgspec.Struct, frozen=True):
+    """How a shipped pipeline is shown: the runs, each with its mode and provider, and how many units (None: all)."""
 
-    walks: int
-    shares: tuple[tuple[str, int, Interval], ...]
-    steps: Interval
-    theory: WalkTheory
+    legs: tuple[tuple[str, str], ...]
+    units: int | None = None
+
+
+DEMOS = {
+    "DrunkenSailor": Demo((("realtime", "sim-openai"), ("batch", "sim-anthropic")), 100),
+    "Blackjack": Demo((("realtime", "sim-openai"),)),
+    "NPCDialog": Demo((("batch", "sim-gemini"),)),
+}
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -44,18 +43,6 @@ class Bill(msgspec.Struct, frozen=True):
     spent: int
     at_batch: int | None
     at_realtime: int | None
-
-
-def walk_outcomes(folder: Path) -> Outcomes:
-    """The outcome table of a finished run, beside the exact theory of the walk."""
-    row, steps = read_run(folder)
-    with Database.open(Home(folder).database, migrations="run", read_only=True) as database:
-        records = list(results(Tables(database, folder), row.key, steps[-1].idx))
-    lengths = [float(record["steps_taken"]) for record in records]
-    start = int(records[0]["start_position"])
-    row_of_all = outcome_table(records, None, "outcome").rows[0]
-    shares = tuple((name, row_of_all.counts[name], row_of_all.shares[name]) for name in sorted(row_of_all.counts))
-    return Outcomes(len(records), shares, mean_interval(lengths), walk_theory(start, 10))
 
 
 def run_bill(folder: Path) -> Bill:

@@ -6,10 +6,17 @@ import click
 
 from headgate.cli.lazy import call
 
+PIPELINES = ("DrunkenSailor", "Blackjack", "NPCDialog")
+
 
 @click.command()
-@click.option("--units", type=click.IntRange(1, 100), default=100, show_default=True, help="Units of each run.")
+@click.argument("pipeline", type=click.Choice(PIPELINES), default=PIPELINES[0])
+@click.option("--units", type=click.IntRange(min=1), help="Units of each run.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def demo(**options: object) -> int:
-    """Run the Drunken Sailor pipeline twice on the built-in simulator: realtime and as a batch. No keys, no network."""
+    """Run a pipeline that comes with Headgate on the built-in simulator, and show the results beside the theory. No keys, no network.
+
+    DrunkenSailor, the default, runs twice: realtime and as a batch. Blackjack has 900 hands of three strategies, and gates that play
+    every hand again; NPCDialog has 60 dialogs that are scored, as a batch.
+    """
     return call("headgate.cli.actions.demo:demo", options)

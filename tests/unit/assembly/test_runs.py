@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headgate.assembly.demo import run_bill, simulated, usage_of, walk_outcomes
+from headgate.assembly.demo import run_bill, simulated, usage_of
+from headgate.assembly.demo_results import walk_outcomes
 from headgate.assembly.parts import load_parts
 from headgate.assembly.runs import RunRequest, drive_run, find_run, open_run, options, pipeline_roots, read_run, run_folder
 from headgate.assembly.status import read_status, status_json

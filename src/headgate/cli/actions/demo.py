@@ -6,34 +6,37 @@ from pathlib import Path
 
 import click
 
-from headgate.assembly.demo import LEGS, PIPELINE, TIME_SCALE, Bill, Outcomes, run_bill, simulated, walk_outcomes
+from headgate.assembly.demo import DEMOS, TIME_SCALE, Bill, run_bill, simulated
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.runs import RunRequest, open_run
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
+from headgate.cli.actions.demo_tables import REPORTS
 from headgate.cli.actions.output import money, table
 from headgate.cli.actions.runs import drive
 from headgate.sim.server import Simulator
 from headgate.sim.settings import SimSettings
 
 
-def demo(units: int, quiet: bool) -> int:
+def demo(pipeline: str, units: int | None, quiet: bool) -> int:
     """See `headgate demo --help`."""
-    parts = load_parts()
+    parts, shown = load_parts(), DEMOS[pipeline]
+    wanted = shown.units if units is None else units
     with Simulator(SimSettings(time_scale=TIME_SCALE)).run_in_thread() as simulator:
         click.echo(f"provider simulator on {simulator.url}; every dollar below is simulated\n")
-        legs = [_leg(simulated(parts, simulator.url), mode, provider, units, quiet) for mode, provider in LEGS]
+        there = simulated(parts, simulator.url)
+        legs = [_leg(there, RunRequest(pipeline=pipeline, provider=name, mode=mode, max_units=wanted), quiet) for mode, name in shown.legs]
         billed = simulator.bill.total
     if any(result.state is not RunState.COMPLETE for _, _, result in legs):
         return max(result.exit_code for _, _, result in legs)
-    _report([(mode, folder) for mode, folder, _ in legs], billed)
+    _report(pipeline, [(mode, folder) for mode, folder, _ in legs], billed)
     return 0
 
 
-def _leg(parts: Parts, mode: str, provider: str, units: int, quiet: bool) -> tuple[str, Path, Result]:
-    opened = open_run(parts, RunRequest(pipeline=PIPELINE, provider=provider, mode=mode, max_units=units))
+def _leg(parts: Parts, request: RunRequest, quiet: bool) -> tuple[str, Path, Result]:
+    opened = open_run(parts, request)
     wire = next(iter(opened.plan.targets.values())).provider.label
-    click.echo(f"{units} units, {mode}: {wire}")
+    click.echo(f"{opened.plan.pipeline.unit_count(request.max_units)} units, {request.mode}: {wire}")
     result = drive(parts, opened, quiet)
     progress = result.progress
     click.echo(
@@ -41,13 +44,13 @@ def _leg(parts: Parts, mode: str, provider: str, units: int, quiet: bool) -> tup
     )
     if result.reason:
         click.echo(f"reason: {result.reason}", err=True)
-    return mode, opened.home.folder, result
+    return request.mode, opened.home.folder, result
 
 
-def _report(legs: list[tuple[str, Path]], billed: int) -> None:
+def _report(pipeline: str, legs: list[tuple[str, Path]], billed: int) -> None:
     for mode, folder in legs:
-        click.echo(f"{PIPELINE}, {mode}")
-        click.echo(outcome_text(walk_outcomes(folder)) + "\n")
+        click.echo(f"{pipeline}, {mode}")
+        click.echo(REPORTS[pipeline](folder) + "\n")
     bills = [(mode, run_bill(folder)) for mode, folder in legs]
     click.echo(cost_text(bills))
     spent = sum(bill.spent for _, bill in bills)
@@ -57,20 +60,6 @@ def _report(legs: list[tuple[str, Path]], billed: int) -> None:
         click.echo(f"{mode:9} results  {_short(folder / 'outputs' / 'results.jsonl')}")
         click.echo(f"{'':9} receipts {_short(folder / 'outputs' / 'receipts.jsonl')}")
     click.echo(f"\nlook at one: headgate status {_short(legs[0][1])}")
-
-
-def outcome_text(outcomes: Outcomes) -> str:
-    """The outcome table with intervals of 95 % beside the exact theory."""
-    theory = outcomes.theory
-    exact = {"reached_ship": theory.upper_share, "fell_in_water": 1 - theory.upper_share}
-    rows = [
-        (value, str(count), f"{share.value:6.1%}", f"{share.low:.1%} to {share.high:.1%}", f"{exact.get(value, 0.0):.1%}")
-        for value, count, share in outcomes.shares
-    ]
-    steps = outcomes.steps
-    interval = f"{steps.low:.1f} to {steps.high:.1f}"
-    rows.append(("steps (mean)", str(outcomes.walks), f"{steps.value:.1f}", interval, f"{theory.mean_steps:.1f}"))
-    return table(rows, ("outcome", "n", "observed", "95 % interval", "theory"), frozenset({1, 2, 4}))
 
 
 def cost_text(bills: list[tuple[str, Bill]]) -> str:
