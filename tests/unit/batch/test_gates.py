@@ -30,6 +30,7 @@ GATES = ("verify_hand", "verify_strategy")
 
 NPC = load_pipeline(SHIPPED / "NPCDialog")
 NPC_COMPILED = compile_pipeline(NPC)
+NPC_TEMPLATES = template_environment(NPC.templates)
 
 rules = st.fixed_dictionaries(
     {
@@ -90,7 +91,7 @@ def test_the_deal_is_fourteen_cards_of_a_shoe_of_six_decks() -> None:
 
 
 @given(strategies, seeds)
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_a_right_hand_passes_whatever_the_strategy(strategy: JsonObject, seed: int) -> None:
     dealt = deal(strategy, seed)
     assert refused(dealt, dealt.right) == ("", ())
@@ -98,7 +99,7 @@ def test_a_right_hand_passes_whatever_the_strategy(strategy: JsonObject, seed: i
 
 @pytest.mark.parametrize("kind", sorted(HAND.mistakes))
 @given(strategy=strategies, seed=seeds)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_no_mistake_passes(kind: str, strategy: JsonObject, seed: int) -> None:
     dealt = deal(strategy, seed)
     wrong = HAND.mistakes[kind](dict(dealt.right), dealt.prompt, Dice(seed, kind))
@@ -132,7 +133,7 @@ def squeezed(log: Sequence[str]) -> list[str]:
 
 
 @given(strategies, seeds, changes)
-@settings(max_examples=400)
+@settings(max_examples=250)
 def test_whatever_differs_from_the_right_hand_is_refused_by_a_rule(strategy: JsonObject, seed: int, change: JsonObject) -> None:
     """Any answer of the right form: it passes if it is the right one, and else is refused by a rule, never by an error of a gate."""
     dealt = deal(strategy, seed)
@@ -239,8 +240,7 @@ def test_dialogs_and_scores_as_the_simulator_writes_them() -> None:
 
 
 def rendered(step: str, fields: JsonObject) -> str:
-    template = template_environment(NPC.templates).get_template(NPC.template_of[step])
-    return template.render(prompt_context(fields, NPC.global_context))
+    return NPC_TEMPLATES.get_template(NPC.template_of[step]).render(prompt_context(fields, NPC.global_context))
 
 
 def criticised(dialog: JsonObject, fields: JsonObject) -> tuple[str, ...]:
