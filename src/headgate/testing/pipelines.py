@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from importlib import resources
 from pathlib import Path
-
-from headgate.batch.pipeline import unsupported_features
-from headgate.batch.pipeline_load import load_pipeline
 
 CONFIG = """\
 pipeline:
@@ -54,15 +50,12 @@ SHIPPED = Path(str(resources.files("headgate") / "pipelines"))
 """The pipelines that come with the package."""
 
 
-def runnable(name: str, folder: Path) -> bool:
-    """Put a shipped pipeline below ``folder/pipelines``, where it is found by its name, as far as this version can run it.
-
-    Tells whether units are sent back by its gates: where `retry_from` cannot be run it is left out, and what a gate refuses fails.
-    """
+def copy_shipped(name: str, folder: Path, *, repeat: int) -> Path:
+    """A shipped pipeline below ``folder/pipelines``, found there by its name, with so many copies of each unit; returns its folder."""
     copy = folder / "pipelines" / name
     shutil.copytree(SHIPPED / name, copy)
-    if not unsupported_features(load_pipeline(copy)):
-        return True
     config = copy / "config.yaml"
-    config.write_text(re.sub(r"(?m)^ +retry_from: .*\n", "", config.read_text(encoding="utf-8")), encoding="utf-8")
-    return False
+    lines = config.read_text(encoding="utf-8").splitlines(keepends=True)
+    changed = [f"  repeat: {repeat}\n" if line.startswith("  repeat: ") else line for line in lines]
+    config.write_text("".join(changed), encoding="utf-8")
+    return copy

@@ -161,7 +161,8 @@ def test_a_rejected_hand_is_explained_to_the_model() -> None:
     assert [problem.message for problem in verdict.problems] == [f"the player's cards add up to {total}, not to {total + 1}"]
     errors = [{"path": one.path, "rule": one.rule, "message": one.message} for one in verdict.problems]
     again = PLAY.render(prompt_context(dealt.fields, {}, retry_attempt=1, retry_errors=errors))
-    assert again.endswith(f"rejected:\n- the player's cards add up to {total}, not to {total + 1}\n")
+    told = "This is try 2 at this hand. The one before was rejected:\n"
+    assert again.endswith(f"{told}- the player's cards add up to {total}, not to {total + 1}\n")
     assert HAND.answer(again, Dice(1)) == dealt.right
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from headgate.cli import main
-from headgate.testing.pipelines import runnable
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +29,6 @@ def tables(printed: str) -> dict[str, list[list[str]]]:
 
 
 def test_blackjack(headgate_environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runnable("Blackjack", headgate_environment)
     assert main(["demo", "Blackjack", "--units", "60", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "60 units, realtime: Simulator (OpenAI wire)" in printed
@@ -39,8 +37,8 @@ def test_blackjack(headgate_environment: Path, capsys: pytest.CaptureFixture[str
     results = found["strategy|result|n|observed|95 % interval|theory"]
     assert [row[0] for row in results] == ["The Coward"] * 3 + ["The Gambler"] * 3 + ["The Pro"] * 3
     assert [row[5] for row in results[6:]] == ["43.0%", "47.7%", "9.2%"]
-    units = int(re.findall(r"complete: (\d+) valid", printed)[0])
-    assert sum(int(row[2]) for row in results) == units
+    assert "complete: 60 valid, 0 failed" in printed
+    assert sum(int(row[2]) for row in results) == 60
     assert {row[0]: row[3] for row in found["strategy|net of 300|95 % interval|theory"]} == {
         "The Pro": "-14",
         "The Coward": "-32",
@@ -48,7 +46,7 @@ def test_blackjack(headgate_environment: Path, capsys: pytest.CaptureFixture[str
     }
     actions = found["strategy|first action|n|observed|95 % interval|theory"]
     assert [row[2:4] for row in actions if row[:2] == ["The Coward", "double_down"]] == [["0", "0.0%"]]
-    assert sum(int(row[2]) for row in found["strategy|difficulty|n|observed|95 % interval"]) == units
+    assert sum(int(row[2]) for row in found["strategy|difficulty|n|observed|95 % interval"]) == 60
     assert [row[:2] for row in found["hands played|units|asked once|calls|most"]] == [
         ["The Coward", "20"],
         ["The Gambler", "20"],
@@ -57,10 +55,10 @@ def test_blackjack(headgate_environment: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_dialogs(headgate_environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runnable("NPCDialog", headgate_environment)
     assert main(["demo", "NPCDialog", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "60 units, batch: Simulator (Google Gemini wire)" in printed
+    assert "complete: 60 valid, 0 failed" in printed
     found = tables(printed)
     names = ["Cheerful Innkeeper", "Gruff Blacksmith", "Mysterious Stranger", "Nervous Merchant", "Wise Elder"]
     shares = next(rows for title, rows in found.items() if title.startswith("tone of|"))
