@@ -115,10 +115,11 @@ def test_a_run_that_is_not_there() -> None:
 def test_options_come_from_the_command_else_the_pipeline(headgate_environment: Path) -> None:
     write_quiz(headgate_environment, config=CONFIG.replace("provider: sim-openai", "provider: sim-openai\n  realtime:\n    concurrency: 3"))
     pipeline = find_pipeline("Quiz", pipeline_roots())
-    assert options(QUIZ, pipeline, "batch").concurrency == 3
-    assert options(QUIZ, pipeline, "batch").mode == "batch"
-    assert options(asked(concurrency=9, grace=0.5), pipeline, "realtime").concurrency == 9
-    assert options(asked(grace=0.5), pipeline, "realtime").grace == 0.5
+    assert options(QUIZ, pipeline, "batch", {}, 0.0).concurrency == 3
+    assert options(QUIZ, pipeline, "batch", {}, 0.0).mode == "batch"
+    assert options(asked(concurrency=9, grace=0.5), pipeline, "realtime", {}, 0.0).concurrency == 9
+    assert options(asked(grace=0.5, deadline=60.0), pipeline, "realtime", {}, 5.0).deadline == Deadline(65.0, 5.0)
+    assert options(asked(grace=0.5), pipeline, "realtime", {}, 0.0).grace == 0.5
 
 
 def test_the_books_of_a_finished_run(headgate_environment: Path, headgate_sim: Simulator) -> None:
