@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from headgate.batch.rows import RunRow, StepRow
@@ -15,6 +17,8 @@ from headgate.errors import StoreError
 from headgate.wire.json import Json, JsonObject, decode, encode
 
 GROUP = 1000
+LOCAL = "local"
+"""The lane of an attempt that judged a stored answer again: nothing was called."""
 
 
 def write_outputs(tables: Tables, run: RunRow, steps: list[StepRow]) -> dict[str, Path]:
@@ -49,6 +53,21 @@ def _places(_seq: int, segment: int, row: int, children: int | None) -> list[tup
     return [(segment, row)] if children is None else [(segment, row + 1 + index) for index in range(children)]
 
 
+def results_differ(tables: Tables, run: int, step: int) -> list[str]:
+    """How the results file, plain or gzipped, differs from the database; nothing where there is no file."""
+    plain = tables.folder / "outputs" / "results.jsonl"
+    path = plain if plain.exists() else plain.with_name("results.jsonl.gz")
+    if not path.exists():
+        return []
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            pairs = zip_longest((encode(record) + b"\n" for record in results(tables, run, step)), lines)
+            differing = next((n for n, (stored, written) in enumerate(pairs, 1) if stored != written), None)
+    except (OSError, EOFError, StoreError) as error:
+        return [f"{path.name} cannot be compared with the database: {error}"]
+    return [] if differing is None else [f"{path.name} differs from the database in line {differing}"]
+
+
 def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObject]:
     """A record for each unit that failed: where, why, after how many tries, its input and the last raw answer (OCT-93)."""
     rows = tables.failures(run)
@@ -77,7 +96,7 @@ def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[Json
     reasons = tables.lane_reasons(run.key)
     for attempt in tables.attempts(run.key):
         step = steps[attempt["step"]]
-        if step.provider is None:
+        if step.provider is None or attempt["lane"] == LOCAL:
             continue
         nanos = attempt["cost_nanos"]
         called = attempt["cost_source"] != "none" or attempt["usage"] is not None

@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "tokens": "headgate.cli.tokens:tokens",
     "usage": "headgate.cli.receipts:usage",
     "validate": "headgate.cli.runs:validate",
+    "verify": "headgate.cli.mending:verify",
     "why": "headgate.cli.receipts:why",
 }
 
@@ -65,6 +66,7 @@ SUMMARIES: dict[str, str] = {
     "tokens": "Count the tokens of a question.",
     "usage": "Show what was used and what it cost.",
     "validate": "Check a pipeline before it is run.",
+    "verify": "Check that nothing of a run is missing.",
     "why": "Tell what happened to a request.",
 }
 

@@ -107,7 +107,8 @@ VALUES (:run, :step, :seq, :parent_seq, 0, :chunk, :input_segment, :input_row);
 -- name: promote_units
 INSERT INTO unit (run, step, seq, parent_seq, state, chunk, input_segment, input_row)
 SELECT run, :next, seq, seq, 0, :child, segment, row FROM unit WHERE chunk = :chunk AND state = 3 ORDER BY seq
-ON CONFLICT (run, step, seq) DO UPDATE SET state = 0, chunk = excluded.chunk, input_segment = excluded.input_segment, input_row = excluded.input_row;
+ON CONFLICT (run, step, seq) DO UPDATE SET state = 0, chunk = excluded.chunk, input_segment = excluded.input_segment, input_row = excluded.input_row
+WHERE unit.state = 6;
 
 -- name: next_seq
 SELECT coalesce(max(seq) + 1, 0) FROM unit WHERE run = :run AND step = :step;

@@ -1,0 +1,127 @@
+"""``headgate verify``, ``repair``, ``retry`` and ``revalidate``, on runs against the simulator."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from headgate.sim.server import Simulator
+from headgate.testing.clock import START, Clock, ScaledClock
+from headgate.testing.pipelines import CONFIG, write_quiz
+from headgate.wire.json import Json
+
+pytest_plugins = ["headgate.testing.pytest_plugin"]
+
+Command = Callable[..., Json]
+
+TWO = CONFIG.replace(
+    "api:\n",
+    "    - name: count\n      scope: expression\n      expressions:\n        letters: len(answer)\napi:\n",
+)
+"""A question, then a count."""
+
+
+@pytest.fixture
+def headgate_sim_clock() -> Clock:
+    """A batch of a minute is over in a third of a second."""
+    return ScaledClock(START, 200.0)
+
+
+def rows(path: str | Path) -> list[Json]:
+    """A JSONL file."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def spoil(folder: Path, *statements: str) -> None:
+    """Change the database of a run from outside."""
+    with closing(sqlite3.connect(folder / "runs" / "one" / "run.sqlite")) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+@pytest.fixture
+def walked(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> Path:
+    """A folder with a complete run `one` of two steps and six units."""
+    write_quiz(headgate_environment, config=TWO)
+    headgate("run", "Quiz", "-r", "one", "-q", code=0)
+    return headgate_environment
+
+
+# Verify
+
+
+@pytest.mark.parametrize("mode", ["realtime", "batch"])
+def test_a_run_in_which_all_is_well(headgate: Command, headgate_environment: Path, headgate_sim: Simulator, mode: str) -> None:
+    write_quiz(headgate_environment, config=TWO)
+    headgate("run", "Quiz", "-r", "one", "--mode", mode, "-q", code=0)
+    told = headgate("verify", "one", "--deep", "--json", code=0).json()
+    assert (told["run_name"], told["pipeline_name"], told["pipeline"]) == ("one", "Quiz", ["ask", "count"])
+    assert (told["run_dir"], told["initial_units"]) == (str(headgate_environment / "runs" / "one"), 6)
+    assert (told["total_missing"], told["total_duplicated"], told["integrity"]) == (0, 0, "OK")
+    assert [(s["expected"], s["valid"], s["failed"], s["pending"]) for s in told["steps"]] == [(6, 6, 0, 0), (6, 6, 0, 0)]
+    assert headgate("verify", "one", code=0).out.splitlines()[-1] == "integrity OK"
+
+
+def test_a_run_that_failed_in_part_is_whole(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(
+        headgate_environment,
+        config=TWO.replace("required: [answer]", "required: [answer]\n    rules:\n      - {name: even, expr: 'int(answer[-1]) % 2 == 0'}"),
+    )
+    headgate("run", "Quiz", "-r", "one", "-q", code=0)
+    told = headgate("verify", "one", "--json", code=0).json()
+    assert [(s["expected"], s["valid"], s["failed"]) for s in told["steps"]] == [(6, 3, 3), (3, 3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DELETE FROM unit WHERE step = 1 AND seq = 2", "✗ missing at count: q2"),
+        ("DELETE FROM unit WHERE step = 0 AND seq = 2", "✗ missing at ask: #2"),
+        ("UPDATE unit SET state = 4 WHERE step = 0 AND seq = 3", "✗ orphaned at count: q3"),
+        ("INSERT INTO unit SELECT run, step, 99, 1, state, 0, 0, 0, chunk, input_segment, input_row, segment, row, 0, NULL, NULL, 0 "
+         "FROM unit WHERE step = 1 AND seq = 1", "✗ twice at count: q1"),
+        ("UPDATE unit SET state = 0 WHERE step = 1 AND seq = 4", "in chunks that are closed: nobody will ask for them: q4"),
+        ("UPDATE chunk SET valid = 5 WHERE step = 1", "the chunks count 6 started, 5 valid, 0 failed; the units are 6 started, 6 valid"),
+        ("UPDATE unit SET cost_nanos = cost_nanos + 1 WHERE step = 0 AND seq = 1", "1 units count other costs or attempts than theirs"),
+        ("UPDATE chunk SET cost_nanos = 1 WHERE step = 0", "chunk 1 counts 1 nano-dollars"),
+        ("DELETE FROM outbox", "0 were posted to the ledger"),
+        ("UPDATE outbox SET settled_at = NULL", "postings have not reached the ledger"),
+        ("UPDATE unit SET row = 1000 WHERE step = 1 AND seq = 5", "1 places are in no frame"),
+        ("UPDATE unit SET segment = NULL WHERE step = 1 AND seq = 5", "step count: 1 valid units have no result: q5"),
+        ("DELETE FROM attempt WHERE step = 1 AND seq = 0", "1 units count other costs or attempts"),
+        ("UPDATE frame SET offset = offset + 1", "there is no frame at byte 1"),
+        ("UPDATE frame SET rows = rows + 1", "rows are committed; its frames end at"),
+        ("UPDATE unit SET row = (SELECT row FROM unit WHERE step = 1 AND seq = 1) WHERE step = 1 AND seq = 0", "results.jsonl differs"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_found(headgate: Command, walked: Path, statement: str, words: str) -> None:
+    spoil(walked, statement)
+    found = headgate("verify", "one", code=4)
+    assert words in found.out
+    assert found.out.endswith("integrity WARN\n")
+    assert "hint: headgate repair one" in found.err
+    assert headgate("verify", "one", "--json", code=4).json()["integrity"] == "WARN"
+
+
+def test_damaged_files_are_found(headgate: Command, walked: Path) -> None:
+    segment = walked / "runs" / "one" / "segments" / "00-000001.jsonl.zst"
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(data)
+    headgate("verify", "one", code=0)
+    assert "cannot be read" in headgate("verify", "one", "--deep", code=4).out
+    segment.write_bytes(data[:-5])
+    assert "were committed" in headgate("verify", "one", code=4).out
+    segment.unlink()
+    assert "No such file" in headgate("verify", "one", code=4).out
+
+
+def test_a_results_file_that_somebody_changed(headgate: Command, walked: Path) -> None:
+    results = walked / "runs" / "one" / "outputs" / "results.jsonl"
+    results.write_bytes(results.read_bytes() + b"{}\n")
+    assert "results.jsonl differs from the database in line 7" in headgate("verify", "one", code=4).out
