@@ -34,9 +34,11 @@ from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ConfigError, RunError, UsageError
 from headgate.ledger import Ledger, Settlement
 from headgate.store import Database
-from headgate.wire.json import JsonObject, decode
+from headgate.wire.json import JsonObject, decode, encode
 
 SNAPSHOT = "pipeline.snapshot"
+REQUEST = "request.json"
+"""What the run was asked with, for going on with it in the same way."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -115,6 +117,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     _check_mode(mode, targets)
     with held(home):
         home.write(SNAPSHOT, snapshot(pipeline))
+        home.write(REQUEST, encode(request))
     plan = Plan(
         run_id=home.folder.name,
         pipeline=pipeline,

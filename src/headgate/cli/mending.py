@@ -17,3 +17,19 @@ def verify(**options: object) -> int:
     Reads only, also while a process drives the run. Exit codes: 0 all is well, 4 something is wrong.
     """
     return call("headgate.cli.actions.mending:verify", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--step", metavar="NAME", help="Only units that failed at this step.")
+@click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Only units that failed for this; may be repeated.")
+@click.option("--all", "everything", is_flag=True, help="Every failed unit, also where another try cannot end differently.")
+@click.option("--go", is_flag=True, help="Drive the run at once.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def retry(**options: object) -> int:
+    """Give the failed units of RUN new tries: those that failed for a reason that may pass, and no other unit.
+
+    What they cost before stays booked. The run is paused afterwards. Exit codes: 0 done; with --go those of run.
+    """
+    return call("headgate.cli.actions.mending:retry", options)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from headgate.sim.faults import Match, Rows, Rule, Twist
 from headgate.sim.server import Simulator
 from headgate.testing.clock import START, Clock, ScaledClock
 from headgate.testing.pipelines import CONFIG, write_quiz
@@ -125,3 +126,71 @@ def test_a_results_file_that_somebody_changed(headgate: Command, walked: Path) -
     results = walked / "runs" / "one" / "outputs" / "results.jsonl"
     results.write_bytes(results.read_bytes() + b"{}\n")
     assert "results.jsonl differs from the database in line 7" in headgate("verify", "one", code=4).out
+
+
+# Retry
+
+
+ONCE = TWO.replace("  chunk_size: 10", "  chunk_size: 4\n  validation_retry: {max_attempts: 1}")
+"""One try for each unit, in small chunks."""
+
+
+@pytest.mark.parametrize("mode", ["realtime", "batch"])
+def test_exactly_what_failed_is_asked_again(headgate: Command, headgate_environment: Path, headgate_sim: Simulator, mode: str) -> None:
+    """ACC-04: what failed gets new tries and nothing else is asked; earlier costs stay booked, and the books balance all the time."""
+    items = "questions:\n" + "".join(f"  - id: q{n}\n    text: question {n}\n" for n in range(40))
+    write_quiz(headgate_environment, config=ONCE, items=items)
+    faults = {"realtime": Rule(Twist("invalid"), Match(operation="chat", every=3)), "batch": Rule(Rows("invalid", share=0.3))}
+    headgate_sim.set_faults((faults[mode],))
+    first = headgate("run", "Quiz", "-r", "one", "--mode", mode, "--json").json()
+    assert 0 < first["failed"] < 40
+    assert (first["cost_nanos"], first["state"]) == (headgate_sim.bill.total, "complete")
+
+    headgate_sim.set_faults(())
+    told = headgate("retry", "one", "--json", code=0).json()
+    assert (told["units"], told["steps"], told["left"]) == (first["failed"], {"ask": first["failed"]}, 0)
+    assert told["chunks"] == -(-first["failed"] // 4)
+    status = headgate("status", "one", "--json", code=0).json()
+    assert (status["state"], status["problems"]) == ("paused", [])
+    counted = headgate("verify", "one", "--json", code=0).json()
+    assert [(s["valid"], s["failed"], s["pending"]) for s in counted["steps"]] == [
+        (40 - first["failed"], 0, first["failed"]),
+        (40 - first["failed"], 0, 0),
+    ]
+    asked = len(headgate_sim.bill.lines)
+    done = headgate("run", "Quiz", "-r", "one", "--json", code=0).json()
+    assert (done["valid"], done["failed"], done["state"]) == (40, 0, "complete")
+    assert len(headgate_sim.bill.lines) == asked + first["failed"]
+    assert done["cost_nanos"] == headgate_sim.bill.total > first["cost_nanos"]
+    assert headgate("verify", "one", "--deep", "--json", code=0).json()["integrity"] == "OK"
+    assert len(rows(done["outputs"]["results"])) == 40
+    assert len(rows(done["outputs"]["receipts"])) == 40 + first["failed"]
+
+
+def test_which_units_are_retried(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """What only computes fails the same way every time: it is left unless everything is asked for."""
+    write_quiz(
+        headgate_environment,
+        config=ONCE.replace("chunk_size: 4", "chunk_size: 10").replace("len(answer)", "1 // (1 - (answer == 'question 4'))"),
+    )
+    headgate_sim.set_faults(
+        (Rule(Twist("invalid"), Match(operation="chat", nth=1)), Rule(Twist("refusal"), Match(operation="chat", nth=2)))
+    )
+    assert headgate("run", "Quiz", "-r", "one", "--concurrency", "1", "--json").json()["failed"] == 3
+    headgate_sim.set_faults(())
+    none = headgate("retry", "one", "--step", "count", code=0)
+    assert "0 failed units get new tries" in none.out and "3 failed units are left" in none.err
+    assert headgate("status", "one", "--json").json()["state"] == "complete", "nothing to do changes nothing"
+    assert "no step 'cuont'" in headgate("retry", "one", "--step", "cuont", code=2).err
+    assert "'tired' is no reason" in headgate("retry", "one", "--reason", "tired", code=2).err
+    told = headgate("retry", "one", "--reason", "refusal", "--json", code=0).json()
+    assert (told["units"], told["reasons"], told["left"]) == (1, {"refusal": 1}, 2)
+    text = headgate("retry", "one", "--all", code=0)
+    assert "2 failed units get new tries in 2 new chunks" in text.out
+    assert "go on with: headgate run Quiz --run-dir runs/one" in text.err
+    done = headgate("resume", "one", "--json", code=0).json()
+    assert (done["valid"], done["failed"]) == (5, 1)
+    assert headgate("verify", "one", code=0).out.endswith("integrity OK\n")
+    again = headgate("retry", "one", "--all", "--go", "--json", "-q", code=0)
+    assert (again.json()["valid"], again.json()["failed"]) == (5, 1)
+    assert "1 failed units get new tries" in again.err

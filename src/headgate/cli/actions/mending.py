@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
+import msgspec
 
+from headgate.assembly.mending import retry_run
 from headgate.assembly.parts import load_parts
 from headgate.assembly.runs import find_run
 from headgate.assembly.verifying import audit_json, verify_run
 from headgate.batch.audit import Audit
 from headgate.cli import sanitize
 from headgate.cli.actions.output import table
+from headgate.cli.actions.runs import short
+from headgate.cli.actions.steering import Resuming, go_on
 from headgate.wire.json import encode_text
 
 WRONG = 4
@@ -56,3 +62,28 @@ def few(ids: Sequence[str]) -> str:
     """The first ids, and how many more there are."""
     more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
     return sanitize(", ".join(ids[:SHOWN])) + more
+
+
+def retry(run: str, step: str | None, reasons: tuple[str, ...], everything: bool, go: bool, quiet: bool, as_json: bool) -> int:
+    """See `headgate retry --help`."""
+    parts = load_parts()
+    folder = find_run(parts, run)
+    done = asyncio.run(retry_run(folder, step, reasons, everything))
+    if go and done.units:
+        click.echo(f"{done.units} failed units get new tries", err=True)
+        return go_on(parts, folder, Resuming(yes=True, quiet=quiet, as_json=as_json))
+    if as_json:
+        click.echo(encode_text({**msgspec.structs.asdict(done), "folder": str(folder)}))
+        return 0
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
+    click.echo(f"{done.units} failed units get new tries in {done.chunks} new chunks" + (f" ({sanitize(why)})" if why else ""))
+    if done.left:
+        click.echo(f"{done.left} failed units are left as they are; --all takes them too", err=True)
+    if done.units:
+        go_on_with(done.pipeline, folder)
+    return 0
+
+
+def go_on_with(pipeline: str, folder: Path) -> None:
+    """Say which command goes on with a run."""
+    click.echo(f"go on with: headgate run {sanitize(pipeline)} --run-dir {short(folder)}", err=True)

@@ -160,16 +160,17 @@ def conclude(opened: Opened, result: Result, as_json: bool) -> None:
     unknown = unpriced((target.card, target.name) for target in opened.plan.targets.values())
     click.echo(f"{result.state.value}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}{unknown}")
     for name, path in result.outputs.items():
-        click.echo(f"  {name:9} {_short(path)}")
+        click.echo(f"  {name:9} {short(path)}")
     if result.reason:
         click.echo(f"reason: {sanitize(result.reason)}", err=True)
     if result.hint:
         click.echo(f"hint: {sanitize(result.hint)}", err=True)
     if result.state is not RunState.COMPLETE:
-        click.echo(f"go on with: headgate run {opened.plan.pipeline.name} --run-dir {_short(opened.home.folder)}", err=True)
+        click.echo(f"go on with: headgate run {opened.plan.pipeline.name} --run-dir {short(opened.home.folder)}", err=True)
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
+    """A path as people may type it here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 

@@ -88,7 +88,7 @@ WHERE run = :run AND state = 4 ORDER BY step, seq;
 
 -- name: put_back
 -- A unit gets new tries in another chunk. What it cost and how often it was asked stays.
-UPDATE unit SET state = 0, chunk = :chunk, tries = 0, errors = 0, reason = :reason WHERE run = :run AND step = :step AND seq = :seq;
+UPDATE unit SET state = 0, chunk = :chunk, tries = 0, errors = 0, returns = 0 WHERE run = :run AND step = :step AND seq = :seq;
 
 -- name: move_to
 UPDATE unit SET chunk = :chunk WHERE run = :run AND step = :step AND seq = :seq;
@@ -164,3 +164,12 @@ SELECT id, at, level, what, data FROM event WHERE run = :run AND id > :after ORD
 
 -- name: last_event
 SELECT coalesce(max(id), 0) FROM event WHERE run = :run;
+
+-- name: chunk_round
+SELECT round FROM chunk WHERE id = :id;
+
+-- name: set_state
+UPDATE run SET state = :state, reason = :reason, finished_at = NULL WHERE key = :run;
+
+-- name: insert_event
+INSERT INTO event (at, run, level, what, data) VALUES (:at, :run, :level, :what, :data);
