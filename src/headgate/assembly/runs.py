@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from headgate.assembly.parts import Parts, new_run_id
+from headgate.assembly.run_log import Logged
 from headgate.batch.control import Control
 from headgate.batch.home import Home
 from headgate.batch.lanes import Deadline
@@ -21,6 +22,7 @@ from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.pipeline_files import snapshot
 from headgate.batch.pipeline_load import find_pipeline, load_snapshot
 from headgate.batch.programs import own_programs
+from headgate.batch.progress import Progress
 from headgate.batch.rows import Posting, RunRow, StepRow
 from headgate.batch.run import RunOptions
 from headgate.batch.states import RunState
@@ -69,6 +71,13 @@ class Opened(msgspec.Struct, frozen=True):
     plan: Plan
     resumed: bool
     notes: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """What is about to be driven, in a line."""
+        plan = self.plan
+        targets = ", ".join(sorted({target.name for target in plan.targets.values()})) or "no provider"
+        return f"{'resuming' if self.resumed else 'run'} {plan.run_id}: {plan.pipeline.name}, {plan.options.mode}, {targets}"
 
 
 def pipeline_roots() -> list[Path]:
@@ -285,8 +294,16 @@ async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, contr
         async def settle(postings: Sequence[Posting]) -> None:
             await book(ledger, opened.plan.run_id, postings)
 
-        async with parts.http() as http:
-            return await execute(opened.home, opened.plan, http, settle, on_progress, control)
+        with Logged(opened.home, opened.summary) as log:
+
+            def told(progress: Progress) -> None:
+                log.look()
+                on_progress(progress)
+
+            async with parts.http() as http:
+                result = await execute(opened.home, opened.plan, http, settle, told, control)
+            log.end(f"exit code {result.exit_code}: {result.progress.valid} valid, {result.progress.failed} failed")
+            return result
     finally:
         ledger.close()
         opened.home.release()

@@ -25,6 +25,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 INTERRUPTED = Stop("interrupted", 130)
+TIMED_OUT = Stop("the time given with --timeout is up", 3)
 
 
 class Control:

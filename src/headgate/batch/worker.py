@@ -23,7 +23,7 @@ from headgate.batch.limiter import Limiter
 from headgate.batch.notices import notices
 from headgate.batch.outputs import write_outputs
 from headgate.batch.pipeline import Pipeline, Step, StepKind
-from headgate.batch.progress import Progress, projected_cost, remaining_seconds, share_done
+from headgate.batch.progress import Progress, projected_cost, remaining_seconds, share_done, waiting_text
 from headgate.batch.rows import ChunkRow, Posting, RunRow, StepRow
 from headgate.batch.run import Run, RunOptions, StepPlan
 from headgate.batch.runner import Runner, workflow_id
@@ -452,7 +452,7 @@ class Driver:
             held=run.held,
             projected=projected_cost(total, steps),
             cap=run.row.cost_cap_nanos,
-            waiting=_waiting(run),
+            waiting=waiting_text(run.tables.submissions(run.row.key), run.clock()),
         )
 
     def _result(
@@ -463,13 +463,3 @@ class Driver:
         self.on_progress(progress)
         told = (*notices(self.run.tables.warnings(self.run.row.key, self._last_event)), *problems)
         return Result(state=state, exit_code=code, progress=progress, outputs=outputs, reason=reason, hint=hint, notices=told)
-
-
-def _waiting(run: Run) -> str:
-    """What the run waits for at providers, in a few words."""
-    open_ = [s for s in run.tables.submissions(run.row.key) if s.state is SubmissionState.SUBMITTED]
-    if not open_:
-        return ""
-    polled = max((s.polled_at or 0.0 for s in open_), default=0.0)
-    age = f", looked {round(run.clock() - polled)} s ago" if polled else ""
-    return f"{len(open_)} batch{'es' if len(open_) > 1 else ''} at the provider ({open_[-1].raw_status or 'submitted'}{age})"

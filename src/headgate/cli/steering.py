@@ -23,3 +23,55 @@ def resume(**options: object) -> int:
     Exit codes: those of run.
     """
     return call("headgate.cli.actions.steering:resume", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def pause(**options: object) -> int:
+    """Interrupt the process that drives RUN, and wait until the run is paused. Batches at a provider go on there.
+
+    Exit codes: 0 the run is paused or over, 1 it did not pause within ten seconds, or its process cannot be reached.
+    """
+    return call("headgate.cli.actions.steering:pause", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def kill(**options: object) -> int:
+    """End the process that drives RUN: at once if it can, by force after five seconds. Finished work is kept; the run is paused.
+
+    A run that says it is running, though no process drives it, is marked paused. Exit codes: 0 done, 1 the process is still there.
+    """
+    return call("headgate.cli.actions.steering:kill", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--max-cost", type=Dollars(), help="Stop before more than this is spent, earlier costs included.")
+@click.option("--concurrency", type=click.IntRange(1, 4096), help="Calls in flight at once, per provider, account and model.")
+@click.option("--timeout", type=Duration(), help="Pause after this long (30m, 2h, 1h30m), with exit code 3.")
+@click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def restart(**options: object) -> int:
+    """End the process that drives RUN, then go on with the run here. Finished work is kept, and nothing is paid twice.
+
+    Exit codes: those of run.
+    """
+    return call("headgate.cli.actions.steering:restart", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--interval", type=click.FloatRange(0.05, 3600), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option("--resume", "go", is_flag=True, help="Drive the run when nobody does.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each change.")
+def watch(**options: object) -> int:
+    """Show the progress of RUN while another process drives it. Reads only; Ctrl-C ends the watching, not the run.
+
+    Exit codes: 0 complete, 1 failed or driven by nobody, 2 cost limit, 3 timeout, 130 interrupted.
+    """
+    return call("headgate.cli.actions.steering:watch", options)

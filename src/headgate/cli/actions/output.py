@@ -43,10 +43,11 @@ def _failed(count: int) -> str:
 
 
 class ProgressPrinter:
-    """Prints progress: on a terminal one line that rewrites itself, else a line when something changed and a heartbeat each minute."""
+    """Prints progress: on a terminal one line that rewrites itself, else a line when something changed and a `heartbeat` (seconds)."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, heartbeat: float = 60.0) -> None:
         self._quiet = quiet
+        self._heartbeat = heartbeat
         self._terminal = sys.stderr.isatty()
         self._last: tuple[float, str, str] = (0.0, "", "")
 
@@ -68,9 +69,13 @@ class ProgressPrinter:
 
     def _append(self, now: float, line: str, milestone: str) -> None:
         changed = milestone != self._last[2] and now - self._last[0] >= 0.5
-        if changed or now - self._last[0] >= 60.0 or not self._last[1]:
+        if changed or now - self._last[0] >= self._heartbeat or not self._last[1]:
             click.echo(line, err=True)
             self._last = (now, line, milestone)
+
+    def silence(self) -> None:
+        """Print no more."""
+        self._quiet = True
 
     def finish(self) -> None:
         """Leave the line that rewrites itself."""

@@ -17,16 +17,16 @@ from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
 from headgate.assembly.runs import Opened, RunRequest, ask_for_mode, drive_run, find_run, open_run
 from headgate.assembly.status import Listed, list_runs, read_status, status_json
-from headgate.batch.control import INTERRUPTED, Control, Stop
+from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.catalog.cards import ModelCard
 from headgate.cli import sanitize
 from headgate.cli.actions.output import ProgressPrinter, money, table
+from headgate.cli.actions.signals import listen
 from headgate.errors import UsageError
 from headgate.wire.json import Json, encode_text
 
-TIMED_OUT = Stop("the time given with --timeout is up", 3)
 GOING = frozenset({RunState.RUNNING, RunState.PLANNING})
 CONFIRM_OVER = 50
 """Units above which a realtime run with a real provider asks before it spends money (OCT-130)."""
@@ -87,10 +87,7 @@ def run(**given: Json) -> int:
 
 def announce(opened: Opened) -> None:
     """Say what is about to happen, and where."""
-    plan = opened.plan
-    verb = "resuming" if opened.resumed else "run"
-    targets = ", ".join(sorted({target.name for target in plan.targets.values()})) or "no provider"
-    click.echo(f"{verb} {plan.run_id}: {plan.pipeline.name}, {plan.options.mode}, {targets}", err=True)
+    click.echo(opened.summary, err=True)
     click.echo(f"folder {opened.home.folder}", err=True)
     for note in opened.notes:
         click.echo(f"note: {sanitize(note)}", err=True)
@@ -121,6 +118,7 @@ def drive(parts: Parts, opened: Opened, quiet: bool, limit: float | None = None)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _interrupt, loop, control, number)
+        listen(loop, opened.home.folder, printer)
         if limit is not None:
             loop.call_later(limit, control.stop, TIMED_OUT)
         return await drive_run(parts, opened, printer, control)

@@ -1,0 +1,55 @@
+"""What a run's log says: a tag and a sentence for each event (OCT-161). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headgate.wire.json import JsonObject, encode_text
+
+LANE_TAGS = {"expression": "EXPRESSION", "realtime": "REALTIME", "batch": "COLLECT", "fan_out": "FAN_OUT", "local": "VALIDATE"}
+"""Tags of stored results, by the lane of their chunk."""
+
+Sentence = Callable[[JsonObject], str]
+
+
+def _state(data: JsonObject) -> str:
+    return f"{data['state']}" + (f": {data['reason']}" if data.get("reason") else "")
+
+
+def _opened(data: JsonObject) -> str:
+    return f"chunk {data['chunk']} at step {data['step']}: {data['n']} units"
+
+
+def _done(data: JsonObject) -> str:
+    again = f", {data['retry']} asked again" if data.get("retry") else ""
+    return f"chunk {data['chunk']} at step {data['step']} is done: {data['valid']} valid{again}"
+
+
+_SENTENCES: dict[str, tuple[str, Sentence]] = {
+    "run_state": ("STATE", _state),
+    "chunk_open": ("STEP", _opened),
+    "chunk_done": ("STEP", _done),
+    "intent": ("SUBMIT", lambda data: f"{data['submission']}: {data['rows']} rows are about to be submitted"),
+    "submitted": ("SUBMIT", lambda data: f"{data['submission']} is batch {data['batch']} (by {data['matched_by']})"),
+    "batch_status": ("POLL", lambda data: f"{data['submission']}: {data['raw'] or data['status']}"),
+    "submission": ("BATCH", lambda data: f"{data['submission']} {data['state']}" + (f": {data['error']}" if data.get("error") else "")),
+    "refused": ("THROTTLE", lambda data: f"{data['submission']} was refused: {data['error']}"),
+    "queue_full": ("THROTTLE", lambda data: f"{data['submission']} has to wait for room: {data['error']}"),
+    "failed_again": ("RETRY", lambda data: f"{data['units']} failed units get new tries in {data['chunks']} chunks"),
+    "true_up": ("TOKENS", lambda data: f"{data['attempts']} bounds were replaced by what was billed ({data['delta_nanos']} nano-dollars)"),
+}
+
+_LEVEL_TAGS = {"warning": "WARN", "error": "ERROR"}
+
+
+def event_line(what: str, level: str, data: JsonObject) -> tuple[str, str]:
+    """The tag and the sentence of an event; those without a sentence of their own are told by their name and data."""
+    known = _SENTENCES.get(what)
+    if known is None:
+        return _LEVEL_TAGS.get(level, "INFO"), f"{what} {encode_text(data)}"
+    return known[0], known[1](data)
+
+
+def results_line(lane: str, step: str, valid: int, failed: int, attempts: int) -> tuple[str, str]:
+    """The tag and the sentence of answers stored at a step since the last look."""
+    return LANE_TAGS.get(lane, "VALIDATE"), f"{step}: {attempts} results, {valid} valid, {failed} failed"
