@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.runs import SNAPSHOT
+from headgate.assembly.runs import SNAPSHOT, pipeline_roots
 from headgate.batch.again import choose, failed_units, step_index, try_again
+from headgate.batch.compiled import compile_pipeline, unit_seed
 from headgate.batch.home import Home
+from headgate.batch.outputs import write_outputs
 from headgate.batch.pipeline import Pipeline
-from headgate.batch.pipeline_load import load_snapshot
+from headgate.batch.pipeline_files import CONFIG
+from headgate.batch.pipeline_load import find_pipeline, load_pipeline, load_snapshot
 from headgate.batch.reasons import Reason
-from headgate.batch.rows import RunRow
+from headgate.batch.rejudge import Rejudged, accept, rejudge
+from headgate.batch.rows import RunRow, StepRow
+from headgate.batch.states import RunState
 from headgate.batch.tables import Tables
+from headgate.batch.validate import StepValidator
 from headgate.errors import RunError, UsageError
 from headgate.store import Database
+from headgate.wire.json import JsonObject
 
 
 @contextmanager
@@ -78,3 +86,85 @@ async def retry_run(folder: Path, step: str | None = None, reasons: Collection[s
         reasons=dict(Counter(unit.reason or "" for unit in chosen)),
         left=len(failed) - len(chosen),
     )
+
+
+class StepRejudged(msgspec.Struct, frozen=True):
+    """The failed units of a step: how many answers were judged, how many hold now, and why the others do not."""
+
+    step: str
+    failed: int
+    judged: int
+    passing: int
+    reasons: dict[str, int]
+
+
+class Revalidated(msgspec.Struct, frozen=True):
+    """What judging stored answers again came to. `opened` chunks wait at later steps, so that the run has to be gone on with."""
+
+    run: str
+    pipeline: str
+    source: str
+    dry_run: bool
+    steps: tuple[StepRejudged, ...]
+    opened: int
+
+    @property
+    def passing(self) -> int:
+        """Units whose answer holds."""
+        return sum(step.passing for step in self.steps)
+
+
+async def revalidate_run(folder: Path, step: str | None = None, *, source: bool = True, dry_run: bool = False) -> Revalidated:
+    """Judge the stored answers of failed units again: by the pipeline as it is now (`source`), or as the run has it. Nothing is called.
+
+    Raises `HomeLocked` while a process drives the run, `ConfigError` when the pipeline cannot be loaded, `UsageError` for an unknown step.
+    """
+    own = pinned(folder)
+    judging = present(own) if source else own
+    with taken(folder) as (tables, row):
+        steps, now = tables.steps(row.key), time.time()
+        only = step_index(steps, step)
+        validators = _validators(judging, steps)
+        units = [unit for unit in failed_units(tables, row.key) if only in (None, unit.step)]
+
+        def seed_of(fields: JsonObject, at: int) -> int:
+            return unit_seed(own, str(fields["unit_id"]), fields, steps[at].name, "rules", run_seed=row.seed)
+
+        found = list(rejudge(tables, units, validators, seed_of))
+        opened = 0 if dry_run else await _accept(tables, row, steps, found, own.processing.chunk_size, now)
+    told = tuple(_told(name, [one for one in found if steps[one.unit.step].name == name]) for name in (s.name for s in steps))
+    used = judging.folder if source else "the run's own copy"
+    return Revalidated(row.id, row.pipeline, used, dry_run, tuple(one for one in told if one.failed), opened)
+
+
+def present(own: Pipeline) -> Pipeline:
+    """A run's pipeline as it is now, where it was or by its name. Raises `ConfigError`."""
+    folder = Path(own.folder)
+    return load_pipeline(folder) if (folder / CONFIG).is_file() else find_pipeline(own.name, pipeline_roots())
+
+
+def _validators(pipeline: Pipeline, steps: Sequence[StepRow]) -> dict[int, StepValidator]:
+    """How to judge the answers of each step that asks a model, as far as `pipeline` still has it."""
+    compiled = compile_pipeline(pipeline).validators
+    asking = {step.name for step in pipeline.llm_steps}
+    return {step.idx: compiled[step.name] for step in steps if step.name in asking and step.name in compiled}
+
+
+async def _accept(tables: Tables, row: RunRow, steps: Sequence[StepRow], found: Sequence[Rejudged], size: int, now: float) -> int:
+    """Store what holds, step by step; a run that was complete and has nothing left to do is complete again, with its outputs."""
+    passing = [one for one in found if one.judged is not None and one.judged.reason is None]
+    lanes, opened = [step.lane for step in steps], 0
+    for _, group in groupby(passing, lambda one: one.unit.step):
+        members = list(group)
+        for start in range(0, len(members), size):
+            opened += len(await accept(tables, row.key, members[start : start + size], lanes, now))
+    if passing and row.state is RunState.COMPLETE and not tables.open_chunks(row.key):
+        write_outputs(tables, row, list(steps))
+        await tables.set_run_state(row.key, RunState.COMPLETE, None, now, now)
+    return opened
+
+
+def _told(name: str, found: Sequence[Rejudged]) -> StepRejudged:
+    judged = [one.judged for one in found if one.judged is not None]
+    reasons = Counter(one.reason.value for one in judged if one.reason is not None)
+    return StepRejudged(name, len(found), len(judged), sum(one.reason is None for one in judged), dict(reasons))

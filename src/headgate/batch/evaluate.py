@@ -29,7 +29,12 @@ def judge(response: Response, validator: StepValidator, fields: JsonObject, seed
     fault = _finish_fault(response, raw)
     if fault is not None:
         return Judged(fault[0], None, raw, (Problem("$", fault[0].value, fault[1]),))
-    extracted = extract_json(raw, cut=response.finish is Finish.LENGTH)
+    return judge_text(raw, validator, fields, seed, cut=response.finish is Finish.LENGTH)
+
+
+def judge_text(raw: str, validator: StepValidator, fields: JsonObject, seed: int, *, cut: bool) -> Judged:
+    """Judge the text of an answer of a unit with `fields`; `cut`: it was stopped at its limit of tokens."""
+    extracted = extract_json(raw, cut=cut)
     if isinstance(extracted, AnswerFault):
         return Judged(extracted.reason, None, raw, (Problem("$", extracted.reason.value, extracted.message),))
     verdict = validator.validate(extracted.value, fields, seed=seed)

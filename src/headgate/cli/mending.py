@@ -33,3 +33,18 @@ def retry(**options: object) -> int:
     What they cost before stays booked. The run is paused afterwards. Exit codes: 0 done; with --go those of run.
     """
     return call("headgate.cli.actions.mending:retry", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--step", metavar="NAME", help="Only units that failed at this step.")
+@click.option("--use-source-config", "source", flag_value=True, default=True, help="Judge by the pipeline as it is now (the default).")
+@click.option("--use-run-config", "source", flag_value=False, help="Judge by the run's own copy of the pipeline.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of them, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def revalidate(**options: object) -> int:
+    """Judge the stored answers of RUN's failed units again, without a call; those that hold now go on to the next step.
+
+    The run is paused when there is work for them. What cannot be read stays as it is. Exit code: 0.
+    """
+    return call("headgate.cli.actions.mending:revalidate", options)

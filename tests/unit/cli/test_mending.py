@@ -194,3 +194,59 @@ def test_which_units_are_retried(headgate: Command, headgate_environment: Path, 
     again = headgate("retry", "one", "--all", "--go", "--json", "-q", code=0)
     assert (again.json()["valid"], again.json()["failed"]) == (5, 1)
     assert "1 failed units get new tries" in again.err
+
+
+# Revalidate
+
+STRICT = ONCE.replace("required: [answer]", "required: [answer]\n    rules:\n      - {name: even, expr: 'int(answer[-1]) % 2 == 0'}")
+"""Every second question is judged wrong."""
+
+
+@pytest.fixture
+def judged(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> Path:
+    """A complete run of which three answers broke a rule and one could not be read; the rule is gone from the pipeline since."""
+    write_quiz(headgate_environment, config=STRICT)
+    headgate_sim.set_faults((Rule(Twist("invalid"), Match(operation="chat", nth=1)),))
+    headgate("run", "Quiz", "-r", "one", "-q", "--concurrency", "1", code=0)
+    headgate_sim.set_faults(())
+    write_quiz(headgate_environment, config=ONCE)
+    return headgate_environment
+
+
+def test_stored_answers_are_judged_again_without_a_call(headgate: Command, judged: Path, headgate_sim: Simulator) -> None:
+    asked, spent = len(headgate_sim.requests), headgate_sim.bill.total
+    before = headgate("status", "one", "--json").json()
+    tried = headgate("revalidate", "one", "--dry-run", "--json", code=0).json()
+    assert (tried["passing"], tried["dry_run"], tried["opened"]) == (3, True, 0)
+    assert headgate("status", "one", "--json").json() == before, "a dry run changes nothing"
+    same = headgate("revalidate", "one", "--use-run-config", "--json", code=0).json()
+    assert (same["passing"], same["source"]) == (0, "the run's own copy")
+    assert headgate("status", "one", "--json").json() == before
+
+    told = headgate("revalidate", "one", code=0)
+    assert "3 units are valid, judged by" in told.out and "go on with: headgate run Quiz --run-dir runs/one" in told.err
+    counted = headgate("verify", "one", "--deep", "--json", code=0).json()
+    assert [(s["valid"], s["failed"], s["pending"]) for s in counted["steps"]] == [(5, 1, 0), (2, 0, 3)]
+    assert counted["state"] == "paused"
+    done = headgate("resume", "one", "--json", code=0).json()
+    assert (done["valid"], done["failed"], done["cost_nanos"]) == (5, 1, spent)
+    assert len(headgate_sim.requests) == asked
+    assert len(rows(done["outputs"]["receipts"])) == 6, "an answer that is judged again is no call"
+    assert headgate("verify", "one", code=0).out.endswith("integrity OK\n")
+    assert headgate("revalidate", "one", "--json", code=0).json()["passing"] == 0
+
+
+def test_at_the_last_step_the_results_are_written_anew(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(
+        headgate_environment,
+        config=CONFIG.replace("required: [answer]", "required: [answer]\n    rules:\n      - {name: no, expr: 'False'}"),
+    )
+    headgate("run", "Quiz", "-r", "one", "-q", code=1)
+    write_quiz(headgate_environment)
+    told = headgate("revalidate", "one", "--json", code=0).json()
+    assert (told["passing"], told["opened"]) == (6, 0)
+    assert headgate("status", "one", "--json").json()["state"] == "complete"
+    assert len(rows("runs/one/outputs/results.jsonl")) == 6
+    assert rows("runs/one/outputs/failures.jsonl") == []
+    assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
+    assert headgate("run", "Quiz", "-r", "one", "--json", code=0).json()["valid"] == 6

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from headgate.assembly.mending import retry_run
+from headgate.assembly.mending import retry_run, revalidate_run
 from headgate.assembly.parts import load_parts
 from headgate.assembly.runs import find_run
 from headgate.assembly.verifying import audit_json, verify_run
@@ -87,3 +87,23 @@ def retry(run: str, step: str | None, reasons: tuple[str, ...], everything: bool
 def go_on_with(pipeline: str, folder: Path) -> None:
     """Say which command goes on with a run."""
     click.echo(f"go on with: headgate run {sanitize(pipeline)} --run-dir {short(folder)}", err=True)
+
+
+def revalidate(run: str, step: str | None, source: bool, dry_run: bool, as_json: bool) -> int:
+    """See `headgate revalidate --help`."""
+    folder = find_run(load_parts(), run)
+    done = asyncio.run(revalidate_run(folder, step, source=source, dry_run=dry_run))
+    if as_json:
+        click.echo(encode_text({**msgspec.to_builtins(done), "passing": done.passing, "folder": str(folder)}))
+        return 0
+    rows = [
+        (sanitize(s.step), str(s.failed), str(s.judged), str(s.passing), ", ".join(f"{n} {why}" for why, n in sorted(s.reasons.items())))
+        for s in done.steps
+    ]
+    if rows:
+        click.echo(table(rows, ("step", "failed", "judged", "valid now", "still wrong"), frozenset({1, 2, 3})))
+    would = "would be" if dry_run else "are"
+    click.echo(f"{done.passing} units {would} valid, judged by {sanitize(done.source)}")
+    if done.opened:
+        go_on_with(done.pipeline, folder)
+    return 0
