@@ -172,7 +172,7 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
             hint=f"headgate run {pipeline.name} --run-dir {home.folder}",
         )
     stored: JsonObject = decode(row.options)
-    targets = {step.name: _stored_target(parts, step) for step in steps if step.provider is not None}
+    targets = {step.name: stored_target(parts, step) for step in steps if step.provider is not None}
     mode = request.mode or row.mode
     _check_mode(mode, targets)
     chosen = options(request, pipeline, mode, targets, time.time())
@@ -204,7 +204,8 @@ def _ignored(request: RunRequest, row: RunRow, account: str | None) -> tuple[str
     return tuple(f"{name} {value} is left out: the run goes on as it was planned" for name, value in asked.items() if value is not None)
 
 
-def _stored_target(parts: Parts, step: StepRow) -> Target:
+def stored_target(parts: Parts, step: StepRow) -> Target:
+    """Where a step of a run that was begun sends its calls. Raises `ConfigError` when its account has no key any more."""
     assert step.provider is not None and step.model is not None
     bound = msgspec.structs.replace(parts, account=step.account)
     target = bound.target(resolve(step.model, step.provider, parts.catalog, parts.providers))
@@ -376,7 +377,7 @@ def ask_for_mode(parts: Parts, folder: Path, mode: str) -> bool:
     row, steps = read_run(folder)
     if row.state is RunState.COMPLETE:
         raise UsageError(f"{row.id} is complete: there is nothing left to do in any mode")
-    _check_mode(mode, {step.name: _stored_target(parts, step) for step in steps if step.provider is not None})
+    _check_mode(mode, {step.name: stored_target(parts, step) for step in steps if step.provider is not None})
     home = Home(folder)
     home.ask_for_mode(mode)
     return home.locked()

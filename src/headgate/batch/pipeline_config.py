@@ -81,7 +81,7 @@ def read_steps(pipeline: Section) -> tuple[Step, ...]:
 
 
 def order_steps(steps: list[Step], places: dict[str, Section]) -> tuple[Step, ...]:
-    """The steps, each after those it `needs`; without needs they stay as they are written."""
+    """The steps, each after those it `needs`; without needs they stay as they are written, and those done once come last."""
     left, ordered, known = list(steps), list[Step](), {step.name for step in steps}
     for step in steps:
         for name in step.needs:
@@ -95,7 +95,7 @@ def order_steps(steps: list[Step], places: dict[str, Section]) -> tuple[Step, ..
             return tuple(steps)
         left.remove(ready)
         ordered.append(ready)
-    return tuple(ordered)
+    return tuple(sorted(ordered, key=lambda step: step.kind is StepKind.RUN))
 
 
 def _paired(steps: tuple[Step, ...], places: dict[str, Section]) -> tuple[Step, ...]:

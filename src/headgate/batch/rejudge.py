@@ -92,7 +92,8 @@ async def accept(tables: Tables, run: int, passing: Sequence[Rejudged], lanes: S
         return chunk
 
     chunk = tables.chunk(await tables.db.write(work))
-    return await tables.advance(chunk, lanes[step + 1] if step + 1 < len(lanes) else None, at)
+    following = lanes[step + 1] if step + 1 < len(lanes) and lanes[step + 1] != AFTER else None
+    return await tables.advance(chunk, Ways() if following is None else Ways(step + 1, following), at)
 
 
 def _line(one: Rejudged) -> JsonObject:

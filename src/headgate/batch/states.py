@@ -27,7 +27,9 @@ PENDING_UNITS = (*OPEN_UNITS, UnitState.BACK)
 
 
 RUN_SCOPE = "run"
-"""Steps of this kind have no units; units pass them by."""
+"""Steps of this kind have no units; they come last, and are done once."""
+AFTER = "after"
+"""Their lane."""
 
 
 class ChunkState(StrEnum):

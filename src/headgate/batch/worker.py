@@ -28,7 +28,7 @@ from headgate.batch.rows import ChunkRow, Posting, RunRow, StepRow
 from headgate.batch.run import Run, RunOptions, StepPlan
 from headgate.batch.runner import Runner, workflow_id
 from headgate.batch.segments import SegmentWriter
-from headgate.batch.states import ChunkState, RunState, SubmissionState
+from headgate.batch.states import AFTER, ChunkState, RunState, SubmissionState
 from headgate.batch.steps import barrier
 from headgate.batch.steps.barrier import BARRIER
 from headgate.batch.steps.lanes import moved
@@ -48,7 +48,7 @@ OnProgress = Callable[[Progress], None]
 NOTHING_VALID = Stop("no unit came through; outputs/failures.jsonl says why", 1)
 """A run that ended without a single result is loud about it (USR-12)."""
 
-LOCAL_LANES = {StepKind.EXPRESSION: "expression", StepKind.FAN_OUT: "expression", StepKind.RUN: "after"}
+LOCAL_LANES = {StepKind.EXPRESSION: "expression", StepKind.FAN_OUT: "expression", StepKind.RUN: AFTER}
 """The lanes of steps that call nobody; all others wait at a barrier."""
 
 DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "SUCCESS"})

@@ -13,10 +13,12 @@ from headgate import __version__
 from headgate.errors import BudgetExceeded, ConfigError, HeadgateError, ProviderError, RunError, UsageError, WireError
 
 COMMANDS: dict[str, str] = {
+    "archive": "headgate.cli.filing:archive",
     "ask": "headgate.cli.ask:ask",
     "budgets": "headgate.cli.budgets:budgets",
     "capabilities": "headgate.cli.capabilities:capabilities",
     "config": "headgate.cli.config:config",
+    "delete": "headgate.cli.filing:delete",
     "demo": "headgate.cli.demo:demo",
     "doctor": "headgate.cli.doctor:doctor",
     "embed": "headgate.cli.embed:embed",
@@ -30,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "receipt": "headgate.cli.receipts:receipt",
     "receipts": "headgate.cli.receipts:receipts",
     "reload": "headgate.cli.config:reload",
+    "rename": "headgate.cli.filing:rename",
     "restart": "headgate.cli.steering:restart",
     "resume": "headgate.cli.steering:resume",
     "retry": "headgate.cli.mending:retry",
@@ -41,6 +44,7 @@ COMMANDS: dict[str, str] = {
     "status": "headgate.cli.runs:status",
     "switch": "headgate.cli.runs:switch",
     "tokens": "headgate.cli.tokens:tokens",
+    "unarchive": "headgate.cli.filing:unarchive",
     "usage": "headgate.cli.receipts:usage",
     "validate": "headgate.cli.runs:validate",
     "verify": "headgate.cli.mending:verify",
@@ -49,10 +53,12 @@ COMMANDS: dict[str, str] = {
 }
 
 SUMMARIES: dict[str, str] = {
+    "archive": "Put a run away.",
     "ask": "Ask a model one question.",
     "budgets": "Show and change what may be spent.",
     "capabilities": "Show what each provider gets of a request.",
     "config": "Show, check and begin the settings file.",
+    "delete": "Delete a run.",
     "demo": "Run the demo pipeline offline, realtime and as a batch.",
     "doctor": "Check keys, data, folders and ports.",
     "embed": "Turn texts into vectors.",
@@ -66,6 +72,7 @@ SUMMARIES: dict[str, str] = {
     "receipt": "Show what a request cost, line by line.",
     "receipts": "List, export, prove and prune receipts.",
     "reload": "Let the running gateway read its settings anew.",
+    "rename": "Give a run another name.",
     "restart": "End the process that drives a run, and go on with it.",
     "resume": "Go on with a run.",
     "retry": "Give failed units of a run new tries.",
@@ -77,6 +84,7 @@ SUMMARIES: dict[str, str] = {
     "status": "Show how a run stands.",
     "switch": "Let a run go on in another mode.",
     "tokens": "Count the tokens of a question.",
+    "unarchive": "Take a run back from the archive.",
     "usage": "Show what was used and what it cost.",
     "validate": "Check a pipeline before it is run.",
     "verify": "Check that nothing of a run is missing.",

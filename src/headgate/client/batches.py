@@ -48,6 +48,14 @@ class BatchClient:
         """Ask for a stop."""
         return await self._drive(self.dialect.cancel(handle))
 
+    async def delete(self, handle: BatchHandle, state: BatchState) -> None:
+        """Delete a job that is over, with its files. Raises `Unsupported` when this provider's cannot be."""
+        if self.dialect.delete is None:
+            raise Unsupported(
+                f"batches of {self._target.provider.label} cannot be deleted from here: it deletes them by itself after a while"
+            )
+        await self._drive(self.dialect.delete(handle, state))
+
     async def find(self, tag: BatchTag, since: float) -> list[Candidate]:
         """Jobs made after `since` that may be ours."""
         return await self._drive(self.dialect.find(tag, since))

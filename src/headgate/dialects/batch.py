@@ -182,6 +182,7 @@ class BatchDialect(msgspec.Struct, frozen=True):
     * `cancel(handle)`: True when the provider accepted; False when it was already over.
     * `find(tag, since)`: jobs created after `since` (epoch seconds) that carry our tag, or might be ours where the wire has no tag.
     * `row_decoder(kind)`: reads a result file.
+    * `delete(handle, state)`: deletes a job that is over, with its files; what is gone already is no error. None: it cannot be.
     """
 
     name: str
@@ -192,3 +193,4 @@ class BatchDialect(msgspec.Struct, frozen=True):
     cancel: Callable[[BatchHandle], Flow[bool]]
     find: Callable[[BatchTag, float], Flow[list[Candidate]]]
     row_decoder: Callable[[Literal["output", "error"]], RowDecoder]
+    delete: Callable[[BatchHandle, BatchState], Flow[None]] | None = None

@@ -139,6 +139,13 @@ def cancel(handle: BatchHandle) -> Flow[bool]:
     raise refusal
 
 
+def delete(handle: BatchHandle, state: BatchState) -> Flow[None]:
+    """Delete a job that is over, with its results."""
+    reply = yield from send(Send("DELETE", _path(handle)))
+    if not reply.ok and reply.status != 404:
+        raise parse_error(reply.status, reply.headers, reply.body)
+
+
 def find(tag: BatchTag, since: float) -> Flow[list[Candidate]]:
     """Jobs created at `since` (epoch seconds) or later, newest first: any of them may be ours, since the wire carries no tag."""
     found: list[Candidate] = []
@@ -318,4 +325,5 @@ DIALECT = BatchDialect(
     cancel=cancel,
     find=find,
     row_decoder=row_decoder,
+    delete=delete,
 )

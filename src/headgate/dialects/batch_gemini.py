@@ -226,6 +226,15 @@ def cancel(handle: BatchHandle) -> Flow[bool]:
     raise error
 
 
+def delete(handle: BatchHandle, state: BatchState) -> Flow[None]:
+    """Delete the files of a job that is over, then the job."""
+    files = [name for name in (handle.input_file, state.output_ref) if name is not None and name.startswith("files/")]
+    for name in (*files, handle.id):
+        reply = yield from send(Send("DELETE", f"/{VERSION}/{_checked(name, 'name')}"))
+        if not reply.ok and reply.status != 404:
+            raise parse_error(reply.status, reply.headers, reply.body)
+
+
 def find(tag: BatchTag, since: float) -> Flow[list[Candidate]]:
     """Jobs whose display name is our key, page by page until a whole page is older than `since` (epoch seconds)."""
     found: list[Candidate] = []
@@ -390,6 +399,7 @@ def dialect(inline_rows: int = 0) -> BatchDialect:
         cancel=cancel,
         find=find,
         row_decoder=row_decoder,
+        delete=delete,
     )
 
 

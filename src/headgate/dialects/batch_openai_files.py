@@ -186,6 +186,15 @@ def cancel(flavour: Flavour, handle: BatchHandle) -> Flow[bool]:
     return False
 
 
+def delete(handle: BatchHandle, state: BatchState) -> Flow[None]:
+    """Delete the files of a job that is over; the job itself stays in the list, without them."""
+    for file in (handle.input_file, state.output_ref, state.error_ref):
+        if file is not None:
+            reply = yield from send(Send("DELETE", _file(file)))
+            if not reply.ok and reply.status != 404:
+                raise parse_error(reply.status, reply.headers, reply.body)
+
+
 def find(flavour: Flavour, tag: BatchTag, since: float) -> Flow[list[Candidate]]:
     """Jobs created at or after `since` that carry our tag, newest first. The list is paged until it is older than that."""
     files = frozenset() if flavour.metadata else (yield from _files_named(file_name(tag)))
@@ -337,6 +346,7 @@ def files_dialect(flavour: Flavour) -> BatchDialect:
         cancel=partial(cancel, flavour),
         find=partial(find, flavour),
         row_decoder=partial(Rows, ids=flavour.facts.ids),
+        delete=delete,
     )
 
 

@@ -15,6 +15,7 @@ from headgate.assembly.runs import RunRequest, drive_run, find_run, open_run, op
 from headgate.assembly.status import read_status, status_json
 from headgate.batch.control import Control
 from headgate.batch.home import Home, HomeLocked
+from headgate.batch.lanes import Deadline
 from headgate.batch.pipeline_load import find_pipeline
 from headgate.batch.states import RunState
 from headgate.domain.usage import Usage

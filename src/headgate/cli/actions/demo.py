@@ -36,7 +36,7 @@ def demo(pipeline: str, units: int | None, quiet: bool) -> int:
 def _leg(parts: Parts, request: RunRequest, quiet: bool) -> tuple[str, Path, Result]:
     opened = open_run(parts, request)
     wire = next(iter(opened.plan.targets.values())).provider.label
-    click.echo(f"{opened.plan.pipeline.unit_count(request.max_units)} units, {request.mode}: {wire}")
+    click.echo(f"{opened.plan.pipeline.unit_count(request.max_units)} units, {opened.plan.options.mode}: {wire}")
     result = drive(parts, opened, quiet)
     progress = result.progress
     click.echo(
@@ -44,7 +44,7 @@ def _leg(parts: Parts, request: RunRequest, quiet: bool) -> tuple[str, Path, Res
     )
     if result.reason:
         click.echo(f"reason: {result.reason}", err=True)
-    return request.mode, opened.home.folder, result
+    return opened.plan.options.mode, opened.home.folder, result
 
 
 def _report(pipeline: str, legs: list[tuple[str, Path]], billed: int) -> None:
