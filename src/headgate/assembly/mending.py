@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.runs import SNAPSHOT, pipeline_roots
+from headgate.assembly.parts import Parts
+from headgate.assembly.runs import SNAPSHOT, book_postings, pipeline_roots
 from headgate.batch.again import choose, failed_units, step_index, try_again
+from headgate.batch.audit import Audit, audit
 from headgate.batch.compiled import compile_pipeline, unit_seed
 from headgate.batch.home import Home
 from headgate.batch.outputs import write_outputs
@@ -21,13 +23,15 @@ from headgate.batch.pipeline_files import CONFIG
 from headgate.batch.pipeline_load import find_pipeline, load_pipeline, load_snapshot
 from headgate.batch.reasons import Reason
 from headgate.batch.rejudge import Rejudged, accept, rejudge
+from headgate.batch.repair import Plan, make_plan
+from headgate.batch.repair_writes import mend
 from headgate.batch.rows import RunRow, StepRow
 from headgate.batch.states import RunState
 from headgate.batch.tables import Tables
 from headgate.batch.validate import StepValidator
 from headgate.errors import RunError, UsageError
 from headgate.store import Database
-from headgate.wire.json import JsonObject
+from headgate.wire.json import JsonObject, decode
 
 
 @contextmanager
@@ -168,3 +172,52 @@ def _told(name: str, found: Sequence[Rejudged]) -> StepRejudged:
     judged = [one.judged for one in found if one.judged is not None]
     reasons = Counter(one.reason.value for one in judged if one.reason is not None)
     return StepRejudged(name, len(found), len(judged), sum(one.reason is None for one in judged), dict(reasons))
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """What a repair found, what it did about it (or would do: `agreed` is False when it was not let), and what was found afterwards.
+
+    `left` says that there is work to go on with.
+    """
+
+    run: str
+    pipeline: str
+    before: Audit
+    plan: Plan
+    agreed: bool
+    after: Audit
+    left: bool
+
+
+async def repair_run(
+    parts: Parts, folder: Path, agree: Callable[[Audit, Plan], bool], *, again: bool = False, deep: bool = False
+) -> Repaired:
+    """Mend what `verify` finds, as far as it can be mended; `again` puts units whose answers cannot be read back to be asked.
+
+    `agree` is shown what was found and what will be done, and may refuse. Raises `HomeLocked` while a process drives the run.
+    """
+    with taken(folder) as (tables, row):
+        steps = tables.steps(row.key)
+        before = audit(tables, row, steps, driven=False, deep=deep)
+        plan = make_plan(tables, before, again)
+        if plan.empty or not agree(before, plan):
+            return Repaired(row.id, row.pipeline, before, plan, False, before, bool(tables.open_chunks(row.key)))
+        wanted = {*plan.inputs, *(one.seq for one in plan.restore if one.place is None)}
+        left = await mend(tables, row, steps, plan, before.facts, _records(folder, row, wanted), time.time())
+        if plan.settle:
+            await book_postings(parts, tables, row.id)
+        if row.state is RunState.COMPLETE and not left:
+            write_outputs(tables, row, steps)
+        after = audit(tables, tables.find_run() or row, steps, driven=False, deep=deep)
+        return Repaired(row.id, row.pipeline, before, plan, True, after, left)
+
+
+def _records(folder: Path, row: RunRow, wanted: Collection[int]) -> dict[int, JsonObject]:
+    """Inputs of the first step, made from the run's own pipeline as they were."""
+    if not wanted:
+        return {}
+    units = pinned(folder).units(decode(row.options).get("max_units"))
+    found = {unit.seq: unit.fields for unit in units if unit.seq in wanted}
+    if len(found) != len(wanted):
+        raise RunError(f"the run's pipeline makes only {len(found)} of the {len(wanted)} units that are missing")
+    return found

@@ -40,7 +40,7 @@ class NewChunk(msgspec.Struct, frozen=True):
     step: int
     lane: str
     round: int
-    parent: int
+    parent: int | None
     n: int
     valid: int = 0
 

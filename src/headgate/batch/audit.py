@@ -186,7 +186,7 @@ def _counters(facts: Facts, names: Names) -> list[Fault]:
     faults = []
     for step in sorted({chunk.step for chunk in facts.chunks} | {step for step, _ in facts.states}):
         chunks = [chunk for chunk in facts.chunks if chunk.step == step]
-        told = tuple(sum(values) for values in zip(*((c.n * (c.round == 0), c.valid, c.failed) for c in chunks), strict=True)) or (0, 0, 0)
+        told = tuple(sum(values) for values in zip(*((c.n, c.valid, c.failed) for c in chunks), strict=True)) or (0, 0, 0)
         valid, failed = (facts.states.get((step, state), 0) for state in (UnitState.VALID, UnitState.FAILED))
         real = (facts.started(step), valid, failed)
         if told != real:

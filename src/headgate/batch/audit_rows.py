@@ -61,7 +61,7 @@ class Stranded(msgspec.Struct, frozen=True):
 
 
 class ChunkCounts(msgspec.Struct, frozen=True):
-    """A chunk's counters beside what its units and attempts say. Money in nano-dollars."""
+    """A chunk's counters beside what its units and attempts say; `n` is what is in it now. Money in nano-dollars."""
 
     id: int
     step: int

@@ -14,9 +14,9 @@ from headgate.batch.outputs import LOCAL
 from headgate.batch.reasons import Reason
 from headgate.batch.run import record_of
 from headgate.batch.segments import Frame
-from headgate.batch.states import Outcome, UnitState
+from headgate.batch.states import AFTER, Outcome, UnitState
 from headgate.batch.tables import SQL as RUN_SQL
-from headgate.batch.tables import Tables
+from headgate.batch.tables import Tables, Ways
 from headgate.batch.validate import StepValidator
 from headgate.wire.json import Json, JsonObject
 
@@ -118,6 +118,7 @@ def _attempt(run: int, chunk: int, unit: FailedUnit, segment: int, frame: Frame,
         "lane": LOCAL,
         "outcome": Outcome.VALID.value,
         "state": int(UnitState.VALID),
+        "children": None,
         "tries": unit.tries,
         "errors": unit.errors,
         "at": at,

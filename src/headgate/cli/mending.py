@@ -48,3 +48,17 @@ def revalidate(**options: object) -> int:
     The run is paused when there is work for them. What cannot be read stays as it is. Exit code: 0.
     """
     return call("headgate.cli.actions.mending:revalidate", options)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--again", is_flag=True, help="Ask units whose answers cannot be read again; that costs what it costs.")
+@click.option("--deep", is_flag=True, help="Read and decode every stored row.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def repair(**options: object) -> int:
+    """Mend what verify finds wrong with RUN: missing units are made anew, counters are computed again. Says first what it will do.
+
+    Exit codes: 0 all is well afterwards, 4 something is still wrong.
+    """
+    return call("headgate.cli.actions.mending:repair", options)

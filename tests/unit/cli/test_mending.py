@@ -45,6 +45,12 @@ def spoil(folder: Path, *statements: str) -> None:
             database.execute(statement)
 
 
+def copy(source: Path, target: Path) -> None:
+    """Make one database what another one is."""
+    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
+        read.backup(written)
+
+
 @pytest.fixture
 def walked(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> Path:
     """A folder with a complete run `one` of two steps and six units."""
@@ -78,34 +84,39 @@ def test_a_run_that_failed_in_part_is_whole(headgate: Command, headgate_environm
     assert [(s["expected"], s["valid"], s["failed"]) for s in told["steps"]] == [(6, 3, 3), (3, 3, 0)]
 
 
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        ("DELETE FROM unit WHERE step = 1 AND seq = 2", "✗ missing at count: q2"),
-        ("DELETE FROM unit WHERE step = 0 AND seq = 2", "✗ missing at ask: #2"),
-        ("UPDATE unit SET state = 4 WHERE step = 0 AND seq = 3", "✗ orphaned at count: q3"),
-        ("INSERT INTO unit SELECT run, step, 99, 1, state, 0, 0, 0, chunk, input_segment, input_row, segment, row, 0, NULL, NULL, 0 "
-         "FROM unit WHERE step = 1 AND seq = 1", "✗ twice at count: q1"),
-        ("UPDATE unit SET state = 0 WHERE step = 1 AND seq = 4", "in chunks that are closed: nobody will ask for them: q4"),
-        ("UPDATE chunk SET valid = 5 WHERE step = 1", "the chunks count 6 started, 5 valid, 0 failed; the units are 6 started, 6 valid"),
-        ("UPDATE unit SET cost_nanos = cost_nanos + 1 WHERE step = 0 AND seq = 1", "1 units count other costs or attempts than theirs"),
-        ("UPDATE chunk SET cost_nanos = 1 WHERE step = 0", "chunk 1 counts 1 nano-dollars"),
-        ("DELETE FROM outbox", "0 were posted to the ledger"),
-        ("UPDATE outbox SET settled_at = NULL", "postings have not reached the ledger"),
-        ("UPDATE unit SET row = 1000 WHERE step = 1 AND seq = 5", "1 places are in no frame"),
-        ("UPDATE unit SET segment = NULL WHERE step = 1 AND seq = 5", "step count: 1 valid units have no result: q5"),
-        ("DELETE FROM attempt WHERE step = 1 AND seq = 0", "1 units count other costs or attempts"),
-        ("UPDATE frame SET offset = offset + 1", "there is no frame at byte 1"),
-        ("UPDATE frame SET rows = rows + 1", "rows are committed; its frames end at"),
-        ("UPDATE unit SET row = (SELECT row FROM unit WHERE step = 1 AND seq = 1) WHERE step = 1 AND seq = 0", "results.jsonl differs"),
-    ],
+WRONG = (
+    ("DELETE FROM unit WHERE step = 1 AND seq = 2", "✗ missing at count: q2"),
+    ("DELETE FROM unit WHERE step = 0 AND seq = 2", "✗ missing at ask: #2"),
+    ("UPDATE unit SET state = 4 WHERE step = 0 AND seq = 3", "✗ orphaned at count: q3"),
+    ("INSERT INTO unit SELECT run, step, 99, 1, state, 0, 0, 0, chunk, input_segment, input_row, segment, row, 0, NULL, NULL, 0 "
+     "FROM unit WHERE step = 1 AND seq = 1", "✗ twice at count: q1"),
+    ("UPDATE unit SET state = 0 WHERE step = 1 AND seq = 4", "in chunks that are closed: nobody will ask for them: q4"),
+    ("UPDATE chunk SET valid = 5 WHERE step = 1", "the chunks count 6 started, 5 valid, 0 failed; the units are 6 started, 6 valid"),
+    ("UPDATE unit SET cost_nanos = cost_nanos + 1 WHERE step = 0 AND seq = 1", "1 units count other costs or attempts than theirs"),
+    ("UPDATE chunk SET cost_nanos = 1 WHERE step = 0", "chunk 1 counts 1 nano-dollars"),
+    ("DELETE FROM outbox", "0 were posted to the ledger"),
+    ("UPDATE outbox SET settled_at = NULL", "postings have not reached the ledger"),
+    ("UPDATE unit SET row = 1000 WHERE step = 1 AND seq = 5", "1 places are in no frame"),
+    ("UPDATE unit SET segment = NULL WHERE step = 1 AND seq = 5", "step count: 1 valid units have no result: q5"),
+    ("DELETE FROM attempt WHERE step = 1 AND seq = 0", "1 units count other costs or attempts"),
+    ("UPDATE frame SET offset = offset + 1", "there is no frame at byte 1"),
+    ("UPDATE frame SET rows = rows + 1", "rows are committed; its frames end at"),
+    ("UPDATE unit SET row = (SELECT row FROM unit WHERE step = 1 AND seq = 1) WHERE step = 1 AND seq = 0", "results.jsonl differs"),
 )  # fmt: skip
-def test_what_is_wrong_is_found(headgate: Command, walked: Path, statement: str, words: str) -> None:
-    spoil(walked, statement)
-    found = headgate("verify", "one", code=4)
-    assert words in found.out
-    assert found.out.endswith("integrity WARN\n")
-    assert "hint: headgate repair one" in found.err
+"""What somebody may do to a run's database, and what is said of it."""
+
+
+def test_what_is_wrong_is_found(headgate: Command, walked: Path) -> None:
+    database, whole = walked / "runs" / "one" / "run.sqlite", walked / "whole.sqlite"
+    copy(database, whole)
+    for statement, words in WRONG:
+        spoil(walked, statement)
+        found = headgate("verify", "one", code=4)
+        assert words in found.out, statement
+        assert found.out.endswith("integrity WARN\n")
+        assert "hint: headgate repair one" in found.err
+        copy(whole, database)
+    spoil(walked, WRONG[0][0])
     assert headgate("verify", "one", "--json", code=4).json()["integrity"] == "WARN"
 
 
@@ -250,3 +261,95 @@ def test_at_the_last_step_the_results_are_written_anew(headgate: Command, headga
     assert rows("runs/one/outputs/failures.jsonl") == []
     assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
     assert headgate("run", "Quiz", "-r", "one", "--json", code=0).json()["valid"] == 6
+
+
+# Repair
+
+DOUBLE = (
+    "INSERT INTO unit SELECT run, step, 99, 1, state, 0, 0, 0, chunk, input_segment, input_row, segment, row, 0, NULL, NULL, 0 "
+    "FROM unit WHERE step = 1 AND seq = 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (("DELETE FROM unit WHERE step = 1 AND seq = 2",), "1 missing units are made anew from the last record of them"),
+        (("DELETE FROM unit WHERE step = 1 AND seq = 2", "DELETE FROM attempt WHERE step = 1 AND seq = 2"), "1 missing units are made"),
+        (("DELETE FROM unit WHERE step = 0 AND seq = 2",), "1 missing units are made anew"),
+        (("DELETE FROM unit WHERE seq = 2",), "2 missing units are made anew"),
+        (("UPDATE unit SET state = 4 WHERE step = 0 AND seq = 3",), "1 units are valid by the answer that is there"),
+        ((DOUBLE,), "1 units that nothing became, or that are there twice, are set aside"),
+        (("UPDATE unit SET state = 0 WHERE step = 1 AND seq = 4",), "1 undecided units in closed chunks are put into new ones"),
+        (("UPDATE unit SET parent_seq = 77 WHERE step = 1 AND seq = 4",), "1 missing units are made anew"),
+        (("UPDATE chunk SET valid = 5, n = 9, cost_nanos = 3",), "counters are computed from units and attempts"),
+        (("UPDATE unit SET cost_nanos = 7, attempts = 9 WHERE step = 0",), "counters are computed from units and attempts"),
+        (("DELETE FROM chunk WHERE step = 1",), "counters are computed from units and attempts"),
+        (("UPDATE outbox SET settled_at = NULL",), "postings are handed to the ledger"),
+        (("UPDATE unit SET row = 1000 WHERE step = 1 AND seq = 5",), "1 units are valid by the answer that is there"),
+        (("UPDATE unit SET segment = NULL WHERE step = 1 AND seq = 5",), "1 units are valid by the answer that is there"),
+    ],
+)  # fmt: skip
+def test_what_can_be_mended_is(headgate: Command, walked: Path, headgate_sim: Simulator, statements: tuple[str, ...], words: str) -> None:
+    """OCT-151: what is missing is made anew from what there is, without a call, and the run comes out as it would have."""
+    before = rows(walked / "runs" / "one" / "outputs" / "results.jsonl")
+    spoil(walked, *statements)
+    headgate("verify", "one", code=4)
+    refused = headgate("repair", "one", code=2)
+    assert words in refused.err and "headgate repair runs/one --yes" in refused.err
+    headgate("verify", "one", code=4)
+    done = headgate("repair", "one", "--yes", code=0)
+    assert words in done.err and done.out == "one: mended, integrity OK\n"
+    assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
+    assert headgate("repair", "one", "--yes", code=0).out == "one: nothing to mend\n"
+    asked = len(headgate_sim.requests)
+    again = headgate("run", "Quiz", "-r", "one", "--json", "-q", code=0).json()
+    assert (again["valid"], again["failed"], again["state"]) == (6, 0, "complete")
+    assert rows(again["outputs"]["results"]) == before
+    assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
+    assert len(headgate_sim.requests) == asked
+    assert again["cost_nanos"] == headgate_sim.bill.total
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "most"),
+    [
+        ("input.jsonl.zst", "spoiled", 0),
+        ("00-000001.jsonl.zst", "gone", 6),
+        ("00-000001.jsonl.zst", "torn", 6),
+        ("01-000002.jsonl.zst", "torn", 0),
+        ("01-000002.jsonl.zst", "gone", 0),
+    ],
+)
+def test_units_whose_answers_cannot_be_read_are_asked_again(
+    headgate: Command, walked: Path, headgate_sim: Simulator, name: str, harm: str, most: int
+) -> None:
+    segment = walked / "runs" / "one" / "segments" / name
+    before = rows(walked / "runs" / "one" / "outputs" / "results.jsonl")
+    data = segment.read_bytes()
+    segment.write_bytes(data[:-3] if harm == "torn" else data[:20] + bytes(len(data) - 20))
+    if harm == "gone":
+        segment.unlink()
+    told = headgate("repair", "one", "--yes", "--deep", code=4)
+    assert "their units must be asked again" in told.err and "hint: headgate repair runs/one --again" in told.err
+    asked = len(headgate_sim.requests)
+    done = headgate("repair", "one", "--again", "--deep", "--yes", "--json", code=0).json()
+    assert (done["before"]["integrity"], done["after"]["integrity"], done["not_mended"]) == ("WARN", "OK", [])
+    again = headgate("resume", "one", "--json", "-q", code=0).json()
+    assert (again["valid"], again["failed"], again["state"]) == (6, 0, "complete")
+    assert rows(again["outputs"]["results"]) == before
+    assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
+    again_asked = len(headgate_sim.requests) - asked
+    assert bool(most) <= again_asked <= most, "only answers of a provider that cannot be read are asked for again"
+    assert again["cost_nanos"] == headgate_sim.bill.total
+
+
+def test_what_nobody_can_mend_is_told(headgate: Command, walked: Path) -> None:
+    spoil(walked, "DELETE FROM outbox")
+    done = headgate("repair", "one", "--yes", code=4)
+    assert "not mended: the attempts cost" in done.err
+    assert done.out == "one: not changed, integrity WARN\n"
+
+
+def test_a_run_that_is_well_needs_nothing(headgate: Command, walked: Path) -> None:
+    assert headgate("repair", "one", code=0).out == "one: nothing to mend\n"

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from headgate.assembly.mending import retry_run, revalidate_run
+from headgate.assembly.mending import Repaired, repair_run, retry_run, revalidate_run
 from headgate.assembly.parts import load_parts
 from headgate.assembly.runs import find_run
 from headgate.assembly.verifying import audit_json, verify_run
 from headgate.batch.audit import Audit
+from headgate.batch.repair import Plan
 from headgate.cli import sanitize
 from headgate.cli.actions.output import table
 from headgate.cli.actions.runs import short
 from headgate.cli.actions.steering import Resuming, go_on
+from headgate.errors import UsageError
 from headgate.wire.json import encode_text
 
 WRONG = 4
@@ -107,3 +110,51 @@ def revalidate(run: str, step: str | None, source: bool, dry_run: bool, as_json:
     if done.opened:
         go_on_with(done.pipeline, folder)
     return 0
+
+
+def repair(run: str, again: bool, deep: bool, yes: bool, as_json: bool) -> int:
+    """See `headgate repair --help`."""
+    parts = load_parts()
+    folder = find_run(parts, run)
+
+    def agree(found: Audit, plan: Plan) -> bool:
+        for sentence in plan.sentences:
+            click.echo(f"• {sentence}", err=True)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError("nobody can be asked whether to do this", hint=f"headgate repair {short(folder)} --yes")
+        return click.confirm("Do it?", err=True)
+
+    done = asyncio.run(repair_run(parts, folder, agree, again=again, deep=deep))
+    if as_json:
+        click.echo(encode_text(_repaired_json(done, folder)))
+    else:
+        _tell_repaired(done, folder)
+    return 0 if done.after.whole else WRONG
+
+
+def _repaired_json(done: Repaired, folder: Path) -> dict[str, object]:
+    return {
+        "run": done.run,
+        "folder": str(folder),
+        "done": list(done.plan.sentences) if done.agreed else [],
+        "not_mended": list(done.plan.unmended),
+        "needs_again": done.plan.needs_again > 0,
+        "before": audit_json(done.before, folder),
+        "after": audit_json(done.after, folder),
+    }
+
+
+def _tell_repaired(done: Repaired, folder: Path) -> None:
+    for text in done.plan.unmended:
+        click.echo(f"not mended: {sanitize(text)}", err=True)
+    if done.plan.needs_again:
+        click.echo("answers cannot be read; their units must be asked again, which costs what it costs", err=True)
+        click.echo(f"hint: headgate repair {short(folder)} --again", err=True)
+    if done.plan.empty and done.after.whole:
+        click.echo(f"{sanitize(done.run)}: nothing to mend")
+    else:
+        click.echo(f"{sanitize(done.run)}: {'mended' if done.agreed else 'not changed'}, integrity {'OK' if done.after.whole else 'WARN'}")
+    if done.agreed and done.left:
+        go_on_with(done.pipeline, folder)

@@ -35,7 +35,7 @@ SELECT u.step, u.seq, u.input_segment, u.input_row, u.chunk FROM unit u LEFT JOI
 WHERE u.run = :run AND u.state IN (0, 1, 2, 5) AND coalesce(k.state, 'done') IN ('done', 'split') ORDER BY u.step, u.seq;
 
 -- name: chunk_counts
-SELECT k.id, k.step, k.state, k.round, k.n, k.valid, k.failed, k.cost_nanos, coalesce(u.valid, 0), coalesce(u.failed, 0),
+SELECT k.id, k.step, k.state, k.round, k.n - k.retry - k.away, k.valid, k.failed, k.cost_nanos, coalesce(u.valid, 0), coalesce(u.failed, 0),
     coalesce(a.cost_nanos, 0)
 FROM chunk k
 LEFT JOIN (SELECT chunk, sum(state = 3) AS valid, sum(state = 4) AS failed FROM unit WHERE run = :run GROUP BY chunk) u ON u.chunk = k.id
@@ -114,24 +114,12 @@ SELECT coalesce(max(n), 0), coalesce(sum(cost_nanos), 0) FROM attempt WHERE run 
 -- name: last_attempt
 SELECT outcome, segment, row FROM attempt WHERE run = :run AND step = :step AND seq = :seq ORDER BY n DESC LIMIT 1;
 
--- name: correct_unit
-UPDATE unit SET cost_nanos = :cost_nanos, attempts = :attempts WHERE run = :run AND step = :step AND seq = :seq;
-
--- name: correct_chunk
-UPDATE chunk SET n = :n, valid = :valid, failed = :failed, cost_nanos = :cost_nanos WHERE id = :id;
-
 -- name: uncount_failed
-UPDATE chunk SET failed = failed - :count WHERE id = :id;
-
--- name: close_chunk
-UPDATE chunk SET state = 'done', finished_at = :at WHERE id = :id;
+UPDATE chunk SET failed = failed - :count, retry = retry + :count WHERE id = :id;
 
 -- name: insert_chunk
 INSERT INTO chunk (run, step, lane, state, round, parent, n, valid, created_at)
 VALUES (:run, :step, :lane, 'open', :round, :parent, :n, :valid, :at);
-
--- name: chunk_rounds
-SELECT id, round FROM chunk WHERE run = :run;
 
 -- name: drop_frame
 DELETE FROM frame WHERE segment = :segment AND first_row = :first_row;
@@ -173,3 +161,62 @@ UPDATE run SET state = :state, reason = :reason, finished_at = NULL WHERE key = 
 
 -- name: insert_event
 INSERT INTO event (at, run, level, what, data) VALUES (:at, :run, :level, :what, :data);
+
+-- name: lineage
+-- A unit with its parent's state, result and chunk.
+SELECT u.parent_seq, p.state, p.segment, p.row, coalesce(k.state, 'done') FROM unit u
+LEFT JOIN unit p ON p.run = u.run AND p.step = u.step - 1 AND p.seq = u.parent_seq
+LEFT JOIN chunk k ON k.id = p.chunk
+WHERE u.run = :run AND u.step = :step AND u.seq = :seq;
+
+-- name: revive
+UPDATE unit SET state = 3, segment = :segment, row = :row, reason = NULL WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: rescue
+UPDATE unit SET state = 0, chunk = :chunk WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: forget_answer
+UPDATE unit SET segment = NULL, row = NULL WHERE run = :run AND step = :step AND seq = :seq;
+
+-- name: restore_chunks
+-- Chunks that units are in and that are not there.
+INSERT INTO chunk (id, run, step, lane, state, round, n, created_at)
+SELECT DISTINCT u.chunk, u.run, u.step, s.lane, 'done', 1, 0, :at FROM unit u JOIN step s ON s.run = u.run AND s.idx = u.step
+WHERE u.run = :run AND u.chunk NOT IN (SELECT id FROM chunk) GROUP BY u.chunk;
+
+-- name: recount_chunks
+UPDATE chunk SET valid = t.valid, failed = t.failed, cost_nanos = t.cost_nanos FROM (
+    SELECT k.id, coalesce(u.valid, 0) AS valid, coalesce(u.failed, 0) AS failed, coalesce(a.cost_nanos, 0) AS cost_nanos FROM chunk k
+    LEFT JOIN (SELECT chunk, sum(state = 3) AS valid, sum(state = 4) AS failed FROM unit WHERE run = :run GROUP BY chunk) u ON u.chunk = k.id
+    LEFT JOIN (SELECT chunk, sum(cost_nanos) AS cost_nanos FROM attempt WHERE run = :run GROUP BY chunk) a ON a.chunk = k.id
+    WHERE k.run = :run
+) t WHERE chunk.id = t.id;
+
+-- name: close_chunk
+UPDATE chunk SET state = 'done', finished_at = :at WHERE id = :id;
+
+-- name: recount_units
+UPDATE unit SET
+    cost_nanos = (SELECT coalesce(sum(a.cost_nanos), 0) FROM attempt a WHERE a.run = unit.run AND a.step = unit.step AND a.seq = unit.seq),
+    attempts = (SELECT coalesce(max(a.n), 0) FROM attempt a WHERE a.run = unit.run AND a.step = unit.step AND a.seq = unit.seq)
+WHERE run = :run;
+
+-- name: started
+SELECT s.idx, (SELECT count(*) FROM unit u WHERE u.run = s.run AND u.step = s.idx AND u.state != 6),
+    (SELECT coalesce(sum(n), 0) FROM chunk k WHERE k.run = s.run AND k.step = s.idx AND k.round = 0)
+FROM step s WHERE s.run = :run;
+
+-- name: first_chunks
+SELECT id, n FROM chunk WHERE run = :run AND step = :step AND round = 0 ORDER BY id DESC;
+
+-- name: set_n
+UPDATE chunk SET n = :n, round = 0 WHERE id = :id;
+
+-- name: last_chunk
+SELECT max(id) FROM chunk WHERE run = :run AND step = :step;
+
+-- name: pending
+SELECT count(*) FROM unit WHERE run = :run AND state IN (0, 1, 2, 5);
+
+-- name: open
+SELECT count(*) FROM chunk WHERE run = :run AND state NOT IN ('done', 'split');
