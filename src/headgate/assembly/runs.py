@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,11 @@ import msgspec
 
 from headgate.assembly.parts import Parts, new_run_id
 from headgate.assembly.run_log import Logged
+from headgate.batch.chosen import given_file, given_items, read_unit_ids, require_units
 from headgate.batch.control import Control
 from headgate.batch.home import Home
+from headgate.batch.item_file import INPUT
+from headgate.batch.items import with_own_items
 from headgate.batch.lanes import Deadline
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.pipeline_files import snapshot
@@ -48,6 +52,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asked for. `run` is a run's name or folder (None: a new one is named after the pipeline).
 
     `mode` is realtime unless said, or the run's when it has begun; `deadline` is seconds from now.
+    `items` is a file in place of the pipeline's own items, `units_file` one with the ids of the units to be run.
     """
 
     pipeline: str
@@ -62,6 +67,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     grace: float | None = None
     allow_scripts: bool = False
     deadline: float | None = None
+    items: str | None = None
+    units_file: str | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -94,11 +101,29 @@ def open_run(parts: Parts, request: RunRequest) -> Opened:
         with held(home):
             if _begun(home):
                 return _resume(parts, request, home)
-    pipeline = find_pipeline(request.pipeline, pipeline_roots())
+    pipeline = _found(request)
     if home is None:
         run_dir = parts.settings.run_dir
         home = Home(run_dir / new_run_id(pipeline.name, time.time(), run_dir))
     return _start(parts, request, home, pipeline)
+
+
+def _found(request: RunRequest) -> Pipeline:
+    """The pipeline a new run is of, with the inputs that the request names."""
+    items = None if request.items is None else given_items(request.items)
+    chosen = None if request.units_file is None else given_file(request.units_file, "--units-file")
+    only = () if chosen is None else read_unit_ids(chosen)
+    pipeline = find_pipeline(request.pipeline, pipeline_roots(), items, only)
+    if chosen is not None:
+        require_units(pipeline, chosen)
+    return pipeline
+
+
+def abandon(opened: Opened) -> None:
+    """Give up a run that was opened and is not to be driven; its copy of a large items file goes."""
+    if not opened.resumed:
+        shutil.rmtree(opened.home.folder / INPUT, ignore_errors=True)
+    opened.home.release()
 
 
 @contextmanager
@@ -125,6 +150,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     mode = request.mode or "realtime"
     _check_mode(mode, targets)
     with held(home):
+        pipeline = with_own_items(pipeline, home.folder)
         home.write(SNAPSHOT, snapshot(pipeline))
         home.write(REQUEST, encode(request))
     plan = Plan(
@@ -165,7 +191,7 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
     path = home.folder / SNAPSHOT
     if not path.exists():
         raise RunError(f"{path} is missing: the run cannot go on without its copy of the pipeline")
-    pipeline = load_snapshot(path.read_bytes())
+    pipeline = load_snapshot(path.read_bytes(), home.folder)
     if request.pipeline not in (pipeline.name, pipeline.folder) and Path(request.pipeline).name != pipeline.name:
         raise UsageError(
             f"{home.folder} is a run of {pipeline.name!r}, not of {request.pipeline!r}",
@@ -200,6 +226,8 @@ def _ignored(request: RunRequest, row: RunRow, account: str | None) -> tuple[str
         "--model": request.model,
         "--seed": request.seed if request.seed != row.seed else None,
         "--max-units": request.max_units,
+        "--items": request.items,
+        "--units-file": request.units_file,
     }
     return tuple(f"{name} {value} is left out: the run goes on as it was planned" for name, value in asked.items() if value is not None)
 

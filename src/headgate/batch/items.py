@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
 
 from headgate.batch.combinations import Combinations
 from headgate.batch.config_reader import did_you_mean
-from headgate.batch.pipeline import Position, Processing, Strategy
+from headgate.batch.item_file import ItemFacts, ItemsFile, Mark, keep_copy
+from headgate.batch.item_readers import READERS
+from headgate.batch.lazy_items import LazyItems, item_of, read_entries, survey
+from headgate.batch.pipeline import Pipeline, Position, Processing, Strategy
 from headgate.batch.pipeline_config import ItemsSource
-from headgate.batch.plan import Item, check_items, clean_id
-from headgate.batch.yaml_source import ITEM_LIMITS, Document, decode_text, load_json, load_yaml
-from headgate.errors import ConfigError, WireError
-from headgate.wire.json import Json, JsonObject, decode, type_name
+from headgate.batch.plan import Item, Items, check_items
+from headgate.batch.yaml_source import ITEM_LIMITS, Document, load_json, load_yaml
+from headgate.errors import ConfigError
+from headgate.wire.json import Json, type_name
 
 
-def read_items(data: bytes, file: str, source: ItemsSource, processing: Processing) -> tuple[Item, ...] | Combinations:
-    """What the units of a pipeline are made of, ids checked. Raises `ConfigError` with the position of the fault."""
+def field_names(items: Items) -> frozenset[str] | None:
+    """The fields that units of these items have; None when they are too many to be told."""
+    if isinstance(items, Combinations):
+        return frozenset(items.names)
+    if isinstance(items, LazyItems):
+        return None if items.facts.fields is None else frozenset(items.facts.fields)
+    return frozenset(name for item in items for name in item.fields)
+
+
+def with_own_items(pipeline: Pipeline, run: Path) -> Pipeline:
+    """The pipeline with a large items file copied to the folder `run`, and read from there. Raises `RunError` and `StoreError`."""
+    if pipeline.input is None:
+        return pipeline
+    copy, items = keep_copy(pipeline.input, run), pipeline.items
+    moved = msgspec.structs.replace(items, file=copy) if isinstance(items, LazyItems) else items
+    return msgspec.structs.replace(pipeline, items=moved)
+
+
+def read_items(file: ItemsFile, source: ItemsSource, processing: Processing, known: ItemFacts | None = None) -> Items:
+    """What the units of a pipeline are made of, ids checked. Raises `ConfigError` with the position of the fault.
+
+    `known` is what an earlier reading of the same bytes found, so that they need not be gone through again.
+    """
     if processing.strategy is Strategy.CROSS_PRODUCT:
-        return _crossed(data, file, source, processing.positions)
-    entries = list(_entries(data, file, source))
+        return _crossed(file, source, processing.positions)
+    if processing.strategy is Strategy.DIRECT and file.suffix in READERS:
+        facts = known or survey(file, source.name_field, processing.positions, source.where)
+        return LazyItems(file, source.name_field, processing.positions, facts)
+    if file.size > ITEM_LIMITS.bytes:
+        raise ConfigError(
+            f"the file has {file.size:,} bytes; the limit is {ITEM_LIMITS.bytes:,}",
+            where=file.display,
+            hint="JSONL has none",
+        )
+    entries = list(_entries(file, source))
     if processing.strategy is Strategy.DIRECT:
-        return _checked(entries, file, source.name_field, source.where, processing.positions)
-    return _permuted(entries, file, source, processing.positions)
+        return _checked(entries, file.display, source.name_field, source.where, processing.positions)
+    return _permuted(entries, file.display, source, processing.positions)
 
 
 def _checked(
@@ -31,7 +65,7 @@ def _checked(
 ) -> tuple[Item, ...]:
     if not entries:
         raise ConfigError("there are no items", where=where)
-    items = tuple(_item(value, place, name_field, positions) for value, place in entries)
+    items = tuple(item_of(value, place, name_field, positions) for value, place in entries)
     check_items(items, file)
     return items
 
@@ -49,15 +83,15 @@ def _permuted(entries: Sequence[tuple[Json, str]], file: str, source: ItemsSourc
     return found
 
 
-def _crossed(data: bytes, file: str, source: ItemsSource, positions: Sequence[Position]) -> Combinations:
+def _crossed(file: ItemsFile, source: ItemsSource, positions: Sequence[Position]) -> Combinations:
     """Every combination of items, each position's from a list of its own."""
-    document = _document(data, file)
+    document = _document(file)
     if document is None:
         raise ConfigError("a cross_product needs a list for each position: YAML or JSON, not lines", where=source.where)
     choices = []
     for position in positions:
         entries = list(_listed(document, source._replace(key=_list_of(document, source, position))))
-        choices.append(_checked(entries, file, position.name_field or source.name_field, source.where))
+        choices.append(_checked(entries, file.display, position.name_field or source.name_field, source.where))
     found = Combinations(tuple(position.name for position in positions), tuple(choices))
     found.check(source.where)
     return found
@@ -74,47 +108,28 @@ def _list_of(document: Document, source: ItemsSource, position: Position) -> str
     return found
 
 
-def _document(data: bytes, file: str) -> Document | None:
-    suffix = file.rsplit(".", 1)[-1].lower()
-    if suffix in ("jsonl", "ndjson", "csv"):
+def _document(file: ItemsFile) -> Document | None:
+    """The file as one value; None for one that is read record by record."""
+    if file.suffix in READERS:
         return None
-    return load_json(data, file, ITEM_LIMITS.bytes) if suffix == "json" else load_yaml(data, file, ITEM_LIMITS)
+    with file.open() as handle:
+        data = handle.read(ITEM_LIMITS.bytes + 1)
+    return load_json(data, file.display, ITEM_LIMITS.bytes) if file.suffix == "json" else load_yaml(data, file.display, ITEM_LIMITS)
 
 
-def _entries(data: bytes, file: str, source: ItemsSource) -> Iterator[tuple[Json, str]]:
-    document = _document(data, file)
+def _entries(file: ItemsFile, source: ItemsSource) -> Iterator[tuple[Json, str]]:
+    document = _document(file)
     if document is not None:
         yield from _listed(document, source)
-    elif file.lower().endswith(".csv"):
-        yield from _rows(data, file)
-    else:
-        yield from _lines(data, file)
-
-
-def _lines(data: bytes, file: str) -> Iterator[tuple[Json, str]]:
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        if line.strip():
-            where = f"{file}:{number}:1"
-            try:
-                yield decode(line, what="the line"), where
-            except WireError as error:
-                raise ConfigError(str(error), where=where) from error
-
-
-def _rows(data: bytes, file: str) -> Iterator[tuple[Json, str]]:
-    reader = csv.DictReader(io.StringIO(decode_text(data, file, ITEM_LIMITS.bytes), newline=""), strict=True)
-    try:
-        for row in reader:
-            where = f"{file}:{reader.line_num}:1"
-            if None in row or None in row.values():
-                raise ConfigError("the row has more or fewer cells than the header", where=where)
-            yield dict(row), where
-    except csv.Error as error:
-        raise ConfigError(f"not CSV: {error}", where=f"{file}:{reader.line_num}:1") from error
+        return
+    for entry in read_entries(file, Mark()):
+        yield entry.value, entry.where
 
 
 def _listed(document: Document, source: ItemsSource) -> Iterator[tuple[Json, str]]:
     value, key = document.value, source.key
+    if source.replaced and isinstance(value, list):
+        key = None
     if key is None and isinstance(value, dict) and len(value) == 1:
         key = next(iter(value))
     if key is not None:
@@ -127,33 +142,3 @@ def _listed(document: Document, source: ItemsSource) -> Iterator[tuple[Json, str
         raise ConfigError(f"items must be a list, not {type_name(value)}", where=place, hint="name the list with items.key")
     for index, item in enumerate(value):
         yield item, document.where(key, index) if key is not None else document.where(index)
-
-
-def _item(value: Json, where: str, name_field: str | None, positions: Sequence[Position]) -> Item:
-    if not isinstance(value, dict):
-        raise ConfigError(f"an item must be a mapping, not {type_name(value)}", where=where)
-    name = _name(value, name_field)
-    if name is None:
-        wanted = ", ".join(filter(None, (name_field, "id", "name")))
-        raise ConfigError(f"an item needs an id in one of: {wanted}", where=where)
-    return Item(clean_id(name), _fields(value, positions, where), where)
-
-
-def _name(value: JsonObject, name_field: str | None) -> str | None:
-    for field in (name_field, "id", "name"):
-        name = value.get(field) if field else None
-        if isinstance(name, str | int) and not isinstance(name, bool) and str(name):
-            return str(name)
-    return None
-
-
-def _fields(value: JsonObject, positions: Sequence[Position], where: str) -> JsonObject:
-    if not positions:
-        return value
-    fields = dict(value)
-    for position in positions:
-        key = position.source_key if position.source_key in value else position.name
-        if key not in value:
-            raise ConfigError(f"the item has no {position.source_key!r} for position {position.name!r}", where=where)
-        fields[position.name] = value[key]
-    return fields

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
-from headgate.batch.combinations import Combinations
 from headgate.batch.expressions import DEFAULT_MAX_ITERATIONS
+from headgate.batch.item_file import InputFile
 from headgate.batch.lanes import OnStuck
-from headgate.batch.plan import Item, Unit, count_units, generate_units
+from headgate.batch.plan import Items, Unit, chosen_units, count_units, generate_units
 from headgate.wire.json import Json, JsonObject
 
 FORMAT = 1
@@ -260,7 +261,8 @@ class Pipeline(msgspec.Struct, frozen=True):
     """A checked pipeline. `files` are the bytes it was read from, by path inside its folder: enough to load it again.
 
     `templates` maps file names inside the template folder to source text (included files too), `template_of` a step to its file; `schemas`
-    and `rules` are by step. `items` are what the units are made of.
+    and `rules` are by step. `items` are what the units are made of; `input` is their file where it is too large to be among `files`, and
+    `replaced` the name in either of one that took the place of the pipeline's own. `only` are the ids of the units to be run (none: all).
     """
 
     name: str
@@ -274,11 +276,14 @@ class Pipeline(msgspec.Struct, frozen=True):
     schemas: dict[str, JsonObject]
     rules: dict[str, Rules]
     coercions: frozenset[Coercion]
-    items: tuple[Item, ...] | Combinations
+    items: Items
     post_process: tuple[PostProcess, ...]
     warnings: tuple[str, ...]
     files: dict[str, bytes]
     description: str = ""
+    input: InputFile | None = None
+    replaced: str | None = None
+    only: tuple[str, ...] = ()
 
     def step(self, name: str) -> Step:
         """The step called `name`. Raises `KeyError`."""
@@ -291,12 +296,17 @@ class Pipeline(msgspec.Struct, frozen=True):
         """How many answers a unit of `step` may need: the step's own number, else the pipeline's (OCT-102)."""
         return step.max_attempts if step.max_attempts is not None else self.processing.max_attempts
 
-    def units(self, max_units: int | None = None) -> Iterator[Unit]:
-        """The pipeline's units, lazily."""
-        return generate_units(self.items, self.processing.repeat, max_units=max_units)
+    def units(self, max_units: int | None = None, start: int = 0) -> Iterator[Unit]:
+        """The pipeline's units from number `start` on, lazily."""
+        if not self.only:
+            return generate_units(self.items, self.processing.repeat, max_units=max_units, start=start)
+        chosen = chosen_units(generate_units(self.items, self.processing.repeat), frozenset(self.only))
+        return islice(chosen, start, self.unit_count(max_units))
 
     def unit_count(self, max_units: int | None = None) -> int:
         """How many units `units` gives."""
+        if self.only:
+            return count_units(len(self.only), 1, max_units)
         return count_units(len(self.items), self.processing.repeat, max_units)
 
     @property
@@ -312,12 +322,14 @@ class Pipeline(msgspec.Struct, frozen=True):
     @property
     def digest(self) -> str:
         """sha256 (hex) over configuration, items, templates and schemas; the same files give the same digest wherever they lie."""
-        return _digest(self.files)
+        return _digest(self.files, self.input)
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def _digest(files: Mapping[str, bytes], input: InputFile | None) -> str:
     total = hashlib.sha256(f"headgate pipeline {FORMAT}\n".encode())
     for path in sorted(files):
         total.update(f"{len(path)}:{path}:{len(files[path])}:".encode())
         total.update(files[path])
+    if input is not None:
+        total.update(f"{len(input.name)}:{input.name}:{input.size}:sha256:{input.sha256}".encode())
     return total.hexdigest()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from headgate.batch.combinations import Combinations
 from headgate.batch.compiled import CompiledPipeline
 from headgate.batch.config_reader import Findings, Section, did_you_mean
 from headgate.batch.gathering import COUNT, FAN_FIELDS
+from headgate.batch.items import field_names
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.plan import REPETITION_ID, REPETITION_SEED, UNIT_ID
 from headgate.batch.template_check import TemplateFacts
@@ -41,12 +41,10 @@ class NameFlow:
         self._facts = facts
         self._findings = findings
         self._known = set(_ALWAYS | (_REPEATED if pipeline.processing.repeat > 1 else frozenset()))
-        self._open = False
         self._spread: dict[str, frozenset[str]] = {}
-        if isinstance(pipeline.items, Combinations):
-            self._known.update(pipeline.items.names)
-        else:
-            self._known.update(name for item in pipeline.items for name in item.fields)
+        fields = field_names(pipeline.items)
+        self._open = fields is None
+        self._known |= fields or frozenset()
 
     def check(self) -> None:
         """Note every name that is read but not provided: an error, or a warning where an earlier answer might bring it."""

@@ -53,12 +53,13 @@ _KIND_KEYS: dict[StepKind, tuple[str, ...]] = {
 
 
 class ItemsSource(NamedTuple):
-    """Where the items are: file, key inside it, and the field that names one."""
+    """Where the items are: file, key inside it, and the field that names one. `replaced`: the file is not the pipeline's own."""
 
     source: str
     key: str | None
     name_field: str | None
     where: str
+    replaced: bool = False
 
 
 def read_steps(pipeline: Section) -> tuple[Step, ...]:

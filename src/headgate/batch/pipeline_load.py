@@ -7,37 +7,40 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from headgate.batch.combinations import Combinations
 from headgate.batch.compiled import compile_pipeline
 from headgate.batch.config_reader import Findings, Section
+from headgate.batch.item_file import InputFile
 from headgate.batch.items import read_items
+from headgate.batch.lazy_items import LazyItems
 from headgate.batch.pipeline import Pipeline, Step
 from headgate.batch.pipeline_check import NameFlow, check_links
 from headgate.batch.pipeline_config import ItemsSource, read_api, read_coercions, read_post_process, read_processing, read_rules, read_steps
 from headgate.batch.pipeline_files import CONFIG, FolderFiles, PipelineFiles, find_folder, open_snapshot
-from headgate.batch.plan import Item
 from headgate.batch.schemas import MAX_SCHEMA, read_schema
 from headgate.batch.template_check import MAX_TEMPLATE, TemplateFacts, TemplateSet
-from headgate.batch.yaml_source import CONFIG_LIMITS, ITEM_LIMITS, decode_text, load_yaml
+from headgate.batch.yaml_source import CONFIG_LIMITS, decode_text, load_yaml
 from headgate.errors import ConfigError
 from headgate.wire.json import JsonObject
 
 _MEANINGLESS = ("monitoring", "report", "reports", "version", "metadata")
 
 
-def load_pipeline(path: str | Path) -> Pipeline:
-    """Load and check the pipeline in a folder. Raises `ConfigError`; one error lists all faults with their places."""
-    return build_pipeline(FolderFiles(Path(path)))
+def load_pipeline(path: str | Path, items: Path | None = None, only: tuple[str, ...] = ()) -> Pipeline:
+    """Load and check the pipeline in a folder. Raises `ConfigError`; one error lists all faults with their places.
+
+    `items` is a file in place of the pipeline's own, `only` the ids of the units to be run (none: all).
+    """
+    return build_pipeline(FolderFiles(Path(path), items, only))
 
 
-def find_pipeline(name_or_path: str, roots: list[Path]) -> Pipeline:
+def find_pipeline(name_or_path: str, roots: list[Path], items: Path | None = None, only: tuple[str, ...] = ()) -> Pipeline:
     """Load the pipeline a user names: a folder's path, or a name under one of `roots`. Raises `ConfigError` with a hint."""
-    return load_pipeline(find_folder(name_or_path, roots))
+    return load_pipeline(find_folder(name_or_path, roots), items, only)
 
 
-def load_snapshot(data: bytes) -> Pipeline:
-    """The pipeline a run pinned with `snapshot`. Raises `ConfigError`."""
-    return build_pipeline(open_snapshot(data))
+def load_snapshot(data: bytes, run: Path | None = None) -> Pipeline:
+    """The pipeline that the run in the folder `run` pinned with `snapshot`. Raises `ConfigError`, and `RunError` for a changed copy."""
+    return build_pipeline(open_snapshot(data, run))
 
 
 def build_pipeline(files: PipelineFiles) -> Pipeline:
@@ -52,7 +55,8 @@ def build_pipeline(files: PipelineFiles) -> Pipeline:
     with_files, facts = _with_files(draft, files, root, source, findings)
     findings.raise_any()
     _check_compiled(with_files, facts, findings)
-    return msgspec.structs.replace(with_files, warnings=tuple(findings.warnings), files=dict(files.seen))
+    kept = {"files": dict(files.seen), "replaced": files.replaced, "only": files.only}
+    return msgspec.structs.replace(with_files, warnings=tuple(findings.warnings), **kept)
 
 
 def _configured(root: Section, files: PipelineFiles, findings: Findings) -> tuple[Pipeline, ItemsSource, dict[str, Section]]:
@@ -106,14 +110,24 @@ def _with_files(
             schema_of[step.name] = _schema(step, schemas.section("files"), files, schema_dir)
         except ConfigError as error:
             findings.caught(error)
-    items: tuple[Item, ...] | Combinations = ()
+    whole = msgspec.structs.replace(draft, templates=templates.sources, template_of=template_of, schemas=schema_of)
     try:
-        data = files.read(source.source, ITEM_LIMITS.bytes, source.where)
-        items = read_items(data, str(PurePosixPath(files.folder) / source.source), source, draft.processing)
+        whole = _with_items(whole, files, source)
     except ConfigError as error:
         findings.caught(error)
-    whole = msgspec.structs.replace(draft, templates=templates.sources, template_of=template_of, schemas=schema_of, items=items)
     return whole, facts
+
+
+def _with_items(draft: Pipeline, files: PipelineFiles, source: ItemsSource) -> Pipeline:
+    file = files.items(files.replaced or source.source, source.where)
+    if files.replaced is not None:
+        source = source._replace(source=files.replaced, where=file.display, replaced=True)
+    known = files.input
+    items = read_items(file, source, draft.processing, None if known is None else known.facts)
+    if file.path is not None and known is None:
+        facts = items.facts if isinstance(items, LazyItems) else None
+        known = InputFile(file.name, file.size, file.digest(), str(file.path.absolute()), facts)
+    return msgspec.structs.replace(draft, items=items, input=known)
 
 
 def _template_set(files: PipelineFiles, folder: str) -> TemplateSet:

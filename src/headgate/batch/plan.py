@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -37,6 +37,14 @@ class Items(Protocol):
     def __iter__(self) -> Iterator[Item]: ...
 
 
+@runtime_checkable
+class SeekableItems(Protocol):
+    """Items that can be begun anywhere without going through those before."""
+
+    def from_place(self, place: int) -> Iterator[Item]:
+        """The items without the `place` first ones."""
+
+
 class Unit(msgspec.Struct, frozen=True):
     """One piece of work: its place in the run, its id, and all its fields (id and repetition included)."""
 
@@ -50,7 +58,7 @@ def clean_id(name: str) -> str:
     return name.replace(" ", "_").replace("/", "-")
 
 
-def check_items(items: Sequence[Item], source: str) -> None:
+def check_items(items: Iterable[Item], source: str) -> None:
     """Raise `ConfigError` if two items share an id, naming both places (OCT-61)."""
     seen: dict[str, Item] = {}
     for item in items:
@@ -67,13 +75,19 @@ def repetition_seed(base_id: str, repetition: int) -> int:
     return (int(hashlib.sha256(base_id.encode()).hexdigest(), 16) & _SEED_MASK) + repetition
 
 
-def generate_units(items: Items, repeat: int = 1, *, max_units: int | None = None) -> Iterator[Unit]:
-    """The units of items, one at a time (OCT-60, OCT-62).
+def generate_units(items: Items, repeat: int = 1, *, max_units: int | None = None, start: int = 0) -> Iterator[Unit]:
+    """The units of items, one at a time, from number `start` on (OCT-60, OCT-62).
 
     With `repeat` over 1 each item comes that many times, interleaved: copy 0 of all items, then copy 1, so that the first units of a
     run are representative. `max_units` cuts the list.
     """
-    return islice(_all_units(items, repeat), max_units)
+    return islice(_all_units(items, repeat, start), None if max_units is None else max(0, max_units - start))
+
+
+def chosen_units(units: Iterable[Unit], ids: Container[str]) -> Iterator[Unit]:
+    """The units whose ids are among `ids`, in their order and numbered anew from 0."""
+    wanted = (unit for unit in units if unit.unit_id in ids)
+    return (msgspec.structs.replace(unit, seq=seq) for seq, unit in enumerate(wanted))
 
 
 def count_units(items: int, repeat: int, max_units: int | None = None) -> int:
@@ -82,16 +96,26 @@ def count_units(items: int, repeat: int, max_units: int | None = None) -> int:
     return total if max_units is None else min(total, max_units)
 
 
-def _all_units(items: Items, repeat: int) -> Iterator[Unit]:
-    if repeat == 1:
-        for seq, item in enumerate(items):
-            yield Unit(seq, item.base_id, {**item.fields, UNIT_ID: item.base_id})
-        return
-    for repetition in range(repeat):
-        for place, item in enumerate(items):
-            unit_id = f"{item.base_id}__rep{repetition:04d}"
-            own = {UNIT_ID: unit_id, REPETITION_ID: repetition, REPETITION_SEED: repetition_seed(item.base_id, repetition)}
-            yield Unit(repetition * len(items) + place, unit_id, {**item.fields, **own})
+def _from(items: Items, place: int) -> Iterator[Item]:
+    return items.from_place(place) if place and isinstance(items, SeekableItems) else islice(items, place, None)
+
+
+def _all_units(items: Items, repeat: int, start: int) -> Iterator[Unit]:
+    size = len(items)
+    first, place = divmod(start, size) if size else (repeat, 0)
+    for repetition in range(first, repeat):
+        for at, item in enumerate(_from(items, place), place):
+            own = _own(item.base_id, repetition) if repeat > 1 else {UNIT_ID: item.base_id}
+            yield Unit(repetition * size + at, own[UNIT_ID], {**item.fields, **own})
+        place = 0
+
+
+def _own(base_id: str, repetition: int) -> JsonObject:
+    return {
+        UNIT_ID: f"{base_id}__rep{repetition:04d}",
+        REPETITION_ID: repetition,
+        REPETITION_SEED: repetition_seed(base_id, repetition),
+    }
 
 
 class ChunkLimits(msgspec.Struct, frozen=True):

@@ -126,7 +126,14 @@ async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
         "cost_cap_nanos": plan.cost_cap_nanos,
         "price_digest": plan.price_digest,
         "engine_version": ENGINE_VERSION,
-        "options": encode_text({"max_units": plan.max_units, "deadline": plan.options.deadline}),
+        "options": encode_text(
+            {
+                "max_units": plan.max_units,
+                "deadline": plan.options.deadline,
+                "items": plan.pipeline.replaced,
+                "only": len(plan.pipeline.only) or None,
+            }
+        ),
     }
     await tables.create_run(fields, [_step_row(plan, idx, step, now) for idx, step in enumerate(plan.pipeline.steps)])
     return _again(tables)
@@ -297,12 +304,10 @@ class Driver:
         segment = await run.tables.segment(run.row.key, "segments/input.jsonl.zst")
         writer = run.tables.writer(segment)
         pending: list[NewUnit] = []
-        count = 0
+        count = run.row.planned
         try:
-            for unit in run.pipeline.units(self.plan.max_units):
+            for unit in run.pipeline.units(self.plan.max_units, start=count):
                 count += 1
-                if unit.seq < run.row.planned:
-                    continue
                 pending.append(NewUnit(unit.seq, unit.fields))
                 if len(pending) == size:
                     await self._plan_chunk(pending, writer, segment.id)

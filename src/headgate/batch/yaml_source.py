@@ -172,9 +172,8 @@ class _Builder:
         self._note(event)
 
     def _note(self, event: yaml.Event) -> None:
-        path = self._path()
-        if len(path) <= self._limits.position_depth:
-            self.positions.setdefault(path, _position(event))
+        if len(self._frames) <= self._limits.position_depth:
+            self.positions.setdefault(self._path(), _position(event))
 
     def _path(self) -> Path:
         if not self._frames:
@@ -202,7 +201,8 @@ class _Builder:
         if self._frames and isinstance(self._frames[-1].container, dict) and self._frames[-1].key is None:
             self._fail("a key must be plain text", event)
         self._note(event)
-        self._frames.append(_Frame(container, self._path(), event.anchor, self._nodes))
+        path = self._path() if len(self._frames) <= self._limits.position_depth else ()
+        self._frames.append(_Frame(container, path, event.anchor, self._nodes))
 
     def _close(self, event: yaml.Event) -> None:
         frame = self._frames.pop()

@@ -15,6 +15,8 @@ from headgate.cli.params import Dollars, Duration
 @click.option("--mode", type=click.Choice(["batch", "realtime"]), help="How calls are made: realtime, or as the run has begun.")
 @click.option("--deadline", type=Duration(), help="Be done in this time (6h): batches while they can end in it, realtime calls then.")
 @click.option("--max-units", "--limit", type=click.IntRange(min=1), help="Run at most so many units.")
+@click.option("--items", metavar="FILE", help="Take the items from this file in place of the pipeline's own.")
+@click.option("--units-file", metavar="FILE", help="Run only the units whose ids this file lists, one a line.")
 @click.option("-r", "--run-dir", "run", metavar="RUN", help="The run's folder or name; an existing run is gone on with.")
 @click.option("--max-cost", type=Dollars(), help="Stop before more than this is spent.")
 @click.option("--seed", help="Seed of the run's random streams.")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.batch.combinations import MOST_COMPARED, Combinations
+from headgate.batch.item_file import ItemsFile
 from headgate.batch.items import read_items
 from headgate.batch.pipeline import Position, Processing, Strategy
 from headgate.batch.pipeline_config import ItemsSource
@@ -29,7 +30,7 @@ def positions(*names: str) -> tuple[Position, ...]:
 
 def read(text: str, strategy: Strategy, wanted: tuple[Position, ...], key: str | None = None, file: str = "items.yaml") -> Combinations:
     source = ItemsSource(file, key, None, "config.yaml:9:3")
-    found = read_items(text.encode(), file, source, Processing(strategy=strategy, positions=wanted))
+    found = read_items(ItemsFile(file, file, text.encode()), source, Processing(strategy=strategy, positions=wanted))
     assert isinstance(found, Combinations)
     return found
 

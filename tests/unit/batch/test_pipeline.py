@@ -351,7 +351,7 @@ def test_files_in_other_formats(folder):
     refused(folder, "items.csv:2:1: the row has more or fewer cells")
     (folder / "items.jsonl").write_text('{"id": "one", "text": "x"}\n{"id": \n')
     (folder / "config.yaml").write_text(CONFIG.replace("items.yaml", "items.jsonl"))
-    refused(folder, "items.jsonl:2:1: the line is not valid JSON")
+    refused(folder, "items.jsonl:2:7: the line is not valid JSON")
 
 
 def test_links_out_of_the_folder_are_refused(folder):

@@ -15,7 +15,7 @@ import uvloop
 
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
-from headgate.assembly.runs import Opened, RunRequest, ask_for_mode, drive_run, find_run, open_run
+from headgate.assembly.runs import Opened, RunRequest, abandon, ask_for_mode, drive_run, find_run, open_run
 from headgate.assembly.status import Listed, list_runs, read_status, status_json
 from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
 from headgate.batch.states import RunState
@@ -53,6 +53,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     api_key: str | None = None
     allow_scripts: bool = False
+    items: str | None = None
+    units_file: str | None = None
 
     @property
     def request(self) -> RunRequest:
@@ -70,6 +72,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
             grace=self.grace,
             allow_scripts=self.allow_scripts,
             deadline=self.deadline,
+            items=self.items,
+            units_file=self.units_file,
         )
 
 
@@ -102,10 +106,10 @@ def confirm(opened: Opened, max_units: int | None, yes: bool) -> None:
         return
     question = f"{units} units, {units * len(real)} calls to {', '.join(sorted(set(real)))}"
     if not sys.stdin.isatty():
-        opened.home.release()
+        abandon(opened)
         raise UsageError(f"{question}: too many to be made unasked", hint="add --yes, or --max-units")
     if not click.confirm(f"{question}. Go on?", err=True):
-        opened.home.release()
+        abandon(opened)
         raise click.Abort
 
 
