@@ -27,6 +27,7 @@ from headgate.batch.pipeline_files import snapshot
 from headgate.batch.pipeline_load import find_pipeline, load_snapshot
 from headgate.batch.programs import own_programs
 from headgate.batch.progress import Progress
+from headgate.batch.request import cannot
 from headgate.batch.rows import Posting, RunRow, StepRow
 from headgate.batch.run import RunOptions
 from headgate.batch.states import RunState
@@ -149,6 +150,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     targets = {name: parts.target(found) for name, found in resolved.items()}
     mode = request.mode or "realtime"
     _check_mode(mode, targets)
+    _check_params(pipeline, targets)
     with held(home):
         pipeline = with_own_items(pipeline, home.folder)
         home.write(SNAPSHOT, snapshot(pipeline))
@@ -264,6 +266,15 @@ def _check_mode(mode: str, targets: dict[str, Target]) -> None:
     for step, target in targets.items():
         if mode == "batch":
             _check_batch(step, target)
+
+
+def _check_params(pipeline: Pipeline, targets: dict[str, Target]) -> None:
+    """Raise `ConfigError` for parameters that a step's model cannot follow at all."""
+    for step in pipeline.llm_steps:
+        target = targets[step.name]
+        why = cannot(step, target.capabilities)
+        if why is not None:
+            raise ConfigError(f"step {step.name!r}: {target.name} {why}", where=step.where or None, hint="use another --model")
 
 
 def _check_batch(step: str, target: Target) -> None:

@@ -13,7 +13,8 @@ from headgate.wire.json import JsonObject
 
 
 class CompiledPipeline(msgspec.Struct, frozen=True):
-    """Expression steps and validators by step name, and the expressions evaluated before each prompt (`processing.expressions`)."""
+    """Expression steps, validators and the expressions for images by step name, and those evaluated before each prompt
+    (`processing.expressions`)."""
 
     expression_steps: dict[str, CompiledStep]
     validators: dict[str, StepValidator]
@@ -22,6 +23,7 @@ class CompiledPipeline(msgspec.Struct, frozen=True):
     """By step name, what its `when` says."""
     script_expressions: dict[str, tuple[CompiledExpression, ...]]
     """By run step name, its `filename_expression` and `content_expression`, as far as it has them."""
+    images: dict[str, tuple[CompiledExpression, ...]]
 
 
 def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
@@ -30,6 +32,7 @@ def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
         expression_steps={step.name: compile_step(step) for step in pipeline.steps if step.kind is StepKind.EXPRESSION},
         validators={step.name: _validator(pipeline, step) for step in pipeline.steps if step.name in pipeline.rules},
         prompt_values=compile_named(pipeline.processing.expressions),
+        images={step.name: _image_expressions(step) for step in pipeline.llm_steps},
         conditions={
             step.name: compile_expression(step.when, name=f"when of step {step.name!r}", where=step.where or None)
             for step in pipeline.steps
@@ -43,6 +46,15 @@ def _script_expressions(step: Step) -> tuple[CompiledExpression, ...]:
     assert step.script is not None
     sources = {"filename_expression": step.script.filename, "content_expression": step.script.content}
     return compile_named(((name, source) for name, source in sources.items() if source is not None), lambda _name: step.where or None)
+
+
+def _image_expressions(step: Step) -> tuple[CompiledExpression, ...]:
+    """Compile what says which images go with a step's prompt; its tools' schemas are checked as well. Raises `ConfigError`."""
+    for tool in step.params.tools:
+        if tool.parameters is not None:
+            CompiledSchema(tool.parameters, f"the parameters of tool {tool.name!r}")
+    named = tuple((f"image_{number}", source) for number, source in enumerate(step.params.images, 1))
+    return compile_named(named, lambda _name: step.where or None)
 
 
 def compile_step(step: Step) -> CompiledStep:

@@ -23,9 +23,9 @@ class Judged(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def judge(response: Response, validator: StepValidator, fields: JsonObject, seed: int) -> Judged:
-    """Judge a whole answer of a unit with `fields`."""
-    raw = response.text
+def judge(response: Response, validator: StepValidator, fields: JsonObject, seed: int, tool: str | None = None) -> Judged:
+    """Judge a whole answer of a unit with `fields`. The arguments of the first call of `tool` are the answer, where there is one."""
+    raw = next((call.arguments for call in response.tool_calls if call.name == tool), response.text)
     fault = _finish_fault(response, raw)
     if fault is not None:
         return Judged(fault[0], None, raw, (Problem("$", fault[0].value, fault[1]),))
@@ -59,7 +59,10 @@ def _finish_fault(response: Response, raw: str) -> tuple[Reason, str] | None:
     refusals = [b.text for b in response.choices[0].content if isinstance(b, Refusal)]
     if refusals:
         return Reason.REFUSAL, refusals[0][:500]
-    return None if raw.strip() else (Reason.EMPTY, "the answer has no text")
+    if raw.strip():
+        return None
+    called = ", ".join(sorted({call.name for call in response.tool_calls}))
+    return Reason.EMPTY, f"the answer has no text, but a call of {called}" if called else "the answer has no text"
 
 
 ERROR_REASONS: dict[ErrorKind, Reason] = {

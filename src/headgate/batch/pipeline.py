@@ -90,8 +90,21 @@ DEFAULT_COERCIONS = frozenset({Coercion.NUMBERS, Coercion.BOOLEANS, Coercion.ARR
 """The general ones; the two named after Octobatch are for its own demos and must be asked for."""
 
 
+class StepTool(msgspec.Struct, frozen=True):
+    """A tool a step's model may call. `parameters` is a JSON Schema; None, for the tool that answers, is the step's own."""
+
+    name: str
+    description: str | None = None
+    parameters: JsonObject | None = None
+
+
 class StepParams(msgspec.Struct, frozen=True):
-    """Request parameters of an LLM step (OCT-82). `native_schema`: hand the step's schema to providers that accept one."""
+    """Request parameters of an LLM step (OCT-82, IMP-14). `native_schema`: hand the step's schema to providers that accept one.
+
+    `system` is a template as the prompt is. `images` are expressions whose values say which images go with the prompt. `tool_choice` is
+    auto, none, required or the name of a tool; `answer_tool` names the tool whose arguments are the answer.
+    `thinking_budget` counts tokens (0: none, -1: the model decides).
+    """
 
     system: str | None = None
     temperature: float | None = None
@@ -99,6 +112,16 @@ class StepParams(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     native_schema: bool = True
+    top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    reasoning_effort: str | None = None
+    thinking_budget: int | None = None
+    images: tuple[str, ...] = ()
+    tools: tuple[StepTool, ...] = ()
+    tool_choice: str | None = None
+    answer_tool: str | None = None
 
 
 class FanOut(msgspec.Struct, frozen=True):
@@ -172,6 +195,11 @@ class Step(msgspec.Struct, frozen=True):
     by: tuple[str, ...] = ()
     sample: Sample | None = None
     script: Script | None = None
+
+
+def system_key(step: Step) -> str:
+    """Where a pipeline has the template of a step's system prompt, if that is one: a name no file has."""
+    return f"@system/{step.name}"
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -263,6 +291,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     `templates` maps file names inside the template folder to source text (included files too), `template_of` a step to its file; `schemas`
     and `rules` are by step. `items` are what the units are made of; `input` is their file where it is too large to be among `files`, and
     `replaced` the name in either of one that took the place of the pipeline's own. `only` are the ids of the units to be run (none: all).
+    `root` is the folder as an absolute path, below which files named by units lie.
     """
 
     name: str
@@ -284,6 +313,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     input: InputFile | None = None
     replaced: str | None = None
     only: tuple[str, ...] = ()
+    root: str = ""
 
     def step(self, name: str) -> Step:
         """The step called `name`. Raises `KeyError`."""

@@ -8,7 +8,7 @@ from headgate.batch.compiled import CompiledPipeline
 from headgate.batch.config_reader import Findings, Section, did_you_mean
 from headgate.batch.gathering import COUNT, FAN_FIELDS
 from headgate.batch.items import field_names
-from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.pipeline import Pipeline, Step, StepKind, system_key
 from headgate.batch.plan import REPETITION_ID, REPETITION_SEED, UNIT_ID
 from headgate.batch.template_check import TemplateFacts
 
@@ -84,6 +84,11 @@ class NameFlow:
         self._known |= _TEMPLATE_ONLY | self._pipeline.global_context.keys()
         for name, where in self._facts[step.name].required.items():
             self._missing([name], f"the template of step {step.name!r}", where)
+        system = self._facts.get(system_key(step))
+        for name, where in {} if system is None else system.required.items():
+            self._missing([name], f"the system prompt of step {step.name!r}", where)
+        for expression in self._compiled.images[step.name]:
+            self._missing(expression.reads, f"the {expression.name} of step {step.name!r}", step.where)
         self._known = before
         schema = self._compiled.validators[step.name].schema
         if schema is not None:

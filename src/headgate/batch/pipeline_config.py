@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from decimal import Decimal
 from pathlib import PurePosixPath
@@ -32,12 +33,16 @@ from headgate.batch.pipeline import (
     Step,
     StepKind,
     StepParams,
+    StepTool,
     Strategy,
     TimeoutPolicy,
 )
 from headgate.wire.json import Json, type_name
 
 MAX_ITERATIONS = 1_000_000
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+TOOL_CHOICES = ("auto", "none", "required")
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 RULE_TYPES = frozenset({"string", "number", "integer", "float", "boolean", "array", "list", "object", "dict"})
 
 _KIND_KEYS: dict[StepKind, tuple[str, ...]] = {
@@ -294,16 +299,71 @@ _BUILDERS = {
 
 
 def _params(section: Section) -> StepParams:
+    tools = tuple(_tool(tool) for tool in section.sections("tools"))
     params = StepParams(
         system=section.text("system"),
         temperature=section.number("temperature"),
         top_p=section.number("top_p"),
+        top_k=section.optional_integer("top_k", least=1),
         max_tokens=section.optional_integer("max_tokens", least=1),
         stop=section.texts("stop"),
+        seed=section.optional_integer("seed"),
+        presence_penalty=section.number("presence_penalty", least=-2.0),
+        frequency_penalty=section.number("frequency_penalty", least=-2.0),
+        reasoning_effort=_effort(section),
+        thinking_budget=section.optional_integer("thinking_budget", least=-1),
+        images=section.texts("images"),
+        tools=tools,
+        tool_choice=_tool_choice(section, [tool.name for tool in tools]),
+        answer_tool=_answer_tool(section, [tool.name for tool in tools]),
         native_schema=section.boolean("native_schema", True),
     )
+    for index, tool in enumerate(tools):
+        if tool.parameters is None and tool.name != params.answer_tool:
+            section.error(f"tool {tool.name!r} needs 'parameters', a JSON Schema", "tools", index)
     section.close()
     return params
+
+
+def _effort(section: Section) -> str | None:
+    word = section.text("reasoning_effort")
+    if word is not None and word not in EFFORTS:
+        section.error(f"'reasoning_effort' cannot be {word!r}", "reasoning_effort", hint=did_you_mean(word, EFFORTS))
+    return word
+
+
+def _tool(section: Section) -> StepTool:
+    name = section.required_text("name")
+    if name and not _TOOL_NAME.fullmatch(name):
+        section.error(f"{name!r} cannot be the name of a tool: 1 to 64 letters, digits, _ or -", "name")
+    parameters = section.mapping("parameters") if section.has("parameters") else None
+    tool = StepTool(name, section.text("description"), parameters)
+    section.close()
+    return tool
+
+
+def _tool_choice(section: Section, names: list[str]) -> str | None:
+    for name in {name for name in names if names.count(name) > 1}:
+        section.error(f"two tools are called {name!r}", "tools")
+    word = section.text("tool_choice")
+    if word is not None and word not in (*TOOL_CHOICES, *names):
+        section.error(f"'tool_choice' cannot be {word!r}", "tool_choice", hint=did_you_mean(word, (*TOOL_CHOICES, *names)))
+    if word is not None and not names:
+        section.error("'tool_choice' needs 'tools'", "tool_choice")
+    return word
+
+
+def _answer_tool(section: Section, names: list[str]) -> str | None:
+    """The NAME of ``answer_from: tool NAME``."""
+    words = (section.text("answer_from") or "").split()
+    if not words:
+        return None
+    if len(words) != 2 or words[0] != "tool":
+        section.error(f"'answer_from' cannot be {' '.join(words)!r}", "answer_from", hint="answer_from: tool NAME")
+        return None
+    if words[1] not in names:
+        section.error(f"answer_from names {words[1]!r}, which is no tool of the step", "answer_from", hint=did_you_mean(words[1], names))
+    return words[1]
 
 
 def read_api(section: Section) -> ApiSettings:

@@ -29,6 +29,8 @@ class PipelineFiles(Protocol):
     """What is known of a large items file."""
     only: tuple[str, ...]
     """The ids of the units to be run; none stands for all."""
+    root: str
+    """The folder as an absolute path."""
 
     def read(self, path: str, limit: int, where: str | None = None) -> bytes:
         """The bytes of one file. Raises `ConfigError` at `where` if it is absent, outside, or over `limit`."""
@@ -57,6 +59,7 @@ class FolderFiles:
         self.input: InputFile | None = None
         self.only = only
         self._root = folder.resolve()
+        self.root = str(self._root)
         self._items = items
 
     def read(self, path: str, limit: int, where: str | None = None) -> bytes:
@@ -112,6 +115,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     input: InputFile | None = None
     replaced: str | None = None
     only: tuple[str, ...] = ()
+    root: str = ""
 
 
 class SnapshotFiles:
@@ -124,6 +128,7 @@ class SnapshotFiles:
         self.replaced = stored.replaced
         self.input = stored.input
         self.only = stored.only
+        self.root = stored.root
         self._files = stored.files
         self._run = run
 
@@ -156,7 +161,7 @@ def snapshot(pipeline: Pipeline) -> bytes:
     A large items file is not in it, only its digest (`item_file.keep_copy`).
     """
     return _encoder.encode(
-        _Snapshot(FORMAT, pipeline.name, pipeline.folder, pipeline.files, pipeline.input, pipeline.replaced, pipeline.only)
+        _Snapshot(FORMAT, pipeline.name, pipeline.folder, pipeline.files, pipeline.input, pipeline.replaced, pipeline.only, pipeline.root)
     )
 
 

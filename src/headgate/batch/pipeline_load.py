@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,7 @@ from headgate.batch.config_reader import Findings, Section
 from headgate.batch.item_file import InputFile
 from headgate.batch.items import read_items
 from headgate.batch.lazy_items import LazyItems
-from headgate.batch.pipeline import Pipeline, Step
+from headgate.batch.pipeline import Pipeline, Step, system_key
 from headgate.batch.pipeline_check import NameFlow, check_links
 from headgate.batch.pipeline_config import ItemsSource, read_api, read_coercions, read_post_process, read_processing, read_rules, read_steps
 from headgate.batch.pipeline_files import CONFIG, FolderFiles, PipelineFiles, find_folder, open_snapshot
@@ -22,6 +23,8 @@ from headgate.batch.yaml_source import CONFIG_LIMITS, decode_text, load_yaml
 from headgate.errors import ConfigError
 from headgate.wire.json import JsonObject
 
+_MARKS = re.compile(r"{[{%#]")
+"""What makes a text a template."""
 _MEANINGLESS = ("monitoring", "report", "reports", "version", "metadata")
 
 
@@ -55,7 +58,7 @@ def build_pipeline(files: PipelineFiles) -> Pipeline:
     with_files, facts = _with_files(draft, files, root, source, findings)
     findings.raise_any()
     _check_compiled(with_files, facts, findings)
-    kept = {"files": dict(files.seen), "replaced": files.replaced, "only": files.only}
+    kept = {"files": dict(files.seen), "replaced": files.replaced, "only": files.only, "root": files.root}
     return msgspec.structs.replace(with_files, warnings=tuple(findings.warnings), **kept)
 
 
@@ -107,6 +110,9 @@ def _with_files(
         try:
             template_of[step.name] = _template_name(step, prompts.section("templates"), findings)
             facts[step.name] = templates.facts(template_of[step.name], prompts.where("templates", step.name))
+            if _MARKS.search(step.params.system or ""):
+                template_of[system_key(step)] = system_key(step)
+                facts[system_key(step)] = templates.inline(system_key(step), step.params.system or "")
             schema_of[step.name] = _schema(step, schemas.section("files"), files, schema_dir)
         except ConfigError as error:
             findings.caught(error)
@@ -132,6 +138,8 @@ def _with_items(draft: Pipeline, files: PipelineFiles, source: ItemsSource) -> P
 
 def _template_set(files: PipelineFiles, folder: str) -> TemplateSet:
     def display(name: str) -> str:
+        if name.startswith("@system/"):
+            return f"{PurePosixPath(files.folder) / CONFIG}, the system prompt of step {name.partition('/')[2]!r}"
         return str(PurePosixPath(files.folder) / folder / name)
 
     def read(name: str, where: str | None) -> str:

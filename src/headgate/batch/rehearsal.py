@@ -13,6 +13,7 @@ from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.plan import UNIT_ID
 from headgate.batch.templates import RenderError, RenderPool, prompt_context
 from headgate.batch.validate import Invalid
+from headgate.batch.wording import Context, image_roots, word_units
 from headgate.wire.json import JsonObject
 
 
@@ -99,7 +100,7 @@ async def _prompts(
 ) -> tuple[list[str], list[Fault]]:
     """What the model would be asked, and the units it could not be asked for."""
     faults: list[Fault] = []
-    ready: list[tuple[str, JsonObject]] = []
+    ready: list[tuple[str, Context]] = []
     for record in records:
         unit = str(record[UNIT_ID])
         passed = _passed_by(pipeline, compiled, step, record)
@@ -113,15 +114,17 @@ async def _prompts(
         if isinstance(values, ExpressionFailure):
             faults.append(Fault(step.name, unit, f"processing.expressions.{values.name}: {values.message}"))
         else:
-            ready.append((unit, prompt_context(record, pipeline.global_context, values)))
+            context = prompt_context(record, pipeline.global_context, values)
+            ready.append((unit, Context(context, _seed(pipeline, record, step.name, "images"))))
     if not ready:
         return [], faults
     async with RenderPool(pipeline.templates, pipeline.template_of) as pool:
-        rendered = await pool.render(step.name, [context for _, context in ready])
+        contexts, roots = [context for _, context in ready], image_roots(pipeline)
+        worded = await word_units(pool, step, compiled.images[step.name], contexts, roots)
     texts: list[str] = []
-    for (unit, _), text in zip(ready, rendered, strict=True):
-        if isinstance(text, RenderError):
-            faults.append(Fault(step.name, unit, text.message))
+    for (unit, _), wording in zip(ready, worded, strict=True):
+        if isinstance(wording, RenderError):
+            faults.append(Fault(step.name, unit, wording.message))
         else:
-            texts.append(text)
+            texts.append(wording.prompt)
     return texts, faults

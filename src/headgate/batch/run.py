@@ -87,6 +87,7 @@ class StepPlan:
         self.target = target
         self.price = price
         self.limiter = limiter
+        self.images: tuple[CompiledExpression, ...] = ()
         self.max_tries = max_tries
         self.condition = condition
 

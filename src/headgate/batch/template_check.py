@@ -55,6 +55,11 @@ class TemplateSet:
             waiting += [(included, f"{self._display(current)}:1:1") for included in self._included(tree, current)]
         return TemplateFacts(required, frozenset(optional - required.keys()))
 
+    def inline(self, name: str, source: str) -> TemplateFacts:
+        """Facts over a template that is no file, from then on known as `name`. Raises `ConfigError`."""
+        self.sources[name] = source
+        return self.facts(name, None)
+
     def _parsed(self, name: str, where: str | None) -> nodes.Template:
         if name not in self.sources:
             self.sources[name] = self._read(name, where)

@@ -141,6 +141,7 @@ class RenderPool:
 
     def __init__(self, templates: Mapping[str, str], template_of: Mapping[str, str], settings: RenderSettings | None = None) -> None:
         self.settings = settings or RenderSettings()
+        self.template_of = template_of
         self._setup = Setup(dict(templates), dict(template_of), self.settings.seconds, self.settings.memory, self.settings.output)
         self._idle: asyncio.Queue[_Worker | None] = asyncio.Queue()
         self.replaced = 0

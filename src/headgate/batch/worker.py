@@ -186,6 +186,7 @@ def make_steps(plan: Plan, compiled: CompiledPipeline, rows: list[StepRow], cont
                 condition=condition,
             )
         )
+        steps[-1].images = compiled.images[step.name]
     return tuple(steps)
 
 

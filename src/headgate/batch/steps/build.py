@@ -21,7 +21,7 @@ from headgate.batch.steps import realtime
 from headgate.batch.steps.attempts import Finding, without_call
 from headgate.batch.steps.jobs import batch_client
 from headgate.batch.steps.lanes import moved
-from headgate.batch.steps.prompts import Ready, render_units
+from headgate.batch.steps.prompts import Ready, group_size, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.domain.estimate import estimate_tokens
 from headgate.wire.json import JsonObject, Raw
@@ -45,9 +45,10 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
     sizes: list[RowSize] = []
     faults: list[Finding] = []
     try:
-        for start in range(0, len(units), GROUP):
+        size = group_size(plan, GROUP)
+        for start in range(0, len(units), size):
             run.control.check()
-            ready = await render_units(run, plan, units[start : start + GROUP])
+            ready = await render_units(run, plan, units[start : start + size])
             faults += [without_call(item.unit, item.fault) for item in ready if item.prepared is None]
             await _write_requests(run, row.id, writer, ready, sizes)
     finally:

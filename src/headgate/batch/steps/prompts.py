@@ -9,16 +9,19 @@ import msgspec
 from headgate.batch.evaluate import Judged, failed
 from headgate.batch.expressions import ExpressionFailure, run_named
 from headgate.batch.reasons import Reason
-from headgate.batch.request import step_request
+from headgate.batch.request import prepared_request
 from headgate.batch.rows import UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.steps.conditions import passed_by
 from headgate.batch.templates import RenderError, prompt_context
-from headgate.client.chat import Prepared, prepare
+from headgate.batch.wording import Context, Wording, image_roots, word_units
+from headgate.client.chat import Prepared
 from headgate.errors import Unsupported
 from headgate.wire.json import Json, JsonObject
 
 HIDDEN = frozenset({"_raw_text", "_warnings"})
+WITH_IMAGES = 64
+"""Requests with images that are in memory at once."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -35,25 +38,34 @@ async def render_units(run: Run, plan: StepPlan, units: Sequence[UnitRow]) -> li
     records = run.inputs(list(units))
     errors = earlier_errors(run, units)
     contexts = [context_of(run, plan, records[unit.seq], unit, errors.get(unit.seq)) for unit in units]
-    good = [context for context in contexts if not isinstance(context, Judged)]
+    good = [
+        Context(context, run.seed(records[unit.seq], plan.step.name, "images"))
+        for unit, context in zip(units, contexts, strict=True)
+        if not isinstance(context, Judged)
+    ]
     assert run.renderer is not None
-    texts = iter(await run.renderer.render(plan.step.name, good))
+    roots = image_roots(run.pipeline, run.folder)
+    said = iter(await word_units(run.renderer, plan.step, plan.images, good, roots))
     ready = []
     for unit, context in zip(units, contexts, strict=True):
-        text: str | RenderError | Judged = context if isinstance(context, Judged) else next(texts)
-        ready.append(_ready(run, plan, unit, records[unit.seq], text))
+        wording: Wording | RenderError | Judged = context if isinstance(context, Judged) else next(said)
+        ready.append(_ready(run, plan, unit, records[unit.seq], wording))
     return ready
 
 
-def _ready(run: Run, plan: StepPlan, unit: UnitRow, record: JsonObject, text: str | RenderError | Judged) -> Ready:
-    if isinstance(text, Judged):
-        return Ready(unit, record, fault=text)
-    if isinstance(text, RenderError):
-        return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, text.message))
+def group_size(plan: StepPlan, usual: int) -> int:
+    """How many requests of a step are rendered at once; those with images are large."""
+    return min(usual, WITH_IMAGES) if plan.images else usual
+
+
+def _ready(run: Run, plan: StepPlan, unit: UnitRow, record: JsonObject, wording: Wording | RenderError | Judged) -> Ready:
+    if isinstance(wording, Judged):
+        return Ready(unit, record, fault=wording)
+    if isinstance(wording, RenderError):
+        return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, wording.message))
     assert plan.target is not None
-    request = step_request(plan.step, run.pipeline.api, plan.target.model, text, plan.schema, plan.target.capabilities)
     try:
-        return Ready(unit, record, prepare(plan.target, request))
+        return Ready(unit, record, prepared_request(plan.step, run.pipeline.api, plan.target, wording, plan.schema))
     except Unsupported as error:
         return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, error.message))
 

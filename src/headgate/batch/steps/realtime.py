@@ -18,7 +18,7 @@ from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import OPEN_UNITS, Outcome, UnitState, Verdict
 from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt, without_call
 from headgate.batch.steps.lanes import moved
-from headgate.batch.steps.prompts import Ready, render_units
+from headgate.batch.steps.prompts import Ready, group_size, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.catalog.cards import day_of
 from headgate.catalog.prices import upper_bound
@@ -36,10 +36,11 @@ async def work(run: Run, chunk: ChunkRow) -> Verdict:
     async with ResultStore(run, plan, chunk) as store:
         committer = Committer(run, store)
         async with committer:
-            for start in range(0, len(units), GROUP):
+            size = group_size(plan, GROUP)
+            for start in range(0, len(units), size):
                 if run.mode != REALTIME and chunk.why is None and await moved(run, chunk):
                     return Verdict.END
-                await _group(run, plan, chunk, committer, units[start : start + GROUP])
+                await _group(run, plan, chunk, committer, units[start : start + size])
     return Verdict.NEXT
 
 
@@ -183,7 +184,7 @@ class UnitCalls:
         plan.limiter.succeeded()
         self.run.took(exchange.duration)
         seed = self.run.seed(ready.record, plan.step.name, "rules")
-        judged = judge(exchange.response, plan.validator, ready.record, seed)
+        judged = judge(exchange.response, plan.validator, ready.record, seed, plan.step.params.answer_tool)
         usage, cost, source = priced(plan, exchange.response, exchange.request_bytes, "realtime")
         return Finding(
             unit=ready.unit,
