@@ -7,8 +7,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 
 from headgate.assembly.parts import Parts, new_run_id
 from headgate.assembly.run_log import Logged
+from headgate.batch.answer_cache import MIGRATIONS, AnswerCache
 from headgate.batch.chosen import given_file, given_items, read_unit_ids, require_units
 from headgate.batch.control import Control
 from headgate.batch.home import Home
@@ -46,6 +47,8 @@ from headgate.wire.json import JsonObject, decode, encode
 SNAPSHOT = "pipeline.snapshot"
 REQUEST = "request.json"
 """What the run was asked with, for going on with it in the same way."""
+ANSWERS = "run-answers.db"
+"""The file in the data folder with the answers of earlier runs."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -53,6 +56,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asked for. `run` is a run's name or folder (None: a new one is named after the pipeline).
 
     `mode` is realtime unless said, or the run's when it has begun; `deadline` is seconds from now.
+    `cache` says whether answers of earlier runs may be taken (None: as the pipeline says, or the run began).
     `items` is a file in place of the pipeline's own items, `units_file` one with the ids of the units to be run.
     """
 
@@ -70,6 +74,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None = None
     items: str | None = None
     units_file: str | None = None
+    cache: bool | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -200,6 +205,7 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
             hint=f"headgate run {pipeline.name} --run-dir {home.folder}",
         )
     stored: JsonObject = decode(row.options)
+    wants_cache = stored.get("cache", False) if request.cache is None else request.cache
     targets = {step.name: stored_target(parts, step) for step in steps if step.provider is not None}
     mode = request.mode or row.mode
     _check_mode(mode, targets)
@@ -210,7 +216,7 @@ def _resume(parts: Parts, request: RunRequest, home: Home) -> Opened:
         run_id=row.id,
         pipeline=pipeline,
         targets=targets,
-        options=chosen,
+        options=msgspec.structs.replace(chosen, cache=wants_cache),
         max_units=stored.get("max_units"),
         cost_cap_nanos=request.max_cost_nanos if request.max_cost_nanos is not None else row.cost_cap_nanos,
         seed=row.seed,
@@ -314,7 +320,13 @@ SIMULATED: JsonObject = {"turnaround": 0.0, "cancel": 0.0, "call_seconds": 0.1}
 
 def options(request: RunRequest, pipeline: Pipeline, mode: str, targets: Mapping[str, Target], now: float) -> RunOptions:
     """How this invocation drives the run."""
-    chosen = RunOptions(mode=mode, max_age=pipeline.api.batch_max_age, on_stuck=pipeline.api.on_stuck, allow_scripts=request.allow_scripts)
+    chosen = RunOptions(
+        mode=mode,
+        max_age=pipeline.api.batch_max_age,
+        on_stuck=pipeline.api.on_stuck,
+        allow_scripts=request.allow_scripts,
+        cache=pipeline.api.cache if request.cache is None else request.cache,
+    )
     changes: JsonObject = dict(SIMULATED) if all(target.provider.simulated for target in targets.values()) else {}
     if request.deadline is not None:
         changes["deadline"] = Deadline(now + request.deadline, now)
@@ -340,13 +352,27 @@ async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, contr
                 log.look()
                 on_progress(progress)
 
-            async with parts.http() as http:
-                result = await execute(opened.home, opened.plan, http, settle, told, control)
+            async with parts.http() as http, earlier_answers(parts, opened.plan) as answers:
+                plan = msgspec.structs.replace(opened.plan, answers=answers)
+                result = await execute(opened.home, plan, http, settle, told, control)
             log.end(f"exit code {result.exit_code}: {result.progress.valid} valid, {result.progress.failed} failed")
             return result
     finally:
         ledger.close()
         opened.home.release()
+
+
+@asynccontextmanager
+async def earlier_answers(parts: Parts, plan: Plan) -> AsyncIterator[AnswerCache | None]:
+    """The answers of earlier runs, where the run wants them, without those that are too old or too many. Raises `StoreError`."""
+    if not plan.options.cache:
+        yield None
+        return
+    parts.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with Database.open(parts.settings.data_dir / ANSWERS, migrations=MIGRATIONS) as database:
+        answers = AnswerCache(database)
+        await answers.purge(time.time())
+        yield answers
 
 
 async def book(ledger: Ledger, run: str, postings: Sequence[Posting]) -> None:

@@ -39,6 +39,10 @@ def _mode_refused(events: Sequence[JsonObject]) -> str:
     return f"the run does not go on as {events[-1]['mode']}: not every step's provider can"
 
 
+def _cache_failed(events: Sequence[JsonObject]) -> str:
+    return f"the run went on without answers of earlier runs: {events[-1]['error']}"
+
+
 _SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {
     "too_few_for_batch": _too_few,
     "queue_full": _queue_full,
@@ -46,4 +50,5 @@ _SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {
     "batch_given_up": _given_up,
     "batch_too_old": _too_old,
     "mode_refused": _mode_refused,
+    "cache_failed": _cache_failed,
 }

@@ -225,6 +225,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
     script_seconds: float = 600.0
     batch_max_age: float | None = None
     on_stuck: OnStuck = OnStuck.CANCEL_RESUBMIT
+    cache: bool = False
 
 
 class Position(msgspec.Struct, frozen=True):

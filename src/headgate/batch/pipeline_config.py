@@ -387,6 +387,7 @@ def read_api(section: Section) -> ApiSettings:
         script_seconds=section.number("subprocess_timeout_seconds", 600.0, least=1.0) or 600.0,
         batch_max_age=None if hours is None else hours * 3600.0,
         on_stuck=batch.choice("on_stuck", OnStuck, OnStuck.CANCEL_RESUBMIT),
+        cache=section.boolean("cache", False),
     )
     for part in (section, retry, realtime, batch):
         part.close()

@@ -166,8 +166,8 @@ class UpperBound(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One finished attempt, with what it leaves the unit as. `line` is the number of its payload in the commit's frame, if it has one.
 
-    `cost_source` is "usage" (priced from the provider's usage), "bound" (an upper bound: the answer was lost), "invoice" (trued up) or
-    "none" (nothing was billed).
+    `cost_source` is "usage" (priced from the provider's usage), "bound" (an upper bound: the answer was lost), "invoice" (trued up),
+    "cached" (an earlier run's answer) or "none" (nothing was billed).
     """
 
     step: int

@@ -13,6 +13,7 @@ from random import SystemRandom
 import msgspec
 
 from headgate.batch.after import After
+from headgate.batch.answer_cache import AnswerCache
 from headgate.batch.books import check_books
 from headgate.batch.compiled import CompiledPipeline, compile_pipeline
 from headgate.batch.control import Control, Pausing, Stop
@@ -40,7 +41,7 @@ from headgate.client import Target
 from headgate.errors import HeadgateError, RunError, StoreError
 from headgate.store import Database
 from headgate.transport.http1 import HttpClient
-from headgate.wire.json import encode_text
+from headgate.wire.json import JsonObject, encode_text
 
 Settle = Callable[[Sequence[Posting]], Awaitable[None]]
 OnProgress = Callable[[Progress], None]
@@ -58,7 +59,8 @@ DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDE
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run: a checked pipeline, where each LLM step goes, and the choices of this invocation.
 
-    `targets` is by step name; `overridden` names the steps whose provider or model came from the command line.
+    `targets` is by step name; `overridden` names the steps whose provider or model came from the command line. `answers` are those of
+    earlier runs, None when they are not wanted.
     """
 
     run_id: str
@@ -70,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: str = "0"
     overridden: frozenset[str] = frozenset()
     price_digest: str = ""
+    answers: AnswerCache | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +103,7 @@ async def execute(home: Home, plan: Plan, http: HttpClient, settle: Settle, on_p
             steps = make_steps(plan, compiled, tables.steps(row.key), control)
             values = compiled.prompt_values
             run = Run(row, pipeline, steps, tables, http, renderer, control, plan.options, time.time, SystemRandom(), values)
+            run.answers = plan.answers
             return await Driver(home, run, settle, on_progress, plan, After(run, compiled)).drive()
     finally:
         database.close()
@@ -126,17 +130,22 @@ async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
         "cost_cap_nanos": plan.cost_cap_nanos,
         "price_digest": plan.price_digest,
         "engine_version": ENGINE_VERSION,
-        "options": encode_text(
-            {
-                "max_units": plan.max_units,
-                "deadline": plan.options.deadline,
-                "items": plan.pipeline.replaced,
-                "only": len(plan.pipeline.only) or None,
-            }
-        ),
+        "options": encode_text(_options(plan)),
     }
     await tables.create_run(fields, [_step_row(plan, idx, step, now) for idx, step in enumerate(plan.pipeline.steps)])
     return _again(tables)
+
+
+def _options(plan: Plan) -> JsonObject:
+    """The choices of the first invocation that hold for the whole run."""
+    only = len(plan.pipeline.only) or None
+    return {
+        "max_units": plan.max_units,
+        "deadline": plan.options.deadline,
+        "items": plan.pipeline.replaced,
+        "only": only,
+        "cache": plan.options.cache,
+    }
 
 
 def _step_row(plan: Plan, idx: int, step: Step, now: float) -> StepRow:

@@ -16,6 +16,7 @@ from headgate.cli.params import Dollars, Duration
 @click.option("--deadline", type=Duration(), help="Be done in this time (6h): batches while they can end in it, realtime calls then.")
 @click.option("--max-units", "--limit", type=click.IntRange(min=1), help="Run at most so many units.")
 @click.option("--items", metavar="FILE", help="Take the items from this file in place of the pipeline's own.")
+@click.option("--cache/--no-cache", default=None, help="Take answers of earlier runs to the same requests in place of calls.")
 @click.option("--units-file", metavar="FILE", help="Run only the units whose ids this file lists, one a line.")
 @click.option("-r", "--run-dir", "run", metavar="RUN", help="The run's folder or name; an existing run is gone on with.")
 @click.option("--max-cost", type=Dollars(), help="Stop before more than this is spent.")

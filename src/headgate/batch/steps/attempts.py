@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headgate.batch.answer_cache import CACHED
 from headgate.batch.decide import SENDS_BACK, decide_unit
 from headgate.batch.evaluate import Judged, failed
 from headgate.batch.reasons import Reason, policy
@@ -137,7 +138,7 @@ def usage_json(usage: Usage) -> JsonObject:
 
 def posting(run: Run, plan: StepPlan, chunk: ChunkRow, key: str, findings: Sequence[Finding]) -> Posting | None:
     """What these attempts cost together, for the ledger; None when nothing was called."""
-    called = [f for f in findings if f.usage is not None or f.cost_source != "none" or f.cost.nanos is None]
+    called = [f for f in findings if f.usage is not None or f.cost_source not in ("none", CACHED) or f.cost.nanos is None]
     target = plan.target
     if not called or target is None:
         return None

@@ -19,6 +19,7 @@ from headgate.batch.segments import SegmentWriter
 from headgate.batch.states import ChunkState, Outcome, UnitState, Verdict
 from headgate.batch.steps import realtime
 from headgate.batch.steps.attempts import Finding, without_call
+from headgate.batch.steps.cached import recall
 from headgate.batch.steps.jobs import batch_client
 from headgate.batch.steps.lanes import moved
 from headgate.batch.steps.prompts import Ready, group_size, render_units
@@ -44,11 +45,13 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
     writer = run.tables.writer(row)
     sizes: list[RowSize] = []
     faults: list[Finding] = []
+    known: dict[int, Finding] = {}
     try:
         size = group_size(plan, GROUP)
         for start in range(0, len(units), size):
             run.control.check()
             ready = await render_units(run, plan, units[start : start + size])
+            known |= await recall(run, plan, ready)
             faults += [without_call(item.unit, item.fault) for item in ready if item.prepared is None]
             await _write_requests(run, row.id, writer, ready, sizes)
     finally:
@@ -62,8 +65,21 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
     if len(groups) > 1:
         await run.tables.split_chunk(chunk, [(g.seqs[0], g.seqs[-1], len(g.seqs)) for g in groups], run.clock())
         return Verdict.END
+    left = await _store_known(run, plan, chunk, known, groups)
+    if 0 < left < least:
+        return await _one_by_one(run, chunk, left, least)
     await run.tables.built(chunk.id, row.id)
     return Verdict.NEXT
+
+
+async def _store_known(run: Run, plan: StepPlan, chunk: ChunkRow, known: dict[int, Finding], groups: Sequence[PlannedChunk]) -> int:
+    """Store the answers that need no call; returns how many units are left to be asked. A chunk that was split looks for them later."""
+    seqs = [seq for group in groups for seq in group.seqs]
+    found = [known[seq] for seq in seqs if seq in known]
+    if found:
+        async with ResultStore(run, plan, chunk) as store:
+            await store.store(found)
+    return len(seqs) - len(found)
 
 
 async def _one_by_one(run: Run, chunk: ChunkRow, units: int, least: int) -> Verdict:

@@ -12,6 +12,7 @@ from headgate.batch.run import Run
 from headgate.batch.states import ChunkState, Outcome, SubmissionState, UnitState, Verdict
 from headgate.batch.steps import room
 from headgate.batch.steps.attempts import Finding, lost_answer
+from headgate.batch.steps.cached import built_keys, remember
 from headgate.batch.steps.jobs import batch_client, fetch, handle_of, look, read_rows, remove, row_bounds
 from headgate.batch.steps.results import ResultStore
 from headgate.batch.steps.rows import Matcher, Tally, findings_of
@@ -69,8 +70,11 @@ class Collector:
         if state.status not in TERMINAL:
             return
         files = await fetch(self.run, self.client, handle_of(self.submission), state)
+        keys = await asyncio.to_thread(built_keys, self.run, self.plan, self.chunk)
         for group in self.matcher.groups(read_rows(self.client.dialect, files)):
-            await store.store(await asyncio.to_thread(findings_of, self.run, self.plan, self.units, group, self.matcher.tally))
+            findings = await asyncio.to_thread(findings_of, self.run, self.plan, self.units, group, self.matcher.tally)
+            await store.store(findings)
+            await remember(self.run, findings, keys)
         await asyncio.to_thread(remove, files)
 
     def _foreign(self) -> bool:

@@ -17,6 +17,7 @@ from headgate.batch.rows import ChunkRow, Claim, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import OPEN_UNITS, Outcome, UnitState, Verdict
 from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt, without_call
+from headgate.batch.steps.cached import key_of, recall, remember
 from headgate.batch.steps.lanes import moved
 from headgate.batch.steps.prompts import Ready, group_size, render_units
 from headgate.batch.steps.results import ResultStore
@@ -48,7 +49,8 @@ async def _group(run: Run, plan: StepPlan, chunk: ChunkRow, committer: Committer
     """Some hundred units at once; whatever happens to one, the others end in order first."""
     run.control.check()
     ready = await render_units(run, plan, units)
-    lanes = [UnitCalls(run, plan, chunk, committer).finish(item) for item in ready]
+    known = await recall(run, plan, ready)
+    lanes = [UnitCalls(run, plan, chunk, committer).finish(item, known.get(item.unit.seq)) for item in ready]
     outcomes = await asyncio.gather(*lanes, return_exceptions=True)
     faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for fault in faults:
@@ -64,6 +66,7 @@ class Pending(msgspec.Struct, frozen=True):
     finding: Finding
     released: int
     done: asyncio.Future[None]
+    key: bytes | None = None
 
 
 class Committer:
@@ -84,10 +87,10 @@ class Committer:
         assert self._task is not None
         await self._task
 
-    async def store(self, finding: Finding, released: int) -> None:
-        """Return when the finding is durable. Raises `StoreError`."""
+    async def store(self, finding: Finding, released: int, key: bytes | None = None) -> None:
+        """Return when the finding is durable; `key` stands for its request. Raises `StoreError`."""
         done = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(Pending(finding, released, done))
+        self._queue.put_nowait(Pending(finding, released, done, key))
         await asyncio.shield(done)
 
     async def _loop(self) -> None:
@@ -101,6 +104,8 @@ class Committer:
             else:
                 for pending in group:
                     _resolve(pending.done, None)
+                keys = {p.finding.unit.seq: p.key for p in group if p.key is not None}
+                await remember(self._run, [p.finding for p in group], keys)
             if over:
                 return
 
@@ -133,11 +138,11 @@ class UnitCalls:
         self.chunk = chunk
         self.committer = committer
 
-    async def finish(self, ready: Ready) -> None:
-        """Call until the unit is valid or failed. Raises `Pausing` when the run stops first."""
+    async def finish(self, ready: Ready, known: Finding | None = None) -> None:
+        """Call until the unit is valid or failed. Raises `Pausing` when the run stops first. A `known` answer needs no call."""
         while True:
-            finding, released, error = await self._attempt(ready)
-            await self.committer.store(finding, released)
+            finding, released, error = (known, 0, None) if known is not None else await self._attempt(ready)
+            await self.committer.store(finding, released, self._key(ready))
             if error is not None and error.kind in RUN_FATAL_KINDS:
                 raise Pausing
             attempt = to_attempt(self.run, self.plan, self.chunk, finding, None, None)
@@ -147,6 +152,11 @@ class UnitCalls:
             kept = {"tries": attempt.tries, "errors": attempt.errors, "attempts": attempt.n}
             unit = msgspec.structs.replace(ready.unit, state=UnitState.RETRY, **kept)
             ready = await self._again(ready, unit, finding.judged)
+
+    def _key(self, ready: Ready) -> bytes | None:
+        if self.run.answers is None or ready.prepared is None:
+            return None
+        return key_of(self.plan, ready.record, ready.prepared.body)
 
     async def _attempt(self, ready: Ready) -> tuple[Finding, int, ProviderError | None]:
         """One call, or the reason why there is none: the finding, the nano-dollars it had set aside, and a provider's error."""

@@ -55,6 +55,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_scripts: bool = False
     items: str | None = None
     units_file: str | None = None
+    cache: bool | None = None
 
     @property
     def request(self) -> RunRequest:
@@ -74,6 +75,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
             deadline=self.deadline,
             items=self.items,
             units_file=self.units_file,
+            cache=self.cache,
         )
 
 
