@@ -39,6 +39,11 @@ def _mode_refused(events: Sequence[JsonObject]) -> str:
     return f"the run does not go on as {events[-1]['mode']}: not every step's provider can"
 
 
+def _lost_parameter(events: Sequence[JsonObject]) -> str:
+    told = dict.fromkeys(f"{event['field']} of step {event['step']!r} was {event['action']} ({event['why']})" for event in events)
+    return f"not everything reaches the model as it was asked for: {'; '.join(told)}"
+
+
 def _cache_failed(events: Sequence[JsonObject]) -> str:
     return f"the run went on without answers of earlier runs: {events[-1]['error']}"
 
@@ -51,4 +56,5 @@ _SENTENCES: dict[str, Callable[[Sequence[JsonObject]], str]] = {
     "batch_too_old": _too_old,
     "mode_refused": _mode_refused,
     "cache_failed": _cache_failed,
+    "lost_parameter": _lost_parameter,
 }

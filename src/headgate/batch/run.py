@@ -34,8 +34,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     `grace` is how long an absent batch may still turn up after its intent, `max_errors` the unanswered attempts a unit may have,
     `backoff` the first wait after a transient failure (growing by `multiplier`), `stop_grace` how long calls in flight may go on
     after a stop, `wait_slice` how long one wait phase lasts, `refusals` how many refused submissions in a row end the run,
-    `unreachable` how many calls in a row without any answer do. `allow_scripts`: programs of the pipeline's own may be run. `cache`: answers
-    of earlier runs are taken in place of calls.
+    `unreachable` how many calls in a row without any answer do. `allow_scripts`: programs of the pipeline's own may be run. `cache`:
+    answers of earlier runs are taken in place of calls.
 
     With a `deadline`, `turnaround` is what a batch is taken to need before one has been seen to end, `cancel` what cancelling one takes,
     and `call_seconds` a call before one was made.
@@ -138,6 +138,8 @@ class Run:
         """Held from the look whether there is room at a provider until the intent is written."""
         self.answers: AnswerCache | None = None
         """Answers of earlier runs, where they are wanted."""
+        self.told: set[tuple[str, str]] = set()
+        """Steps and fields of which was told that the provider does not get them as asked."""
         self.chunk_tokens: dict[int, int] = {}
         """Estimated input tokens of chunks whose requests are built, as far as somebody asked."""
         control.on_stop(self._freed.set)

@@ -105,3 +105,13 @@ def test_a_model_that_takes_no_images_is_refused_at_once(
     assert run() == 3
     assert "step 'ask': sim-openai/sim-small takes no images" in capsys.readouterr().err
     assert headgate_sim.requests == []
+
+
+def test_what_a_provider_does_not_take_is_told_once(
+    headgate_environment: Path, headgate_sim: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(headgate_environment, params="\n      params: {seed: 5, presence_penalty: 1}\n")
+    assert run("-p", "sim-anthropic") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "as it was asked for" in line]
+    assert len(told) == 1
+    assert "seed of step 'ask' was dropped" in told[0] and "presence_penalty of step 'ask' was dropped" in told[0]

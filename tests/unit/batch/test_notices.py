@@ -20,6 +20,17 @@ def test_the_same_warning_is_told_once_with_its_sum() -> None:
     )
 
 
+def test_a_lost_parameter_and_a_lost_cache_are_told() -> None:
+    lost = {"step": "ask", "field": "seed", "action": "dropped", "why": "the model takes none"}
+    other = {**lost, "field": "top_k"}
+    warnings = [("lost_parameter", lost), ("cache_failed", {"error": "a full disk"}), ("lost_parameter", other), ("lost_parameter", lost)]
+    assert notices(warnings) == (
+        "the run went on without answers of earlier runs: a full disk",
+        "not everything reaches the model as it was asked for: seed of step 'ask' was dropped (the model takes none); "
+        "top_k of step 'ask' was dropped (the model takes none)",
+    )
+
+
 def test_what_concerns_nobody_is_not_told() -> None:
     assert notices([]) == notices([("poll_failed", {"error": "a passing fault"})]) == ()
 

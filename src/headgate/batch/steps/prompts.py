@@ -20,6 +20,8 @@ from headgate.errors import Unsupported
 from headgate.wire.json import Json, JsonObject
 
 HIDDEN = frozenset({"_raw_text", "_warnings"})
+_OWN = ("messages", "response_format")
+"""Fields whose fate is no matter of parameters: what could not be said there was said in another way."""
 WITH_IMAGES = 64
 """Requests with images that are in memory at once."""
 
@@ -50,7 +52,19 @@ async def render_units(run: Run, plan: StepPlan, units: Sequence[UnitRow]) -> li
     for unit, context in zip(units, contexts, strict=True):
         wording: Wording | RenderError | Judged = context if isinstance(context, Judged) else next(said)
         ready.append(_ready(run, plan, unit, records[unit.seq], wording))
+    await _tell_losses(run, plan, ready)
     return ready
+
+
+async def _tell_losses(run: Run, plan: StepPlan, ready: Sequence[Ready]) -> None:
+    """Note, once for each step and field, which parameters do not arrive as they were asked for."""
+    notes = {note.field: note for item in ready if item.prepared is not None for note in item.prepared.rendered.notes}
+    for field, note in notes.items():
+        if (plan.step.name, field) in run.told or field.startswith(_OWN):
+            continue
+        run.told.add((plan.step.name, field))
+        data: JsonObject = {"step": plan.step.name, "field": field, "action": note.action, "why": note.reason}
+        await run.tables.event(run.row.key, "warning", "lost_parameter", data, run.clock())
 
 
 def group_size(plan: StepPlan, usual: int) -> int:

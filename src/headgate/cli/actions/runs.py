@@ -146,7 +146,7 @@ def conclude(opened: Opened, result: Result, as_json: bool) -> None:
     """Say how it ended, where things lie, and how to go on."""
     progress = result.progress
     for notice in result.notices:
-        click.echo(f"note: {notice}", err=True)
+        click.echo(f"note: {sanitize(notice)}", err=True)
     if as_json:
         document = {
             "run": opened.plan.run_id,
@@ -215,7 +215,7 @@ def status(run: str, as_json: bool) -> int:
         seen = submission.raw_status or "not looked at yet"
         click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {submission.rows} rows")
     for notice in found.notices:
-        click.echo(f"note: {notice}")
+        click.echo(f"note: {sanitize(notice)}")
     for problem in found.problems:
         click.echo(f"warning: {problem}", err=True)
     return 0
