@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headgate.assembly.runs import pipeline_roots
+from headgate.batch.chosen import given_items
 from headgate.batch.config_reader import Faults
 from headgate.batch.pipeline import Pipeline
 from headgate.batch.pipeline_load import find_pipeline
@@ -23,10 +24,14 @@ class Checked(msgspec.Struct, frozen=True):
     rehearsal: Rehearsal | None = None
 
 
-async def check_pipeline(name_or_path: str, units: int) -> Checked:
-    """Load a pipeline and try its first `units`. Raises `ConfigError` when there is none of that name."""
+async def check_pipeline(name_or_path: str, units: int, items: str | None = None) -> Checked:
+    """Load a pipeline, with other `items` than its own when a file is named, and try its first `units`.
+
+    Raises `ConfigError` when there is no pipeline of that name, and `UsageError` for a file that cannot be used.
+    """
+    file = None if items is None else given_items(items)
     try:
-        pipeline = find_pipeline(name_or_path, pipeline_roots())
+        pipeline = find_pipeline(name_or_path, pipeline_roots(), file)
     except ConfigError as error:
         if error.where is None:
             raise

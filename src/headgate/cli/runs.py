@@ -63,6 +63,7 @@ def ls(**options: object) -> int:
 
 @click.command()
 @click.argument("pipeline")
+@click.option("--items", metavar="FILE", help="Check it with the items in this file in place of its own.")
 @click.option("--units", type=click.IntRange(0, 10_000), default=10, show_default=True, help="Try the first so many units.")
 @click.option("--show-prompt", is_flag=True, help="Print the first prompt.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")

@@ -86,3 +86,12 @@ def test_a_pipe_and_an_unknown_unit_are_refused(headgate: Command, headgate_envi
     assert "the pipeline has no unit 'q6'" in headgate("run", "Quiz", "--units-file", "list", code=3).err
     assert not (headgate_environment / "runs").exists()
     assert headgate_sim.requests == []
+
+
+def test_another_file_is_checked_beforehand(headgate: Command, headgate_environment: Path) -> None:
+    write_quiz(headgate_environment)
+    (headgate_environment / "mine.tsv").write_text("id\ttext\na\tx\nb\ty\n")
+    assert headgate("validate", "Quiz", "--items", "mine.tsv", "--json", code=0).json()["units"] == 2
+    (headgate_environment / "mine.tsv").write_text("id\ttext\na\tx\na\ty\n")
+    assert "mine.tsv:3:1: duplicate item id 'a'" in headgate("validate", "Quiz", "--items", "mine.tsv", code=3).err
+    assert "not a pipe" in headgate("validate", "Quiz", "--items", "-", code=2).err

@@ -272,9 +272,9 @@ def _listed_json(one: Listed) -> Json:
     return status_json(one.status)
 
 
-def validate(pipeline: str, units: int, show_prompt: bool, as_json: bool) -> int:
+def validate(pipeline: str, items: str | None, units: int, show_prompt: bool, as_json: bool) -> int:
     """See `headgate validate --help`."""
-    checked = asyncio.run(check_pipeline(pipeline, units))
+    checked = asyncio.run(check_pipeline(pipeline, units, items))
     if as_json:
         click.echo(encode_text(checked_json(checked)))
     else:
