@@ -54,10 +54,11 @@ def test_a_unit_without_a_prompt_is_named(tmp_path: Path) -> None:
     assert "'more' is undefined" in found.faults[0].message
 
 
-@pytest.mark.parametrize(("scope", "own"), [("sample", "count: 2"), ("run", "script: x.py")])
-def test_it_ends_where_it_cannot_go_on(tmp_path: Path, scope: str, own: str) -> None:
-    step = f"    - {{name: odd, scope: {scope}, {own}}}\n    - name: ask\n"
-    assert tried(tmp_path, config=CONFIG.replace("    - name: ask\n", step)).steps == ()
+@pytest.mark.parametrize(("scope", "steps"), [("sample, count: 2", ()), ("run, script: x.py", ("ask",))])
+def test_it_ends_where_it_cannot_go_on(tmp_path: Path, scope: str, steps: tuple[str, ...]) -> None:
+    """What is done once comes after all units, wherever it is written."""
+    step = f"    - {{name: odd, scope: {scope}}}\n    - name: ask\n"
+    assert tried(tmp_path, config=CONFIG.replace("    - name: ask\n", step)).steps == steps
 
 
 def test_it_goes_through_a_fan_out(tmp_path: Path) -> None:
