@@ -9,6 +9,7 @@ One `Guards` object serves one evaluation scope: it holds the operation budget a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -452,6 +453,7 @@ CALLS = (
     "all", "list", "tuple", "set", "dict", "enumerate", "zip", "map", "filter",
 )  # fmt: skip
 NATIVE: dict[str, Callable[..., Json]] = {"len": len, "bool": bool, "abs": abs, "range": range, "isinstance": isinstance}
+NATIVE |= {"sqrt": math.sqrt, "log": math.log, "exp": math.exp}
 TYPES: dict[str, type] = {"int": int, "str": str, "float": float, "bool": bool, "list": list, "dict": dict, "tuple": tuple, "set": set}
 FUNCTIONS = frozenset(CALLS) | frozenset(NATIVE)
 

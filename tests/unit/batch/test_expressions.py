@@ -61,6 +61,7 @@ COMPUTES = [
     ("zip(path, 'abc')", [[1, "a"], [2, "b"], [3, "c"]]),
     ("[len(path), int('12'), float('1.5'), bool(''), abs(-2), round(2.567, 1), str(x)]", [3, 12, 1.5, False, 2, 2.6, "5"]),
     ("any(p > 2 for p in path) and all([1, x])", True),
+    ("[sqrt(x + 4), log(1), log(8, 2), exp(0), list(map(sqrt, [4, 9]))]", [3.0, 0.0, 3.0, 1.0, [2.0, 3.0]]),
     ("tuple(path) + (4,)", [1, 2, 3, 4]),
     ("set([3, 1]) - {3}", [1]),
     ("dict(a=1, b=x)", {"a": 1, "b": 5}),
