@@ -102,6 +102,12 @@ class Home:
             return None
         return f"process {text}" if text else None
 
+    def pid(self) -> int | None:
+        """The process that holds the lock now, as it wrote; None when nobody does, or it did not say."""
+        owner = self.owner() if self.locked() else None
+        number = (owner or "").removeprefix("process ")
+        return int(number) if number.isdecimal() else None
+
     def locked(self) -> bool:
         """Somebody holds the lock now."""
         path = self.folder / "home.lock"

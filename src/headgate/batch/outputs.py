@@ -11,12 +11,11 @@ from pathlib import Path
 from headgate.batch.rows import RunRow, StepRow
 from headgate.batch.run import record_of
 from headgate.batch.states import RUN_SCOPE
-from headgate.batch.tables import Tables
+from headgate.batch.tables import PAGE, Tables
 from headgate.domain.cost import usd_text
 from headgate.errors import StoreError
 from headgate.wire.json import Json, JsonObject, decode, encode
 
-GROUP = 1000
 LOCAL = "local"
 """The lane of an attempt that judged a stored answer again: nothing was called."""
 
@@ -39,11 +38,10 @@ def last_unit_step(steps: Sequence[StepRow]) -> StepRow:
 
 def results(tables: Tables, run: int, step: int) -> Iterator[JsonObject]:
     """The records that came through `step`, in unit order; of a unit that became several, or none, those records instead."""
-    units = tables.valid_units(run, step)
-    for start in range(0, len(units), GROUP):
-        places = [place for unit in units[start : start + GROUP] for place in _places(*unit)]
-        for some in range(0, len(places), GROUP):
-            group = places[some : some + GROUP]
+    for page in tables.valid_pages(run, step):
+        places = [place for unit in page for place in _places(*unit)]
+        for start in range(0, len(places), PAGE):
+            group = places[start : start + PAGE]
             lines = tables.read_lines(group)
             for place in group:
                 yield record_of(lines[place])
@@ -70,9 +68,7 @@ def results_differ(tables: Tables, run: int, step: int) -> list[str]:
 
 def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObject]:
     """A record for each unit that failed: where, why, after how many tries, its input and the last raw answer (OCT-93)."""
-    rows = tables.failures(run)
-    for start in range(0, len(rows), GROUP):
-        group = rows[start : start + GROUP]
+    for group in tables.failure_pages(run):
         answers = [(segment, row) for *_, segment, row, _, _ in group if segment is not None]
         lines = tables.read_lines([*answers, *((segment, row) for *_, segment, row in group)])
         for step, seq, reason, tries, attempts, segment, row, input_segment, input_row in group:
@@ -94,7 +90,7 @@ def failures(tables: Tables, run: int, steps: list[StepRow]) -> Iterator[JsonObj
 def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[JsonObject]:
     """A receipt for every call of the run. No prompts and no answers."""
     reasons = tables.lane_reasons(run.key)
-    for attempt in tables.attempts(run.key):
+    for attempt in tables.each_attempt(run.key):
         step = steps[attempt["step"]]
         if step.provider is None or attempt["lane"] == LOCAL:
             continue

@@ -24,12 +24,15 @@ from headgate.batch.rows import (
 )
 from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_rows
 from headgate.batch.states import ChunkState, RunState, SubmissionState, UnitState
+from headgate.batch.tally import tallies
 from headgate.dialects.batch import BatchHandle, BatchState
 from headgate.errors import StoreError
 from headgate.store import Database, Statements
 from headgate.wire.json import Json, JsonObject, decode, encode_text
 
 SQL = Statements.load("run")
+PAGE = 1000
+"""Rows that are read at once by those who go through all of them."""
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -311,6 +314,7 @@ class Tables:
             for attempt in attempts:
                 _write_attempt(db, run, attempt, segment, first, counts)
             db.execute(SQL["count_chunk"], {"id": chunk, **counts})
+            db.executemany(SQL["add_tally"], [{"run": run, **msgspec.structs.asdict(tally)} for tally in tallies(attempts)])
             if submission is not None:
                 db.execute(SQL["use_reservation"], {"key": submission, "nanos": counts["cost_nanos"]})
             if posting is not None:
@@ -323,13 +327,20 @@ class Tables:
 
     def attempts(self, run: int) -> list[JsonObject]:
         """Every attempt of the run, in order, as plain objects."""
+        return list(self.each_attempt(run))
 
-        def work(db: sqlite3.Connection) -> list[JsonObject]:
-            cursor = db.execute(SQL["attempts_of_run"], {"run": run})
+    def each_attempt(self, run: int) -> Iterator[JsonObject]:
+        """The same, read a page at a time, however many there are."""
+        place = {"run": run, "step": -1, "seq": -1, "n": -1, "limit": PAGE}
+
+        def page(db: sqlite3.Connection) -> list[JsonObject]:
+            cursor = db.execute(SQL["some_attempts"], place)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
-        return self.db.read(work)
+        while found := self.db.read(page):
+            yield from found
+            place |= {name: found[-1][name] for name in ("step", "seq", "n")}
 
     async def true_up(self, run: RunRow, billed: Mapping[str, int], at: float) -> tuple[int, int]:
         """Replace upper bounds of lost answers by what the provider's invoice says: request id → nano-dollars, absent means not billed.
@@ -549,17 +560,24 @@ class Tables:
         lines: dict[tuple[int, int], Json] = {}
         for segment, numbers in wanted.items():
             name = self._rows("segment_by_id", {"id": segment})[0][1]
-            frames = [as_value(Frame, row) for row in self._rows("find_frames", {"segment": segment})]
+            spanned = {"segment": segment, "low": min(numbers), "high": max(numbers)}
+            frames = [as_value(Frame, row) for row in self._rows("frames_between", spanned)]
             lines.update({(segment, number): line for number, line in read_rows(self.folder / name, frames, numbers)})
         return lines
 
-    def failures(self, run: int) -> list[tuple[Json, ...]]:
-        """Failed units: (step, seq, reason, tries, attempts, segment, row, input_segment, input_row)."""
-        return self._rows("failures", {"run": run})
+    def failure_pages(self, run: int) -> Iterator[list[tuple[Json, ...]]]:
+        """Failed units, a page at a time: (step, seq, reason, tries, attempts, segment, row, input_segment, input_row)."""
+        place = {"run": run, "step": -1, "after": -1, "limit": PAGE}
+        while found := self._rows("failures", place):
+            yield found
+            place |= {"step": found[-1][0], "after": found[-1][1]}
 
-    def valid_units(self, run: int, step: int) -> list[tuple[int, int, int, int | None]]:
-        """Valid units of a step: (seq, segment, row, children)."""
-        return [(row[0], row[1], row[2], row[3]) for row in self._rows("valid_units", {"run": run, "step": step})]
+    def valid_pages(self, run: int, step: int) -> Iterator[list[tuple[int, int, int, int | None]]]:
+        """Valid units of a step, a page at a time: (seq, segment, row, children)."""
+        place = {"run": run, "step": step, "after": -1, "limit": PAGE}
+        while found := self._rows("valid_units", place):
+            yield [(row[0], row[1], row[2], row[3]) for row in found]
+            place["after"] = found[-1][0]
 
 
 def _event(db: sqlite3.Connection, run: int, at: float, level: str, what: str, data: JsonObject) -> None:
@@ -641,6 +659,8 @@ def _true_up(db: sqlite3.Connection, run: RunRow, bound: UpperBound, exact: int,
     db.execute(SQL["true_up"], {"run": run.key, "request_id": bound.request_id, "cost_nanos": exact})
     db.execute(SQL["true_up_unit"], {"run": run.key, "step": bound.step, "seq": bound.seq, "delta": delta})
     db.execute(SQL["true_up_chunk"], {"chunk": bound.chunk, "delta": delta})
+    corrected = {"run": run.key, "step": bound.step, "retry": bound.n > 1, "delta": delta, "priced": bound.cost_nanos is None}
+    db.execute(SQL["true_up_tally"], corrected)
     if delta or bound.cost_nanos is None:
         correction = Posting(
             key=f"{run.mark}/trueup/{bound.request_id}",

@@ -12,7 +12,8 @@ from headgate.assembly.demo import run_bill, simulated, usage_of
 from headgate.assembly.demo_results import walk_outcomes
 from headgate.assembly.parts import load_parts
 from headgate.assembly.runs import RunRequest, drive_run, find_run, open_run, options, pipeline_roots, read_run, run_folder
-from headgate.assembly.status import read_status, status_json
+from headgate.assembly.status import read_status
+from headgate.assembly.status_json import status_json
 from headgate.batch.control import Control
 from headgate.batch.home import Home, HomeLocked
 from headgate.batch.lanes import Deadline

@@ -41,9 +41,9 @@ def test_one_process_at_a_time_and_a_kill_gives_the_lock_back(tmp_path: Path) ->
         holder.kill()
     assert not home.locked()
     with home:
-        assert home.locked() and home.owner() == f"process {os.getpid()}"
+        assert home.locked() and home.owner() == f"process {os.getpid()}" and home.pid() == os.getpid()
         home.acquire()
-    assert not home.locked()
+    assert not home.locked() and home.pid() is None
 
 
 def test_two_homes_of_one_process_exclude_each_other_too(tmp_path: Path) -> None:

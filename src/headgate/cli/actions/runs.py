@@ -16,13 +16,15 @@ import uvloop
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
 from headgate.assembly.runs import Opened, RunRequest, abandon, ask_for_mode, drive_run, find_run, open_run
-from headgate.assembly.status import Listed, list_runs, read_status, status_json
+from headgate.assembly.status import Listed, list_runs, read_status
+from headgate.assembly.status_json import status_json
 from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.catalog.cards import ModelCard
 from headgate.cli import sanitize
 from headgate.cli.actions.output import ProgressPrinter, money, table
+from headgate.cli.actions.run_text import OVERRIDDEN, target_text, tokens_line
 from headgate.cli.actions.signals import listen
 from headgate.errors import UsageError
 from headgate.wire.json import Json, encode_text
@@ -201,19 +203,26 @@ def status(run: str, as_json: bool) -> int:
     rows = [
         (
             s.name,
-            f"{s.provider}/{s.model}" if s.provider else "—",
+            target_text(target),
             str(s.started),
             str(s.valid),
             str(s.failed),
             str(s.pending),
             money(s.cost_nanos),
         )
-        for s in found.steps
+        for s, target in zip(found.steps, found.targets, strict=True)
     ]
     click.echo(table(rows, ("step", "target", "started", "valid", "failed", "pending", "cost"), frozenset({2, 3, 4, 5, 6})))
+    if found.overridden:
+        click.echo(f"{OVERRIDDEN} chosen on the command line, not by the pipeline")
+    if found.tokens.calls:
+        click.echo(tokens_line(found))
     for submission in found.submissions:
         seen = submission.raw_status or "not looked at yet"
         click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {submission.rows} rows")
+    unlisted = sum(count for count, _ in found.batches.values()) - len(found.submissions)
+    if unlisted:
+        click.echo(f"and {unlisted:,} older batches that are over")
     for notice in found.notices:
         click.echo(f"note: {sanitize(notice)}")
     for problem in found.problems:

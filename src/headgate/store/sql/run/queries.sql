@@ -53,6 +53,12 @@ UPDATE segment SET committed = :committed, rows = :rows WHERE id = :segment;
 -- name: find_frames
 SELECT first_row, offset, length, rows FROM frame WHERE segment = :segment ORDER BY first_row;
 
+-- name: frames_between
+SELECT first_row, offset, length, rows FROM frame
+WHERE segment = :segment AND first_row <= :high
+    AND first_row >= coalesce((SELECT max(first_row) FROM frame WHERE segment = :segment AND first_row <= :low), 0)
+ORDER BY first_row;
+
 -- name: insert_chunk
 INSERT INTO chunk (run, step, lane, state, round, parent, n, created_at, why)
 VALUES (:run, :step, :lane, 'open', :round, :parent, :n, :created_at, :why);
@@ -164,6 +170,12 @@ INSERT INTO attempt (run, step, seq, n, chunk, lane, outcome, reason, at, durati
 VALUES (:run, :step, :seq, :n, :chunk, :lane, :outcome, :reason, :at, :duration, :request_id, :upstream_id, :model, :usage, :cost_nanos,
     :cost_source, :price_rule, :submission, :segment, :row);
 
+-- name: add_tally
+INSERT INTO tally (run, step, retry, calls, input_tokens, output_tokens, cost_nanos, unpriced)
+VALUES (:run, :step, :retry, :calls, :input_tokens, :output_tokens, :cost_nanos, :unpriced)
+ON CONFLICT (run, step, retry) DO UPDATE SET calls = calls + excluded.calls, input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens, cost_nanos = cost_nanos + excluded.cost_nanos, unpriced = unpriced + excluded.unpriced;
+
 -- name: insert_claim
 INSERT INTO claim (run, step, seq, n, chunk, request_id, bound_nanos, at) VALUES (:run, :step, :seq, :n, :chunk, :request_id, :bound_nanos, :at);
 
@@ -173,9 +185,10 @@ LEFT JOIN attempt a ON a.run = c.run AND a.step = c.step AND a.seq = c.seq AND a
 WHERE c.run = :run AND a.n IS NULL ORDER BY c.step, c.seq, c.n;
 
 -- name: open_bound
-SELECT coalesce(sum(c.bound_nanos), 0) FROM claim c
+-- Chunks go first: a call without an answer belongs to a chunk that is still open, and there may be a million answered ones.
+SELECT coalesce(sum(c.bound_nanos), 0) FROM chunk k CROSS JOIN claim c ON c.chunk = k.id
 LEFT JOIN attempt a ON a.run = c.run AND a.step = c.step AND a.seq = c.seq AND a.n = c.n
-WHERE c.run = :run AND a.n IS NULL;
+WHERE k.run = :run AND k.state NOT IN ('done', 'split') AND a.n IS NULL;
 
 -- name: true_up
 UPDATE attempt SET cost_nanos = :cost_nanos, cost_source = 'invoice' WHERE run = :run AND request_id = :request_id AND cost_source = 'bound';
@@ -188,13 +201,16 @@ WHERE a.run = :run AND a.cost_source = 'bound' ORDER BY a.step, a.seq, a.n;
 -- name: true_up_unit
 UPDATE unit SET cost_nanos = cost_nanos + :delta WHERE run = :run AND step = :step AND seq = :seq;
 
+-- name: true_up_tally
+UPDATE tally SET cost_nanos = cost_nanos + :delta, unpriced = unpriced - :priced WHERE run = :run AND step = :step AND retry = :retry;
+
 -- name: true_up_chunk
 UPDATE chunk SET cost_nanos = cost_nanos + :delta WHERE id = :chunk;
 
--- name: attempts_of_run
+-- name: some_attempts
 SELECT step, seq, n, chunk, lane, outcome, reason, at, duration, request_id, upstream_id, model, usage, cost_nanos, cost_source, price_rule,
     submission, segment, row
-FROM attempt WHERE run = :run ORDER BY step, seq, n;
+FROM attempt WHERE run = :run AND (step, seq, n) > (:step, :seq, :n) ORDER BY step, seq, n LIMIT :limit;
 
 -- name: insert_submission
 INSERT INTO submission (key, run, chunk, n, provider, account, state, prefix, rows, reserved_nanos, intent_at)
@@ -263,10 +279,10 @@ SELECT step, state, count(*), sum(coalesce(children, 1)) FROM unit WHERE run = :
 
 -- name: failures
 SELECT u.step, u.seq, u.reason, u.tries, u.attempts, u.segment, u.row, u.input_segment, u.input_row
-FROM unit u WHERE u.run = :run AND u.state = 4 ORDER BY u.step, u.seq;
+FROM unit u INDEXED BY unit_failed WHERE u.run = :run AND u.state = 4 AND (u.step, u.seq) > (:step, :after) ORDER BY u.step, u.seq LIMIT :limit;
 
 -- name: valid_units
-SELECT seq, segment, row, children FROM unit WHERE run = :run AND step = :step AND state = 3 ORDER BY seq;
+SELECT seq, segment, row, children FROM unit WHERE run = :run AND step = :step AND seq > :after AND state = 3 ORDER BY seq LIMIT :limit;
 
 -- name: usage_totals
 SELECT lane, model, outcome, count(*), coalesce(sum(cost_nanos), 0), sum(cost_nanos IS NULL AND usage IS NOT NULL),
@@ -275,3 +291,44 @@ FROM attempt WHERE run = :run GROUP BY lane, model, outcome;
 
 -- name: chunk_seq_ranges
 SELECT seq FROM unit WHERE chunk = :chunk ORDER BY seq;
+
+-- What is read by those who only look
+
+-- name: read_tallies
+SELECT step, retry, calls, input_tokens, output_tokens, cost_nanos, unpriced FROM tally WHERE run = :run ORDER BY step, retry;
+
+-- name: open_calls
+SELECT count(*) FROM chunk k CROSS JOIN claim c ON c.chunk = k.id
+LEFT JOIN attempt a ON a.run = c.run AND a.step = c.step AND a.seq = c.seq AND a.n = c.n
+WHERE k.run = :run AND k.state NOT IN ('done', 'split') AND a.n IS NULL;
+
+-- name: failed_by_reason
+SELECT step, reason, count(*) FROM unit INDEXED BY unit_failed WHERE run = :run AND state = 4 GROUP BY step, reason ORDER BY step, count(*) DESC, reason;
+
+-- name: chunks_by_state
+SELECT step, state, count(*) FROM chunk WHERE run = :run GROUP BY step, state ORDER BY step, state;
+
+-- name: listed_chunks
+SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment
+FROM chunk WHERE run = :run ORDER BY id LIMIT :limit;
+
+-- name: submissions_by_state
+SELECT state, count(*), sum(rows) FROM submission WHERE run = :run GROUP BY state ORDER BY state;
+
+-- name: newest_submissions
+SELECT key, run, chunk, n, provider, account, state, prefix, rows, reserved_nanos, intent_at, submitted_at, batch_id, input_file, matched_by,
+    status, raw_status, succeeded, failed, expires_at, polls, polled_at, refused, error
+FROM submission WHERE run = :run ORDER BY state IN ('collected', 'refused'), intent_at DESC, key DESC LIMIT :limit;
+
+-- name: run_states
+SELECT id, at, json_extract(data, '$.state') FROM event WHERE run = :run AND what = 'run_state' ORDER BY id;
+
+-- name: event_before
+SELECT at FROM event WHERE run = :run AND id < :id ORDER BY id DESC LIMIT 1;
+
+-- name: warnings_by_kind
+SELECT what, count(*) FROM event WHERE run = :run AND level = 'warning' GROUP BY what ORDER BY what;
+
+-- name: some_units
+SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+FROM unit WHERE run = :run AND step = :step AND seq > :after ORDER BY seq LIMIT :limit;
