@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headgate.assembly.faces import AsyncClient, Client
+    from headgate.assembly.run_view import Run
     from headgate.errors import BudgetExceeded, ConfigError, ErrorKind, HeadgateError, ProviderError, Unsupported, UsageError
     from headgate.library import Completion, Embeddings, TokenCount
 
@@ -30,6 +31,7 @@ _PUBLIC: dict[str, str] = {
     "ErrorKind": "headgate.errors",
     "HeadgateError": "headgate.errors",
     "ProviderError": "headgate.errors",
+    "Run": "headgate.assembly.run_view",
     "TokenCount": "headgate.library",
     "Unsupported": "headgate.errors",
     "UsageError": "headgate.errors",
@@ -46,6 +48,7 @@ __all__ = [
     "ErrorKind",
     "HeadgateError",
     "ProviderError",
+    "Run",
     "TokenCount",
     "Unsupported",
     "UsageError",

@@ -14,7 +14,8 @@ import msgspec
 
 from headgate.assembly.mending import taken
 from headgate.assembly.parts import Parts
-from headgate.assembly.runs import REQUEST, RUN_NAME, SNAPSHOT, find_run, stored_target
+from headgate.assembly.run_places import RUN_NAME, find_run
+from headgate.assembly.runs import REQUEST, SNAPSHOT, stored_target
 from headgate.batch.again import note
 from headgate.batch.audit_rows import SQL
 from headgate.batch.home import Home

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import shutil
 import time
@@ -16,6 +15,9 @@ import msgspec
 
 from headgate.assembly.parts import Parts, new_run_id
 from headgate.assembly.run_log import Logged
+from headgate.assembly.run_places import find_run as find_run
+from headgate.assembly.run_places import read_run as read_run
+from headgate.assembly.run_places import run_folder as run_folder
 from headgate.batch.answer_cache import MIGRATIONS, AnswerCache
 from headgate.batch.chosen import given_file, given_items, read_unit_ids, require_units
 from headgate.batch.control import Control
@@ -49,7 +51,6 @@ REQUEST = "request.json"
 """What the run was asked with, for going on with it in the same way."""
 ANSWERS = "run-answers.db"
 """The file in the data folder with the answers of earlier runs."""
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -410,33 +411,6 @@ def settlement(run: str, posting: Posting) -> Settlement:
     )
 
 
-def run_folder(parts: Parts, name: str) -> Path:
-    """The folder of a run: a path, else a name under the run folder. Raises `UsageError` for what could not be either."""
-    path = Path(name)
-    if name and (path.is_absolute() or len(path.parts) > 1 or path.is_dir()):
-        return path.absolute()
-    if not RUN_NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be the name of a run", hint="use letters, digits, dots, dashes and underscores")
-    return parts.settings.run_dir / name
-
-
-def find_run(parts: Parts, name: str) -> Path:
-    """An existing run: a path, a name, or the unique beginning of one (OCT-43). Raises `UsageError`."""
-    folder = run_folder(parts, name)
-    if Home(folder).exists:
-        return folder
-    known = sorted(p.name for p in parts.settings.run_dir.glob("*/") if Home(p).exists)
-    matching = [run for run in known if run.startswith(name)]
-    if len(matching) == 1:
-        return parts.settings.run_dir / matching[0]
-    if matching:
-        raise UsageError(f"several runs begin with {name!r}: {', '.join(matching[:5])}")
-    listed = f"; there are {', '.join(known[-5:])}" if known else ""
-    raise UsageError(
-        f"there is no run {name!r} in {parts.settings.run_dir}{listed}", hint="headgate run DrunkenSailor --provider sim-openai"
-    )
-
-
 def ask_for_mode(parts: Parts, folder: Path, mode: str) -> bool:
     """Let a run go on in another mode; True when a process drives it and will do so at once. Raises `ConfigError`, `UsageError`."""
     row, steps = read_run(folder)
@@ -446,13 +420,3 @@ def ask_for_mode(parts: Parts, folder: Path, mode: str) -> bool:
     home = Home(folder)
     home.ask_for_mode(mode)
     return home.locked()
-
-
-def read_run(folder: Path) -> tuple[RunRow, list[StepRow]]:
-    """A run's rows, read without disturbing whoever drives it. Raises `StoreError`."""
-    with Database.open(Home(folder).database, migrations="run", read_only=True) as database:
-        tables = Tables(database, folder)
-        row = tables.find_run()
-        if row is None:
-            raise RunError(f"{folder} holds no run yet")
-        return row, tables.steps(row.key)

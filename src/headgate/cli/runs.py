@@ -43,7 +43,7 @@ def run(**options: object) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def status(**options: object) -> int:
     """Show how RUN (a folder, a name, or the beginning of one) stands. Reads only; the run is not disturbed."""
-    return call("headgate.cli.actions.runs:status", options)
+    return call("headgate.cli.actions.status:status", options)
 
 
 @click.command()
@@ -58,7 +58,7 @@ def switch(**options: object) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def ls(**options: object) -> int:
     """List the runs in the run folder: those a process drives first, then the newest. Reads only."""
-    return call("headgate.cli.actions.runs:ls", options)
+    return call("headgate.cli.actions.status:ls", options)
 
 
 @click.command()

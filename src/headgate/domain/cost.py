@@ -43,6 +43,15 @@ def usd_text(nanos: int) -> str:
     return f"{sign}{whole}.{digits:0<2}"
 
 
+def money(nanos: int | None) -> str:
+    """Dollars for reading: six decimals below a cent, four below a dollar, else two."""
+    if nanos is None:
+        return "unknown"
+    dollars = nanos / NANO
+    digits = 6 if abs(dollars) < 0.01 else 4 if abs(dollars) < 1 else 2
+    return f"${dollars:.{digits}f}"
+
+
 def cost_field(cost: Cost | None) -> JsonObject:
     """``cost`` of a usage object: dollars as an exact JSON number, null when unpriced; no field for None."""
     if cost is None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from shutil import get_terminal_size
 
 import click
 
+from headgate.batch.document import text_table
 from headgate.batch.progress import Progress, duration_text
-from headgate.domain.cost import NANO
-
-
-def money(nanos: int | None) -> str:
-    """Dollars for reading: six decimals below a cent, four below a dollar, else two."""
-    if nanos is None:
-        return "unknown"
-    dollars = nanos / NANO
-    digits = 6 if abs(dollars) < 0.01 else 4 if abs(dollars) < 1 else 2
-    return f"${dollars:.{digits}f}"
+from headgate.catalog.cards import ModelCard
+from headgate.domain.cost import money
 
 
 def progress_line(progress: Progress) -> str:
@@ -89,12 +82,11 @@ def _milestone(progress: Progress) -> str:
     return f"{progress.state}|{tenths}|{progress.waiting.partition(',')[0]}"
 
 
-def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...], right: frozenset[int] = frozenset()) -> str:
-    """Columns of text; those numbered in `right` are aligned to the right."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+def unpriced(models: Iterable[tuple[ModelCard | None, str]]) -> str:
+    """What is to be added to an amount that leaves models without a price out (OCT-17)."""
+    names = [name for card, name in models if card is None or not card.prices]
+    return f" and what {', '.join(names)} costs, which is unknown" if names else ""
 
-    def line(row: tuple[str, ...]) -> str:
-        cells = (cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
-        return "  ".join(cells).rstrip()
 
-    return "\n".join((line(header), line(tuple("-" * width for width in widths)), *(line(row) for row in rows)))
+table = text_table
+__all__ = ["ProgressPrinter", "money", "progress_line", "table", "unpriced"]

@@ -1,12 +1,10 @@
-"""``headgate run``, ``status``, ``ls`` and ``validate``."""
+"""``headgate run`` and ``validate``."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -16,20 +14,15 @@ import uvloop
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
 from headgate.assembly.runs import Opened, RunRequest, abandon, ask_for_mode, drive_run, find_run, open_run
-from headgate.assembly.status import Listed, list_runs, read_status
-from headgate.assembly.status_json import status_json
 from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
-from headgate.catalog.cards import ModelCard
 from headgate.cli import sanitize
-from headgate.cli.actions.output import ProgressPrinter, money, table
-from headgate.cli.actions.run_text import OVERRIDDEN, target_text, tokens_line
+from headgate.cli.actions.output import ProgressPrinter, money, unpriced
 from headgate.cli.actions.signals import listen
 from headgate.errors import UsageError
 from headgate.wire.json import Json, encode_text
 
-GOING = frozenset({RunState.RUNNING, RunState.PLANNING})
 CONFIRM_OVER = 50
 """Units above which a realtime run with a real provider asks before it spends money (OCT-130)."""
 
@@ -181,55 +174,6 @@ def short(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def unpriced(models: Iterable[tuple[ModelCard | None, str]]) -> str:
-    """What is to be added to an amount that leaves models without a price out (OCT-17)."""
-    names = [name for card, name in models if card is None or not card.prices]
-    return f" and what {', '.join(names)} costs, which is unknown" if names else ""
-
-
-def status(run: str, as_json: bool) -> int:
-    """See `headgate status --help`."""
-    parts = load_parts()
-    found = read_status(find_run(parts, run))
-    if as_json:
-        click.echo(encode_text(status_json(found)))
-        return 0
-    row = found.run
-    total = row.total if row.total is not None else f"{row.planned} planned so far"
-    click.echo(f"{row.id}: {row.pipeline}, {row.mode}, {found.state}" + (f" ({sanitize(row.reason)})" if row.reason else ""))
-    asked = [(step.provider, step.model) for step in found.steps if step.provider and step.model]
-    unknown = unpriced((parts.catalog.find(provider, model), f"{provider}/{model}") for provider, model in asked)
-    click.echo(f"units {total}, spent {money(found.spent)}{unknown}, set aside {money(found.held)}")
-    rows = [
-        (
-            s.name,
-            target_text(target),
-            str(s.started),
-            str(s.valid),
-            str(s.failed),
-            str(s.pending),
-            money(s.cost_nanos),
-        )
-        for s, target in zip(found.steps, found.targets, strict=True)
-    ]
-    click.echo(table(rows, ("step", "target", "started", "valid", "failed", "pending", "cost"), frozenset({2, 3, 4, 5, 6})))
-    if found.overridden:
-        click.echo(f"{OVERRIDDEN} chosen on the command line, not by the pipeline")
-    if found.tokens.calls:
-        click.echo(tokens_line(found))
-    for submission in found.submissions:
-        seen = submission.raw_status or "not looked at yet"
-        click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {submission.rows} rows")
-    unlisted = sum(count for count, _ in found.batches.values()) - len(found.submissions)
-    if unlisted:
-        click.echo(f"and {unlisted:,} older batches that are over")
-    for notice in found.notices:
-        click.echo(f"note: {sanitize(notice)}")
-    for problem in found.problems:
-        click.echo(f"warning: {problem}", err=True)
-    return 0
-
-
 def switch(run: str, mode: str) -> int:
     """See `headgate switch --help`."""
     parts = load_parts()
@@ -239,49 +183,7 @@ def switch(run: str, mode: str) -> int:
     return 0
 
 
-def ls(as_json: bool) -> int:
-    """See `headgate ls --help`."""
-    parts = load_parts()
-    found = list_runs(parts.settings.run_dir)
-    if as_json:
-        click.echo(encode_text([_listed_json(one) for one in found]))
-        return 0
-    if not found:
-        click.echo(f"no runs in {parts.settings.run_dir}")
-        return 0
-    header = ("run", "pipeline", "mode", "state", "units", "valid", "failed", "cost", "begun")
-    click.echo(table([_listed_row(one) for one in found], header, frozenset({4, 5, 6, 7})))
-    total = sum(one.status.spent for one in found if one.status is not None)
-    click.echo(f"{len(found)} runs, {money(total)}")
-    return 0
-
-
-def _listed_row(one: Listed) -> tuple[str, ...]:
-    name, status = Path(one.folder).name, one.status
-    if status is None:
-        return (name, "—", "—", f"cannot be read: {sanitize(one.problem)}", "", "", "", "", "")
-    row, last = status.run, status.steps[-1] if status.steps else None
-    state = row.state.value if status.driven or row.state not in GOING else f"{row.state.value}, not driven"
-    return (
-        name,
-        sanitize(row.pipeline),
-        row.mode,
-        state,
-        str(row.total if row.total is not None else row.planned),
-        str(0 if last is None else last.valid),
-        str(sum(step.failed for step in status.steps)),
-        money(status.spent),
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at)),
-    )
-
-
-def _listed_json(one: Listed) -> Json:
-    if one.status is None:
-        return {"run": Path(one.folder).name, "folder": one.folder, "state": "unreadable", "problem": one.problem}
-    return status_json(one.status)
-
-
-def validate(pipeline: str, items: str | None, units: int, show_prompt: bool, as_json: bool) -> int:
+def validate(pipeline: str, units: int, show_prompt: bool, as_json: bool, items: str | None = None) -> int:
     """See `headgate validate --help`."""
     checked = asyncio.run(check_pipeline(pipeline, units, items))
     if as_json:

@@ -1,0 +1,52 @@
+"""Where runs lie, and what they are, for those who need not drive them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from headgate.assembly.parts import Parts
+from headgate.batch.home import Home
+from headgate.batch.rows import RunRow, StepRow
+from headgate.batch.tables import Tables
+from headgate.errors import RunError, UsageError
+from headgate.store import Database
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def run_folder(parts: Parts, name: str) -> Path:
+    """The folder of a run: a path, else a name under the run folder. Raises `UsageError` for what could not be either."""
+    path = Path(name)
+    if name and (path.is_absolute() or len(path.parts) > 1 or path.is_dir()):
+        return path.absolute()
+    if not RUN_NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be the name of a run", hint="use letters, digits, dots, dashes and underscores")
+    return parts.settings.run_dir / name
+
+
+def find_run(parts: Parts, name: str) -> Path:
+    """An existing run: a path, a name, or the unique beginning of one (OCT-43). Raises `UsageError`."""
+    folder = run_folder(parts, name)
+    if Home(folder).exists:
+        return folder
+    known = sorted(p.name for p in parts.settings.run_dir.glob("*/") if Home(p).exists)
+    matching = [run for run in known if run.startswith(name)]
+    if len(matching) == 1:
+        return parts.settings.run_dir / matching[0]
+    if matching:
+        raise UsageError(f"several runs begin with {name!r}: {', '.join(matching[:5])}")
+    listed = f"; there are {', '.join(known[-5:])}" if known else ""
+    raise UsageError(
+        f"there is no run {name!r} in {parts.settings.run_dir}{listed}", hint="headgate run DrunkenSailor --provider sim-openai"
+    )
+
+
+def read_run(folder: Path) -> tuple[RunRow, list[StepRow]]:
+    """A run's rows, read without disturbing whoever drives it. Raises `StoreError`."""
+    with Database.open(Home(folder).database, migrations="run", read_only=True) as database:
+        tables = Tables(database, folder)
+        row = tables.find_run()
+        if row is None:
+            raise RunError(f"{folder} holds no run yet")
+        return row, tables.steps(row.key)
