@@ -21,8 +21,10 @@ import pytest
 from headgate.assembly.parts import load_parts
 from headgate.assembly.trueup import TrueUp, true_up_run
 from headgate.batch.books import check_books
+from headgate.batch.readings import Readings
 from headgate.batch.rows import RunRow, SubmissionRow
 from headgate.batch.tables import Tables
+from headgate.batch.tally import total
 from headgate.domain.cost import NANO
 from headgate.ledger import Ledger
 from headgate.ledger.receipt import Filter
@@ -133,6 +135,7 @@ class Facts:
             self.units = tables.books(row.key)[1]
             self.unsettled = len(tables.open_postings())
             self.held = tables.reserved(row.key)
+            self.tallied = total(Readings(tables, row.key).tallies())
         with closing(Ledger.open(rig.data / "ledger.db", read_only=True)) as ledger:
             self.settled = sum(total.cost_nanos for total in ledger.totals(Filter(run=row.id)))
 
@@ -164,6 +167,8 @@ class Facts:
         assert len(ids) == len(set(ids)) == units, f"{len(ids)} records, {len(set(ids))} distinct units of {units}"
         assert (len(self.results), len(self.failures)) == (units - failed, failed)
         assert self.problems == []
+        calls = [receipt for receipt in self.receipts if receipt["cost_source"] != "none"]
+        assert (self.tallied.calls, self.tallied.cost_nanos) == (len(calls), self.booked)
         assert self.row.state == "complete"
         assert workflow_errors(self.rig.run) == []
 
