@@ -9,6 +9,7 @@ from html import escape
 import msgspec
 
 from headgate.batch.statistics import Interval
+from headgate.domain.printable import sanitize
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 STYLE = (
@@ -58,10 +59,7 @@ def share_text(interval: Interval | None) -> str:
 
 def flat(text: str) -> str:
     """`text` on one line, without what could drive a terminal or a reader: control characters and direction overrides."""
-    return "".join(c if c.isprintable() and c not in _DIRECTION else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
-
-
-_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+    return sanitize(" ".join(text.split()))
 
 
 def clip(text: str, most: int) -> str:

@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from headgate import __version__
+from headgate.domain.printable import sanitize as sanitize
 from headgate.errors import BudgetExceeded, ConfigError, HeadgateError, ProviderError, RunError, UsageError, WireError
 
 COMMANDS: dict[str, str] = {
@@ -179,14 +180,6 @@ def report(error: HeadgateError) -> None:
         click.echo(f"  because: {sanitize(str(cause))}", err=True)
     if error.hint:
         click.echo(f"hint: {sanitize(error.hint)}", err=True)
-
-
-def sanitize(text: str) -> str:
-    """`text` without what could drive a terminal: control characters but line feed and tab, and direction overrides."""
-    return "".join(c if c in "\n\t" or (c.isprintable() and c not in _DIRECTION) else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -97,6 +97,30 @@ def test_info_of_many_chunks_lists_the_open_ones(
     assert "status    paused (the time given with --timeout is up)" in text
 
 
+def test_steps_that_are_done_under_way_and_not_begun(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """The walks are walked, one of four is told; nothing is summed up yet."""
+    headgate_sim.set_faults((Rule(Delay(6000.0), Match(operation="chat", nth=2)),))
+    steps = "    - name: double\n      scope: expression\n      expressions: {twice: size * 2}\n    - name: ask\n"
+    last = "      prompt_template: ask.jinja2\n    - name: sum\n      scope: expression\n      expressions: {more: twice + 1}\n"
+    config = CONFIG.replace("    - name: ask\n      prompt_template: ask.jinja2\n", steps + last)
+    write_quiz(headgate_environment, config=config, items=ITEMS)
+    headgate("run", "Quiz", "-r", "one", "-q", "--concurrency", "1", "--timeout", "2s", code=3)
+    found = headgate("dump", "one", "--json", code=0).json()
+    assert [(step["name"], step["valid"], step["total"], step["state"]) for step in found["steps"]] == [
+        *(("double", 6, 6, "done"), ("ask", 1, 6, "running"), ("sum", 0, 0, "pending")),
+    ]
+    marks = [line.split()[:2] for line in headgate("info", "one", code=0).out.splitlines() if line[:1] in "✓●○" and line[:1]]
+    assert marks == [["✓", "double"], ["●", "ask"], ["○", "sum"]]
+    headgate_sim.set_faults(())
+    headgate("run", "Quiz", "-r", "one", "-q", code=0)
+    assert {step["state"] for step in headgate("dump", "one", "--json", code=0).json()["steps"]} == {"done"}
+    assert (
+        headgate("analyze", "one", "--group-by", "kind", "--numeric-field", "twice", "--step", "double", "--json", code=0).json()["total"]
+        == 6
+    )
+    assert [row["step"] for row in lines(headgate("export", "one", "--what", "units", "--step", "sum", code=0).out)] == ["sum"] * 6
+
+
 def test_every_reading_works_while_a_process_drives_the_run(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
     """The fourth call hangs; three units are valid. The process is then interrupted, and loses nothing."""
     headgate_sim.set_faults((Rule(Delay(6000.0), Match(operation="chat", nth=4)),))
