@@ -51,6 +51,9 @@ def run(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[
     def work(where: str, text: str) -> None:
         for name, stand_in in (*SIMULATED.items(), (ADDRESS, rig.url), (KEY, rig.key)):
             text = text.replace(f'"{name}', f'"{stand_in}')
+        if 'Run("my-run")' in text:
+            finished = "run DrunkenSailor --provider sim-openai --run-dir my-run --max-units 4 --quiet"
+            assert main(finished.split()) == 0
         names: dict[str, object] = {"__name__": "snippet"}
         exec(compile(text, where, "exec"), names)
         if "with Client" not in text and (client := names.get("client")) is not None:

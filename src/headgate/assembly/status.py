@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -104,8 +105,9 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     @property
     def pending(self) -> int:
-        """Units that wait or are worked on at some step, and those not begun with."""
-        return sum(step.pending for step in self.steps) + max(0, self.units - self.run.planned)
+        """Units that are neither valid at the last step nor failed: at a step, on their way to the next one, or not begun with."""
+        between = sum(max(0, before.valid - after.started) for before, after in pairwise(self.steps))
+        return sum(step.pending for step in self.steps) + between + max(0, self.units - self.run.planned)
 
     @property
     def in_flight(self) -> int:

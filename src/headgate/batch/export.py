@@ -86,14 +86,19 @@ class Spool:
     """Rows kept in an unnamed file in `folder`, so that their columns are known before the first one is written out. A context manager."""
 
     def __init__(self, rows: Iterable[JsonObject], folder: Path | None = None) -> None:
+        self._rows = rows
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self.columns: dict[str, set[str]] = {}
-        for row in rows:
-            self._file.write(encode(row) + b"\n")
-            for name, value in row.items():
-                self.columns.setdefault(name, set()).add(_kind(value))
 
     def __enter__(self) -> Spool:
+        try:
+            for row in self._rows:
+                self._file.write(encode(row) + b"\n")
+                for name, value in row.items():
+                    self.columns.setdefault(name, set()).add(_kind(value))
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

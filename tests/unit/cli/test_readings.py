@@ -109,6 +109,8 @@ def test_steps_that_are_done_under_way_and_not_begun(headgate: Command, headgate
     assert [(step["name"], step["valid"], step["total"], step["state"]) for step in found["steps"]] == [
         *(("double", 6, 6, "done"), ("ask", 1, 6, "running"), ("sum", 0, 0, "pending")),
     ]
+    summary = headgate("status", "one", "--json", code=0).json()["summary"]
+    assert summary == {"total_units": 6, "valid": 0, "failed": 0, "pending": 6, "inflight": 0, "progress": round(7 / 18, 4)}
     marks = [line.split()[:2] for line in headgate("info", "one", code=0).out.splitlines() if line[:1] in "✓●○" and line[:1]]
     assert marks == [["✓", "double"], ["●", "ask"], ["○", "sum"]]
     headgate_sim.set_faults(())
