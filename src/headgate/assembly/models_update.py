@@ -61,11 +61,13 @@ async def _listed(parts: Parts, http: HttpClient, catalog: Catalog, name: str, d
     if listing is None:
         return Outcome(name, skipped="it has no list of models; use --from")
     target = await parts.target(Resolved(name, provider.default_model or "")).ready()
-    offers = await _ask(http, target, listing, day, now, parts.settings.data_dir)
+    offers = await ask_list(http, target, listing, day, now, parts.settings.data_dir)
     return Outcome(name, update(catalog, name, offers, day, complete=bool(offers), accept=accept))
 
 
-async def _ask(http: HttpClient, target: Target, listing: Listing, day: str, now: float, folder: Path) -> tuple[ModelCard, ...]:
+async def ask_list(http: HttpClient, target: Target, listing: Listing, day: str, now: float, folder: Path) -> tuple[ModelCard, ...]:
+    """What the provider lists. Raises `ProviderError` for a refusal, `WireError` for what is no such list."""
+
     def place(call: Call) -> tuple[Origin, Call]:
         return target.address(call), target.placed(call)
 

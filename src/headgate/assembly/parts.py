@@ -13,7 +13,7 @@ from headgate.catalog.cards import Catalog
 from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve
 from headgate.client import Credential, Target, make_origin
-from headgate.client.addresses import address, base_url, composed_key, credential, variables_of
+from headgate.client.addresses import DEFAULT_ACCOUNT, NO_KEY, address, base_url, composed_key, credential, variables_of
 from headgate.client.catalogs import full_catalog
 from headgate.client.provider_table import ProviderTable
 from headgate.config import Environment, Secret, Settings, find_key, load_settings, read_environment
@@ -110,6 +110,13 @@ class Parts(msgspec.Struct, frozen=True):
         origin = address(provider, url, variables, proxy, ca_file)
         hosts = {name: address(provider, template, variables, proxy, ca_file) for name, template in provider.hosts}
         return Target(provider, resolved.model, key, origin, resolved.card, variables, hosts)
+
+    def keyless_target(self, resolved: Resolved) -> Target:
+        """The target of a resolved model for making requests: nothing can be sent to it, and neither key nor address is needed."""
+        nowhere = Origin("https", "nowhere.invalid", 443)
+        provider = self.providers[resolved.provider]
+        variables = variables_of(provider, self.settings.providers.get(provider.name), self.environment)
+        return Target(provider, resolved.model, Credential(self.account or DEFAULT_ACCOUNT, NO_KEY), nowhere, resolved.card, variables)
 
     def resolve(self, name: str, provider: str | None = None) -> Target:
         """The target of a model as a user wrote it. Raises `ConfigError`."""

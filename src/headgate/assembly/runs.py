@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -99,10 +99,16 @@ def pipeline_roots() -> list[Path]:
     return [Path.cwd() / "pipelines", Path(str(resources.files("headgate") / "pipelines"))]
 
 
-def open_run(parts: Parts, request: RunRequest) -> Opened:
-    """Find or make the run. An existing folder is gone on with, from its own copy of the pipeline. Raises `ConfigError`, `UsageError`."""
-    if request.mode not in (None, "batch", "realtime"):
-        raise UsageError(f"unknown mode {request.mode!r}", hint="use --mode batch or --mode realtime")
+Approve = Callable[[Opened], None]
+"""Looks at a run that nothing is written of yet, and raises to keep it from being made."""
+
+
+def open_run(parts: Parts, request: RunRequest, approve: Approve = lambda opened: None) -> Opened:
+    """Find or make the run. An existing folder is gone on with, from its own copy of the pipeline; a new one must be approved of.
+
+    Raises `ConfigError`, `UsageError`, and what `approve` raises.
+    """
+    check_mode_word(request.mode)
     home = Home(run_folder(parts, request.run)) if request.run is not None else None
     if home is not None and home.exists:
         with held(home):
@@ -112,7 +118,13 @@ def open_run(parts: Parts, request: RunRequest) -> Opened:
     if home is None:
         run_dir = parts.settings.run_dir
         home = Home(run_dir / new_run_id(pipeline.name, time.time(), run_dir))
-    return _start(parts, request, home, pipeline)
+    return _start(parts, request, home, pipeline, approve)
+
+
+def check_mode_word(mode: str | None) -> None:
+    """Raise `UsageError` unless `mode` is one, or left open."""
+    if mode not in (None, "batch", "realtime"):
+        raise UsageError(f"unknown mode {mode!r}", hint="use --mode batch or --mode realtime")
 
 
 def _found(request: RunRequest) -> Pipeline:
@@ -150,17 +162,37 @@ def _begun(home: Home) -> bool:
         return Tables(database, home.folder).find_run() is not None
 
 
-def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) -> Opened:
-    left_out = refused_programs(pipeline, request.allow_scripts)
-    resolved = {step.name: _resolved(parts, request, pipeline, step) for step in pipeline.llm_steps}
-    targets = {name: parts.target(found) for name, found in resolved.items()}
-    mode = request.mode or "realtime"
-    _check_mode(mode, targets)
-    _check_params(pipeline, targets)
+def draft_run(parts: Parts, request: RunRequest) -> Opened:
+    """A new run as `open_run` would make it, to be looked at: nothing is written, and no key is needed. Raises `ConfigError`."""
+    check_mode_word(request.mode)
+    pipeline = _found(request)
+    return _drafted(parts, request, Home(parts.settings.run_dir / pipeline.name), pipeline, parts.keyless_target)
+
+
+def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline, approve: Approve) -> Opened:
+    try:
+        left_out = refused_programs(pipeline, request.allow_scripts)
+        drafted = _drafted(parts, request, home, pipeline, parts.target)
+        opened = msgspec.structs.replace(drafted, notes=tuple(dict.fromkeys((*left_out, *drafted.notes))))
+        if home.locked():
+            home.acquire()
+        approve(opened)
+    except BaseException:
+        home.release()
+        raise
     with held(home):
         pipeline = with_own_items(pipeline, home.folder)
         home.write(SNAPSHOT, snapshot(pipeline))
         home.write(REQUEST, encode(request))
+    return msgspec.structs.replace(opened, plan=msgspec.structs.replace(opened.plan, pipeline=pipeline))
+
+
+def _drafted(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline, reach: Callable[[Resolved], Target]) -> Opened:
+    resolved = {step.name: _resolved(parts, request, pipeline, step) for step in pipeline.llm_steps}
+    targets = {name: reach(found) for name, found in resolved.items()}
+    mode = request.mode or "realtime"
+    _check_mode(mode, targets)
+    _check_params(pipeline, targets)
     plan = Plan(
         run_id=home.folder.name,
         pipeline=pipeline,
@@ -174,7 +206,7 @@ def _start(parts: Parts, request: RunRequest, home: Home, pipeline: Pipeline) ->
     )
     notes = [note for found in resolved.values() for note in found.notes]
     notes += _small_batches(mode, pipeline, targets, request.max_units)
-    return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *left_out, *notes))))
+    return Opened(home, plan, False, tuple(dict.fromkeys((*pipeline.warnings, *notes))))
 
 
 def refused_programs(pipeline: Pipeline, allowed: bool) -> tuple[str, ...]:

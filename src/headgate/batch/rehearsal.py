@@ -13,7 +13,7 @@ from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.plan import UNIT_ID
 from headgate.batch.templates import RenderError, RenderPool, prompt_context
 from headgate.batch.validate import Invalid
-from headgate.batch.wording import Context, image_roots, word_units
+from headgate.batch.wording import Context, Wording, image_roots, word_units
 from headgate.wire.json import JsonObject
 
 
@@ -44,7 +44,9 @@ async def rehearse(pipeline: Pipeline, units: int) -> Rehearsal:
     for step in pipeline.steps:
         names.append(step.name)
         if step.kind is StepKind.LLM:
-            texts, more = await _prompts(pipeline, compiled, step, records)
+            async with RenderPool(pipeline.templates, pipeline.template_of) as pool:
+                asked, more = await prompts_of(pool, pipeline, compiled, step, records)
+            texts = [wording.prompt for wording in asked if wording is not None]
             return Rehearsal(tried, tuple(names), (*faults, *more), texts[0] if texts else "", sum(map(len, texts)))
         if step.kind is StepKind.FAN_OUT and step.fan_out is not None:
             found = [children_of(record, step.fan_out) for record in records]
@@ -55,11 +57,11 @@ async def rehearse(pipeline: Pipeline, units: int) -> Rehearsal:
             break
         kept: list[JsonObject] = []
         for record in records:
-            computed = _computed(pipeline, compiled, step, record)
-            if isinstance(computed, Fault):
-                faults.append(computed)
+            after = computed(pipeline, compiled, step, record)
+            if isinstance(after, Fault):
+                faults.append(after)
             else:
-                kept.append(computed)
+                kept.append(after)
         records = kept
     return Rehearsal(tried, tuple(names), tuple(faults))
 
@@ -68,7 +70,7 @@ def _seed(pipeline: Pipeline, record: JsonObject, step: str, purpose: str) -> in
     return unit_seed(pipeline, str(record[UNIT_ID]), record, step, purpose)
 
 
-def _computed(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, record: JsonObject) -> JsonObject | Fault:
+def computed(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, record: JsonObject) -> JsonObject | Fault:
     """A unit after an expression step. Rules that it breaks are not faults: they are there to be broken by some."""
     passed = _passed_by(pipeline, compiled, step, record)
     if passed is not None:
@@ -95,14 +97,13 @@ def _passed_by(pipeline: Pipeline, compiled: CompiledPipeline, step: Step, recor
     return None if applies else record
 
 
-async def _prompts(
-    pipeline: Pipeline, compiled: CompiledPipeline, step: Step, records: Sequence[JsonObject]
-) -> tuple[list[str], list[Fault]]:
-    """What the model would be asked, and the units it could not be asked for."""
+async def prompts_of(
+    pool: RenderPool, pipeline: Pipeline, compiled: CompiledPipeline, step: Step, records: Sequence[JsonObject]
+) -> tuple[list[Wording | None], list[Fault]]:
+    """What the model would be asked for each record; None where it is not asked (`when`) or cannot be, and why it cannot."""
     faults: list[Fault] = []
-    ready: list[tuple[str, Context]] = []
-    for record in records:
-        unit = str(record[UNIT_ID])
+    ready: list[tuple[int, Context]] = []
+    for place, record in enumerate(records):
         passed = _passed_by(pipeline, compiled, step, record)
         if isinstance(passed, Fault):
             faults.append(passed)
@@ -112,19 +113,18 @@ async def _prompts(
         if compiled.prompt_values:
             values = run_named(compiled.prompt_values, record, _seed(pipeline, record, step.name, "prompt"))
         if isinstance(values, ExpressionFailure):
-            faults.append(Fault(step.name, unit, f"processing.expressions.{values.name}: {values.message}"))
+            faults.append(Fault(step.name, str(record[UNIT_ID]), f"processing.expressions.{values.name}: {values.message}"))
         else:
             context = prompt_context(record, pipeline.global_context, values)
-            ready.append((unit, Context(context, _seed(pipeline, record, step.name, "images"))))
+            ready.append((place, Context(context, _seed(pipeline, record, step.name, "images"))))
+    texts: list[Wording | None] = [None] * len(records)
     if not ready:
-        return [], faults
-    async with RenderPool(pipeline.templates, pipeline.template_of) as pool:
-        contexts, roots = [context for _, context in ready], image_roots(pipeline)
-        worded = await word_units(pool, step, compiled.images[step.name], contexts, roots)
-    texts: list[str] = []
-    for (unit, _), wording in zip(ready, worded, strict=True):
+        return texts, faults
+    contexts, roots = [context for _, context in ready], image_roots(pipeline)
+    worded = await word_units(pool, step, compiled.images[step.name], contexts, roots)
+    for (place, _), wording in zip(ready, worded, strict=True):
         if isinstance(wording, RenderError):
-            faults.append(Fault(step.name, unit, wording.message))
+            faults.append(Fault(step.name, str(records[place][UNIT_ID]), wording.message))
         else:
-            texts.append(wording.prompt)
+            texts[place] = wording
     return texts, faults

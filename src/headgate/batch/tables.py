@@ -342,6 +342,10 @@ class Tables:
             yield from found
             place |= {name: found[-1][name] for name in ("step", "seq", "n")}
 
+    def lessons(self, run: int) -> list[tuple[Json, ...]]:
+        """What the calls of each step used, summed up; see `headgate.batch.lessons`."""
+        return [tuple(row) for row in self._rows("lessons", {"run": run})]
+
     async def true_up(self, run: RunRow, billed: Mapping[str, int], at: float) -> tuple[int, int]:
         """Replace upper bounds of lost answers by what the provider's invoice says: request id → nano-dollars, absent means not billed.
 

@@ -26,12 +26,18 @@ from headgate.cli.params import Dollars, Duration
 @click.option("--account", metavar="NAME", help="Which of the provider's accounts in headgate.yaml to use.")
 @click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env.")
 @click.option("--allow-scripts", is_flag=True, help="Let the pipeline run programs of its own at the end.")
+@click.option("--plan", is_flag=True, help="Estimate units, calls, tokens, money and time, and run nothing. Needs no key.")
+@click.option("--fan-out", type=click.FloatRange(0, 1_000_000), metavar="N", help="What one unit becomes at a fan-out, for the estimate.")
+@click.option("--confirm-over", type=Dollars(), help="Ask before a run that may cost more.  [default: 1.00, or confirm_over]")
+@click.option("--no-preflight", is_flag=True, help="Begin without trying the first prompts, the disk and the key.")
 @click.option("--grace", type=click.FloatRange(min=0), hidden=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(**options: object) -> int:
     """Run PIPELINE (a name or a folder), or go on with a run.
+
+    A new run is estimated first, and what would keep every unit from coming through is told before anything is paid.
 
     Exit codes: 0 complete, 1 failed, 2 cost limit, 3 timeout, 130 interrupted (run the same command with --run-dir to go on).
     """

@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receipt_dir: Path | None
     """Where receipts are also written as JSON lines, a file for each run."""
     default_provider: str | None
+    confirm_over: float
+    """Dollars that a run may cost before `headgate run` asks."""
     routing_log: Path | None
     """Where routing decisions are noted down, for `headgate route simulate`."""
     providers: dict[str, ProviderSettings]
@@ -162,6 +164,12 @@ def _seconds(text: str, folder: Path) -> float:
     return seconds
 
 
+def _dollars(text: str, folder: Path) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("must be an amount of dollars, such as 2.50")
+    return float(text)
+
+
 def _url(text: str, folder: Path) -> str:
     try:
         parts = urlsplit(text)
@@ -229,6 +237,7 @@ READERS: dict[Callable[[str, Path], Value], JsonObject] = {
     _seconds: {
         "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 86400}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]
     },
+    _dollars: {"anyOf": [{"type": "number", "minimum": 0, "maximum": 999_999}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]},
     _database: {"type": "string", "pattern": "^[a-zA-Z]+://"},
     _synchronous: {"enum": ["normal", "full", "NORMAL", "FULL"]},
     _redis: {"type": "string", "pattern": "^rediss?://"},
@@ -262,6 +271,7 @@ SPECS: dict[str, Spec] = {
     "catalog_file": Spec(_path, _is(None)),
     "receipt_dir": Spec(_path, _is(None)),
     "default_provider": Spec(_lowered, _is(None), ("GENAI_DEFAULT_PROVIDER",)),
+    "confirm_over": Spec(_dollars, _is(1.0)),
     "routing_log": Spec(_path, _is(None)),
 }
 """The settings that are single values, in the order in which they are explained. The names are those of `Settings` and of

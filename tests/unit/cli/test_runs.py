@@ -13,7 +13,7 @@ import click
 import pytest
 
 from headgate.catalog.cards import ModelCard, Price, Rates
-from headgate.cli.actions.runs import unpriced
+from headgate.cli.actions.output import unpriced
 from headgate.cli.params import Dollars, Duration
 from headgate.ledger import Filter, Ledger
 from headgate.providers import PROVIDERS
@@ -232,7 +232,7 @@ def test_a_provider_that_cannot_be_reached_stops_the_run_and_fails_no_unit(
     write_quiz(headgate_environment, items=items)
     with monkeypatch.context() as nowhere:
         nowhere.setenv("HEADGATE_SIM_URL", "http://127.0.0.1:1")
-        stopped = headgate("run", "Quiz", "-r", "one", "--json", code=1)
+        stopped = headgate("run", "Quiz", "-r", "one", "--no-preflight", "--json", code=1)
     assert (stopped.json()["state"], stopped.json()["failed"]) == ("failed", 0)
     assert "calls in a row had no answer" in stopped.json()["reason"]
     done = headgate("run", "Quiz", "-r", "one", "--seed", "other", "--provider", "sim-gemini", "--json", code=0)
@@ -243,7 +243,7 @@ def test_a_provider_that_cannot_be_reached_stops_the_run_and_fails_no_unit(
 
 def test_a_run_without_a_single_result_is_loud(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
     write_quiz(headgate_environment, template="{{ 1 // (text | length - text | length) }}\n")
-    done = headgate("run", "Quiz", "-r", "one", "--json", code=1)
+    done = headgate("run", "Quiz", "-r", "one", "--no-preflight", "--json", code=1)
     assert (done.json()["state"], done.json()["valid"], done.json()["failed"]) == ("complete", 0, 6)
     assert done.json()["reason"].startswith("no unit came through")
     assert headgate("run", "Quiz", "-r", "one", "--json", code=1).json()["valid"] == 0

@@ -15,6 +15,12 @@ from headgate.catalog.cards import ModelCard
 from headgate.domain.cost import money
 
 
+def unpriced(models: Iterable[tuple[ModelCard | None, str]]) -> str:
+    """What is to be added to an amount that leaves models without a price out (OCT-17)."""
+    names = [name for card, name in models if card is None or not card.prices]
+    return f" and what {', '.join(names)} costs, which is unknown" if names else ""
+
+
 def progress_line(progress: Progress) -> str:
     """One line: share done, units, ETA, money spent and projected."""
     steps = "  ".join(f"{step.name} {step.valid}/{progress.units or step.started}" + _failed(step.failed) for step in progress.steps)
@@ -80,12 +86,6 @@ def _milestone(progress: Progress) -> str:
     """What must change for another line: a tenth of the work, or a provider's word."""
     tenths = ",".join(str((step.valid + step.failed) * 10 // max(1, progress.units or step.started)) for step in progress.steps)
     return f"{progress.state}|{tenths}|{progress.waiting.partition(',')[0]}"
-
-
-def unpriced(models: Iterable[tuple[ModelCard | None, str]]) -> str:
-    """What is to be added to an amount that leaves models without a price out (OCT-17)."""
-    names = [name for card, name in models if card is None or not card.prices]
-    return f" and what {', '.join(names)} costs, which is unknown" if names else ""
 
 
 table = text_table

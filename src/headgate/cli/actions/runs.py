@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 import click
@@ -13,18 +12,15 @@ import uvloop
 
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
-from headgate.assembly.runs import Opened, RunRequest, abandon, ask_for_mode, drive_run, find_run, open_run
+from headgate.assembly.runs import Opened, RunRequest, ask_for_mode, drive_run, find_run, open_run
 from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.cli import sanitize
 from headgate.cli.actions.output import ProgressPrinter, money, unpriced
+from headgate.cli.actions.plan import Look, announce, look_ahead, plan_run
 from headgate.cli.actions.signals import listen
-from headgate.errors import UsageError
 from headgate.wire.json import Json, encode_text
-
-CONFIRM_OVER = 50
-"""Units above which a realtime run with a real provider asks before it spends money (OCT-130)."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +47,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     items: str | None = None
     units_file: str | None = None
     cache: bool | None = None
+    plan: bool = False
+    fan_out: float | None = None
+    confirm_over: int | None = None
+    no_preflight: bool = False
 
     @property
     def request(self) -> RunRequest:
@@ -78,36 +78,15 @@ def run(**given: Json) -> int:
     """See `headgate run --help`."""
     options = msgspec.convert(given, RunOptions)
     parts = load_parts(key=options.api_key, account=options.account)
-    opened = open_run(parts, options.request)
-    announce(opened)
-    confirm(opened, options.max_units, options.yes)
+    if options.plan:
+        return plan_run(parts, options.request, options.fan_out, options.as_json)
+    look = Look(options.yes, options.fan_out, options.confirm_over, options.no_preflight)
+    opened = open_run(parts, options.request, lambda drafted: look_ahead(parts, drafted, look))
+    if opened.resumed:
+        announce(opened)
     result = drive(parts, opened, options.quiet, options.timeout)
     conclude(opened, result, options.as_json)
     return result.exit_code
-
-
-def announce(opened: Opened) -> None:
-    """Say what is about to happen, and where."""
-    click.echo(opened.summary, err=True)
-    click.echo(f"folder {opened.home.folder}", err=True)
-    for note in opened.notes:
-        click.echo(f"note: {sanitize(note)}", err=True)
-
-
-def confirm(opened: Opened, max_units: int | None, yes: bool) -> None:
-    """Ask before many real calls are made."""
-    plan = opened.plan
-    units = plan.pipeline.unit_count(max_units)
-    real = [target.name for target in plan.targets.values() if not target.provider.simulated]
-    if yes or opened.resumed or not real or units <= CONFIRM_OVER:
-        return
-    question = f"{units} units, {units * len(real)} calls to {', '.join(sorted(set(real)))}"
-    if not sys.stdin.isatty():
-        abandon(opened)
-        raise UsageError(f"{question}: too many to be made unasked", hint="add --yes, or --max-units")
-    if not click.confirm(f"{question}. Go on?", err=True):
-        abandon(opened)
-        raise click.Abort
 
 
 def drive(parts: Parts, opened: Opened, quiet: bool, limit: float | None = None) -> Result:

@@ -17,7 +17,8 @@ from headgate.assembly.watching import Glance, Watcher, progress_json
 from headgate.batch.states import RunState
 from headgate.cli import flush, sanitize
 from headgate.cli.actions.output import ProgressPrinter, money
-from headgate.cli.actions.runs import announce, conclude, confirm, drive, short
+from headgate.cli.actions.plan import Look, announce, look_ahead
+from headgate.cli.actions.runs import conclude, drive, short
 from headgate.wire.json import Json, encode_text
 
 HEARTBEAT = 30.0
@@ -46,9 +47,10 @@ def go_on(parts: Parts, folder: Path, how: Resuming) -> int:
     """Drive the run in `folder` on; the exit code."""
     request = resume_request(folder)
     changes = {"max_cost_nanos": how.max_cost or request.max_cost_nanos, "concurrency": how.concurrency or request.concurrency}
-    opened = open_run(parts, msgspec.structs.replace(request, **changes))
-    announce(opened)
-    confirm(opened, request.max_units, how.yes)
+    look = Look(yes=how.yes)
+    opened = open_run(parts, msgspec.structs.replace(request, **changes), lambda drafted: look_ahead(parts, drafted, look))
+    if opened.resumed:
+        announce(opened)
     result = drive(parts, opened, how.quiet, how.timeout)
     conclude(opened, result, how.as_json)
     return result.exit_code

@@ -332,3 +332,10 @@ SELECT what, count(*) FROM event WHERE run = :run AND level = 'warning' GROUP BY
 -- name: some_units
 SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
 FROM unit WHERE run = :run AND step = :step AND seq > :after ORDER BY seq LIMIT :limit;
+-- name: lessons
+SELECT s.name, s.provider, s.model, count(*),
+    sum(json_extract(a.usage, '$.input_total')), sum(json_extract(a.usage, '$.input_total') * json_extract(a.usage, '$.input_total')),
+    sum(json_extract(a.usage, '$.output_total')), sum(json_extract(a.usage, '$.output_total') * json_extract(a.usage, '$.output_total')),
+    coalesce(sum(CASE WHEN a.lane = 'realtime' THEN a.duration END), 0.0), coalesce(sum(a.lane = 'realtime' AND a.duration IS NOT NULL), 0)
+FROM attempt a JOIN step s ON s.run = a.run AND s.idx = a.step
+WHERE a.run = :run AND a.usage IS NOT NULL AND a.cost_source = 'usage' GROUP BY s.idx ORDER BY s.idx;
