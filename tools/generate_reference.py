@@ -21,6 +21,7 @@ import settings_table
 import wire_table
 
 from headgate import errors
+from headgate.batch.pipeline_schema import pipeline_schema_text
 from headgate.catalog.fidelity import load_matrix
 from headgate.cli import cli
 from headgate.gateway.surfaces import ANTHROPIC, OPENAI
@@ -185,10 +186,14 @@ PARTS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     },
 }
 """Page → name of a generated part → what writes it."""
+WHOLE: dict[str, Callable[[], str]] = {"reference/pipeline.schema.json": pipeline_schema_text}
+"""File → what writes all of it."""
 
 
 def rendered(page: str) -> tuple[str, str]:
     """A page as it is, and as it should be. Raises `SystemExit` when a part's marks are missing."""
+    if page in WHOLE:
+        return (DOCS / page).read_text(encoding="utf-8") if (DOCS / page).exists() else "", WHOLE[page]()
     text = (DOCS / page).read_text(encoding="utf-8")
     wanted = text
     for name, write in PARTS[page].items():
@@ -207,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when something would change")
     options = parser.parse_args(argv)
     stale = 0
-    for page in PARTS:
+    for page in (*PARTS, *WHOLE):
         text, wanted = rendered(page)
         if text == wanted:
             continue

@@ -70,7 +70,7 @@ class ItemsSource(NamedTuple):
 def read_steps(pipeline: Section) -> tuple[Step, ...]:
     """`pipeline.steps`, in an order in which each comes after those it needs; names must be unique (OCT-50)."""
     sections = pipeline.sections("steps")
-    steps = [_step(section) for section in sections]
+    steps = [read_step(section) for section in sections]
     if not steps:
         pipeline.error("a pipeline needs at least one step", "steps")
     places: dict[str, Section] = {}
@@ -147,7 +147,8 @@ def _check_return(step: Step, earlier: tuple[Step, ...], section: Section) -> No
         section.error(message, "retry_from", hint="name a later step")
 
 
-def _step(section: Section) -> Step:
+def read_step(section: Section) -> Step:
+    """One entry of `pipeline.steps`."""
     kind = section.choice("scope", StepKind, StepKind.LLM)
     section.ignore(*_KIND_KEYS[kind])
     needs = section.texts("needs")

@@ -51,7 +51,7 @@ def build_pipeline(files: PipelineFiles) -> Pipeline:
     display = str(PurePosixPath(files.folder) / CONFIG)
     findings = Findings()
     root = Section.of(load_yaml(files.read(CONFIG, CONFIG_LIMITS.bytes), display), findings)
-    draft, source, linked = _configured(root, files, findings)
+    draft, source, linked = read_config(root, files, findings)
     findings.raise_any()
     links = check_links(draft.steps, linked)
     links.raise_any()
@@ -62,7 +62,8 @@ def build_pipeline(files: PipelineFiles) -> Pipeline:
     return msgspec.structs.replace(with_files, warnings=tuple(findings.warnings), **kept)
 
 
-def _configured(root: Section, files: PipelineFiles, findings: Findings) -> tuple[Pipeline, ItemsSource, dict[str, Section]]:
+def read_config(root: Section, files: PipelineFiles, findings: Findings) -> tuple[Pipeline, ItemsSource, dict[str, Section]]:
+    """The sections of a configuration: a pipeline without what other files hold, where its items are, and what links to its steps."""
     for required in ("pipeline", "processing"):
         if not root.has(required):
             root.error(f"section {required!r} is missing")
@@ -75,9 +76,9 @@ def _configured(root: Section, files: PipelineFiles, findings: Findings) -> tupl
     prompts.ignore("template_dir", "templates", "global_context")
     schemas.ignore("schema_dir", "files", "strict_mode", "log_validation_errors")
     draft = Pipeline(
-        name=pipeline.text("name") or root.text("name") or files.name,
+        name=_either(pipeline, root, "name") or files.name,
         folder=files.folder,
-        description=pipeline.text("description") or root.text("description") or "",
+        description=_either(pipeline, root, "description") or "",
         steps=steps,
         api=read_api(root.section("api")),
         processing=processing,
@@ -95,6 +96,12 @@ def _configured(root: Section, files: PipelineFiles, findings: Findings) -> tupl
     for section in (root, pipeline, prompts, schemas):
         section.close()
     return draft, source, {"prompts.templates": templates, "schemas.files": schema_files, "validation": validation}
+
+
+def _either(pipeline: Section, root: Section, key: str) -> str | None:
+    """What the pipeline says, else the top level; both are looked at."""
+    inner, outer = pipeline.text(key), root.text(key)
+    return inner or outer
 
 
 def _with_files(
