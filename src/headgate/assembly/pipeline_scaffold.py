@@ -229,5 +229,90 @@ players:
 """,
 }
 
-TEMPLATES: dict[str, dict[str, str]] = {"classify": _CLASSIFY, "extract": _EXTRACT, "expression": _EXPRESSION}
+_FAN_OUT = {
+    "config.yaml": """\
+# Each text becomes several units, one for each claim in it; how many is only known when the answers are there.
+# Check it:    headgate validate <name>
+# Estimate it: headgate run <name> --plan --provider openai --fan-out 4
+# Try it:      headgate sim, and beside it: headgate run <name> --provider sim-openai
+pipeline:
+  name: <name>
+  description: Take the claims out of each text, and judge each claim
+  steps:
+    - name: claims
+      params:
+        temperature: 0
+    - name: each
+      scope: fan_out
+      field: claims                   # a list; each element becomes a unit
+      child_field: claim
+    - name: judge
+      params:
+        temperature: 0
+
+"""
+    + _WHERE_TO
+    + "\n"
+    + _WORK.replace("<items>", "texts")
+    + """
+# A step that asks a model is named under prompts.templates, schemas.files and validation as well.
+prompts:
+  template_dir: templates
+  templates:
+    claims: claims.jinja2
+    judge: judge.jinja2
+
+schemas:
+  schema_dir: schemas
+  files:
+    claims: claims.json
+    judge: judge.json
+
+# What must hold of an answer; one that breaks a rule is asked for again.
+validation:
+  claims:
+    required: [claims]
+  judge:
+    required: [verdict]
+    enums:
+      verdict: [plausible, doubtful]
+""",
+    "items.yaml": """\
+texts:
+  - id: t1
+    text: The bridge was built in 1890. It carries trains only.
+  - id: t2
+    text: Honey does not spoil. Bees visit two million flowers for a pound of it.
+""",
+    "templates/claims.jinja2": """\
+Which claims does this text make? Answer with JSON: {"claims": a list of short sentences}
+
+Text: {{ text }}
+""",
+    "templates/judge.jinja2": """\
+Is this claim plausible or doubtful? Answer with JSON: {"verdict": one of the two}
+
+Claim: {{ claim }}
+""",
+    "schemas/claims.json": """\
+{
+  "type": "object",
+  "properties": {
+    "claims": {"type": "array", "items": {"type": "string", "maxLength": 200}, "minItems": 1, "maxItems": 6}
+  },
+  "required": ["claims"],
+  "additionalProperties": false
+}
+""",
+    "schemas/judge.json": """\
+{
+  "type": "object",
+  "properties": {"verdict": {"type": "string", "enum": ["plausible", "doubtful"]}},
+  "required": ["verdict"],
+  "additionalProperties": false
+}
+""",
+}
+
+TEMPLATES: dict[str, dict[str, str]] = {"classify": _CLASSIFY, "extract": _EXTRACT, "expression": _EXPRESSION, "fan_out": _FAN_OUT}
 """The files of each template, by path inside the pipeline's folder."""

@@ -21,7 +21,8 @@ def new() -> None:
 def pipeline(**options: object) -> int:
     """Write a pipeline NAME that can be checked and run at once.
 
-    Templates: classify (put texts into classes), extract (take fields out of texts), expression (compute, without a model).
+    Templates: classify (put texts into classes), extract (take fields out of texts), expression (compute, without a model),
+    fan_out (several units of each answer).
     """
     return call("headgate.cli.actions.new:pipeline", options)
 

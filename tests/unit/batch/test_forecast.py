@@ -171,3 +171,46 @@ def test_json_says_everything_in_plain_values(fanned: Pipeline) -> None:
     assert [step["scope"] for step in told["steps"]] == ["fan_out", "chunk"]
     assert set(told["cost_usd"]["realtime"]) == {"low", "likely", "high"}
     assert msgspec.json.decode(msgspec.json.encode(told)) == told
+
+
+SHAPES = {
+    "all": "{name: all, scope: aggregate}",
+    "few": "{name: few, scope: aggregate, group_by: [text]}",
+    "once": "{name: once, scope: dedupe, by: [text]}",
+    "three": "{name: three, scope: sample, count: 3}",
+    "half": "{name: half, scope: sample, share: 0.5}",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "left"),
+    [
+        ("all", (6, 1), Range(1, 1, 1)),
+        ("few", (20, 2), Range(2, 2, 60)),
+        ("few", (20, 18), Range(18, 540, 540)),
+        ("once", (20, 20), Range(20, 600, 600)),
+        ("three", None, Range(3, 3, 3)),
+        ("half", None, Range(300, 300, 300)),
+    ],
+)
+def test_steps_that_look_at_all_units_leave_fewer(tmp_path: Path, name: str, groups: tuple[int, int] | None, left: Range) -> None:
+    config = CONFIG.replace("    - name: ask\n", f"    - {SHAPES[name]}\n    - name: ask\n").replace("chunk_size: 10", "repeat: 100")
+    pipeline = load_pipeline(write_quiz(tmp_path, config=config, template="answer\n"))
+    sampled = Sampled(20, {"ask": StepSample((4000,))}, {}, (), 0.0, {} if groups is None else {name: groups})
+    found = made(pipeline, sampled=sampled)
+    assert found.units == 600
+    assert ends_of(found.steps[1].units) == pytest.approx(ends_of(left))
+
+
+def test_a_fan_in_brings_back_as_many_as_there_were(tmp_path: Path) -> None:
+    steps = "    - {name: split, scope: fan_out, field: text}\n    - {name: back, scope: fan_in}\n    - name: ask\n"
+    found = made(load_pipeline(write_quiz(tmp_path, config=CONFIG.replace("    - name: ask\n", steps))), fan_out=9.0)
+    assert [step.units.likely for step in found.steps] == [6, 54, 6]
+
+
+def test_a_step_that_units_pass_by_makes_fewer_calls_and_has_the_same_bound(tmp_path: Path, quiz: Pipeline) -> None:
+    config = CONFIG.replace("    - name: ask\n", "    - name: ask\n      when: id != 'q0'\n")
+    half = Sampled(6, {"ask": StepSample((4000, 4000), share=0.5)}, {}, ())
+    found = made(load_pipeline(write_quiz(tmp_path, config=config)), sampled=half)
+    assert found.calls.likely == 3.0
+    assert found.bound == made(quiz).bound

@@ -101,7 +101,7 @@ def test_a_fan_out_of_the_items_is_counted(tmp_path: Path) -> None:
     config = CONFIG.replace("    - name: ask\n", FAN % "parts" + "    - name: ask\n")
     found = sampled(tmp_path, config=config, items=f"questions:\n{items}", template="answer: {{ part }} of {{ text }}\n")
     assert found.fans == {"split": Fan("counted", 1, 2.5, 4)}
-    assert len(found.steps["ask"].sizes) == 2
+    assert len(found.steps["ask"].sizes) == 5
 
 
 def test_what_is_computed_is_in_the_requests(tmp_path: Path) -> None:
@@ -109,3 +109,32 @@ def test_what_is_computed_is_in_the_requests(tmp_path: Path) -> None:
     found = sampled(tmp_path, config=CONFIG.replace("    - name: ask\n", roll), template="{{ n }} {{ text }}\n", items=ITEMS)
     assert [(fault.step, fault.unit) for fault in found.faults] == [("roll", "q1")]
     assert len(found.steps["ask"].sizes) == 5
+
+
+def shaped(folder: Path, steps: str, template: str, items: str = ITEMS, max_units: int | None = None) -> Sampled:
+    return sampled(
+        folder, config=CONFIG.replace("    - name: ask\n", f"{steps}    - name: ask\n"), template=template, items=items, max_units=max_units
+    )
+
+
+def test_children_come_together_again(tmp_path: Path) -> None:
+    items = "questions:\n  - {id: a, parts: [1, 2, 3]}\n  - {id: b, parts: [4]}\n"
+    steps = FAN % "parts" + "    - {name: back, scope: fan_in, field: parts}\n"
+    found = shaped(tmp_path, steps, "answer: {{ parts | length }}\n", items)
+    assert found.steps["ask"].prompt == "answer: 3\n" and len(found.steps["ask"].sizes) == 2
+
+
+def test_groups_and_copies_are_counted(tmp_path: Path) -> None:
+    items = "questions:\n" + "".join(f"  - {{id: q{n}, text: x, mood: m{n % 2}}}\n" for n in range(40))
+    steps = "    - {name: group, scope: aggregate, group_by: [mood], field: texts}\n"
+    found = shaped(tmp_path, steps, "answer: {{ mood }} {{ texts | length }}\n", items)
+    assert found.groups == {"group": (found.units, 2)}
+    assert len(found.steps["ask"].sizes) == 2 and found.steps["ask"].grown == 40 / found.units
+    alone = shaped(tmp_path, "    - {name: once, scope: dedupe, by: [mood]}\n", "answer: {{ mood }}\n", items)
+    assert alone.groups == {"once": (alone.units, 2)} and alone.steps["ask"].grown == 1.0
+
+
+def test_units_that_pass_a_step_by_are_not_asked(tmp_path: Path) -> None:
+    config = CONFIG.replace("    - name: ask\n", "    - name: ask\n      when: id != 'q0' and id != 'q1'\n")
+    found = sampled(tmp_path, config=config)
+    assert (len(found.steps["ask"].sizes), found.steps["ask"].share) == (4, 4 / 6)

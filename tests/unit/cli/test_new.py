@@ -28,7 +28,8 @@ def test_what_is_begun_can_be_checked_planned_and_run(
     assert (checked["valid"], checked["warnings"], checked["pipeline"]) == (True, [], "Mine")
     headgate("run", "Mine", "--plan", "-p", "sim-openai", code=0)
     done = headgate("run", "Mine", "-p", "sim-openai", "-r", "one", "-q", "--json", code=0).json()
-    assert (done["state"], done["failed"], done["valid"]) == ("complete", 0, checked["units"])
+    assert (done["state"], done["failed"]) == ("complete", 0)
+    assert done["valid"] > checked["units"] if template == "fan_out" else done["valid"] == checked["units"]
 
 
 def test_classify_is_what_is_begun_without_a_word(headgate: Command, headgate_environment: Path) -> None:

@@ -15,6 +15,7 @@ from headgate.assembly.preflight import local_checks, remote_checks
 from headgate.assembly.runs import Opened, RunRequest, draft_run
 from headgate.batch.forecast import Forecast, Range, StepForecast, forecast_json
 from headgate.batch.progress import duration_text
+from headgate.batch.worker import Plan
 from headgate.catalog.cards import Lane
 from headgate.cli import sanitize
 from headgate.cli.actions.output import money, table
@@ -48,7 +49,7 @@ def look_ahead(parts: Parts, drafted: Opened, look: Look) -> None:
         _notes(outlook.forecast.notes)
     if not look.no_preflight:
         _notes(local_checks(plan, drafted.home.folder, outlook))
-    _notes(_cap_note(outlook.forecast, plan.cost_cap_nanos))
+    _notes((*_deadline_note(plan), *_cap_note(outlook.forecast, plan.cost_cap_nanos)))
     if real and not look.yes:
         confirm(outlook.forecast, real, look.confirm_over or round(parts.settings.confirm_over * NANO))
     if not look.no_preflight:
@@ -89,6 +90,12 @@ def confirm(found: Forecast, real: list[str], over: int) -> None:
         raise click.Abort
 
 
+def _deadline_note(plan: Plan) -> tuple[str, ...]:
+    if plan.options.mode != "batch" or plan.options.deadline is None:
+        return ()
+    return ("what cannot be done in batches before the deadline is asked at realtime prices, up to the cost of a realtime run",)
+
+
 def _cap_note(found: Forecast, cap: int | None) -> tuple[str, ...]:
     cost = found.cost[found.mode]
     if cap is None or cost is None or cap >= cost.likely:
@@ -102,7 +109,7 @@ def plan_run(parts: Parts, request: RunRequest, fan_out: float | None, as_json: 
     plan = drafted.plan
     outlook = uvloop.run(foresee(parts, plan, time.time(), fan_out))
     found = outlook.forecast
-    notes = (*drafted.notes, *found.notes, *_cap_note(found, plan.cost_cap_nanos))
+    notes = (*drafted.notes, *found.notes, *_deadline_note(plan), *_cap_note(found, plan.cost_cap_nanos))
     if as_json:
         click.echo(encode_text({**forecast_json(found), "notes": list(notes), "faults": len(outlook.sampled.faults)}))
         return 0
