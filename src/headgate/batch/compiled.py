@@ -31,10 +31,10 @@ def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
     return CompiledPipeline(
         expression_steps={step.name: compile_step(step) for step in pipeline.steps if step.kind is StepKind.EXPRESSION},
         validators={step.name: _validator(pipeline, step) for step in pipeline.steps if step.name in pipeline.rules},
-        prompt_values=compile_named(pipeline.processing.expressions),
+        prompt_values=compile_named(pipeline.processing.expressions, pipeline.processing.places.get),
         images={step.name: _image_expressions(step) for step in pipeline.llm_steps},
         conditions={
-            step.name: compile_expression(step.when, name=f"when of step {step.name!r}", where=step.where or None)
+            step.name: compile_expression(step.when, name=f"when of step {step.name!r}", where=step.place("when"))
             for step in pipeline.steps
             if step.when is not None
         },
@@ -45,7 +45,7 @@ def compile_pipeline(pipeline: Pipeline) -> CompiledPipeline:
 def _script_expressions(step: Step) -> tuple[CompiledExpression, ...]:
     assert step.script is not None
     sources = {"filename_expression": step.script.filename, "content_expression": step.script.content}
-    return compile_named(((name, source) for name, source in sources.items() if source is not None), lambda _name: step.where or None)
+    return compile_named(((name, source) for name, source in sources.items() if source is not None), step.place)
 
 
 def _image_expressions(step: Step) -> tuple[CompiledExpression, ...]:
@@ -58,16 +58,12 @@ def _image_expressions(step: Step) -> tuple[CompiledExpression, ...]:
 
 
 def compile_step(step: Step) -> CompiledStep:
-    """Compile an expression step. Raises `ConfigError` at the step's place."""
-
-    def where(_name: str) -> str | None:
-        return step.where or None
-
+    """Compile an expression step. Raises `ConfigError` at the place of the expression."""
     return CompiledStep(
         name=step.name,
-        init=compile_named(step.init, where),
-        expressions=compile_named(step.expressions, where),
-        loop_until=compile_expression(step.loop_until, name="loop_until", where=step.where or None)
+        init=compile_named(step.init, lambda name: step.place("init", name)),
+        expressions=compile_named(step.expressions, lambda name: step.place("expressions", name)),
+        loop_until=compile_expression(step.loop_until, name="loop_until", where=step.place("loop_until"))
         if step.loop_until is not None
         else None,
         max_iterations=step.max_iterations,

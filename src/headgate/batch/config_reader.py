@@ -212,6 +212,11 @@ class Section:
         """A mapping taken as it stands."""
         return self.section(key).value
 
+    def mapping_names(self, key: str) -> tuple[str, ...]:
+        """The names in a mapping that was read; none where it is none."""
+        found = self.value.get(key)
+        return tuple(found) if isinstance(found, dict) else ()
+
     def ignore(self, *keys: str) -> None:
         """Keys that may be there and mean nothing to us."""
         self._known.update(keys)

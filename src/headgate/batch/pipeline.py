@@ -170,7 +170,8 @@ class Script(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """One step. Fields of other kinds are at their defaults.
 
-    `when`: units for which it is false pass the step as they are. `needs` names steps that must come earlier.
+    `when`: units for which it is false pass the step as they are. `needs` names steps that must come earlier. `places` says where each of
+    its expressions stands: ``when``, ``loop_until``, ``init.NAME``, ``expressions.NAME``.
     """
 
     name: str
@@ -195,6 +196,11 @@ class Step(msgspec.Struct, frozen=True):
     by: tuple[str, ...] = ()
     sample: Sample | None = None
     script: Script | None = None
+    places: dict[str, str] = {}
+
+    def place(self, *key: str) -> str | None:
+        """Where an expression stands, else the step; None when that is not known."""
+        return self.places.get(".".join(key)) or self.where or None
 
 
 def system_key(step: Step) -> str:
@@ -247,6 +253,8 @@ class Processing(msgspec.Struct, frozen=True):
     max_attempts: int = 3
     seed: int = 0
     seed_mode: SeedMode = SeedMode.HEADGATE
+    places: dict[str, str] = {}
+    """Where each of `expressions` stands."""
 
 
 class Rule(msgspec.Struct, frozen=True):

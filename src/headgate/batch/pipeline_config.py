@@ -154,7 +154,16 @@ def read_step(section: Section) -> Step:
     needs = section.texts("needs")
     step = _BUILDERS[kind](section, section.required_text("name"), section.text("description") or "")
     section.close()
-    return msgspec.structs.replace(step, where=section.where("name"), needs=needs)
+    return msgspec.structs.replace(step, where=section.where("name"), needs=needs, places=_places(section))
+
+
+def _places(section: Section) -> dict[str, str]:
+    """Where the expressions of a step stand."""
+    alone = ("when", "loop_until", "filename_expression", "content_expression")
+    found = {key: section.where(key) for key in alone if key in section.value}
+    for key in ("init", "expressions"):
+        found |= {f"{key}.{name}": section.where(key, name) for name in section.mapping_names(key)}
+    return found
 
 
 def _llm_step(section: Section, name: str, description: str) -> Step:
@@ -411,6 +420,7 @@ def read_processing(section: Section) -> tuple[Processing, ItemsSource]:
         max_attempts=retry.integer("max_attempts", 3, least=1),
         seed=section.integer("seed", 0),
         seed_mode=section.choice("seed_mode", SeedMode, SeedMode.HEADGATE),
+        places={name: section.where("expressions", name) for name in section.mapping_names("expressions")},
     )
     understood = section.value.get("strategy") in (None, processing.strategy.value)
     if understood and processing.strategy is not Strategy.DIRECT and not processing.positions:

@@ -107,7 +107,7 @@ class FolderFiles:
         return did_you_mean(target.name, [entry.name for entry in target.parent.iterdir()])
 
 
-class _Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True):
     format: int
     name: str
     folder: str
@@ -121,7 +121,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 class SnapshotFiles:
     """The files of a snapshot, and those that lie beside it in the folder of its run."""
 
-    def __init__(self, stored: _Snapshot, run: Path | None = None) -> None:
+    def __init__(self, stored: Snapshot, run: Path | None = None) -> None:
         self.name = stored.name
         self.folder = stored.folder
         self.seen: dict[str, bytes] = {}
@@ -152,7 +152,7 @@ class SnapshotFiles:
 
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
-_decoder = msgspec.msgpack.Decoder(_Snapshot)
+_decoder = msgspec.msgpack.Decoder(Snapshot)
 
 
 def snapshot(pipeline: Pipeline) -> bytes:
@@ -161,7 +161,7 @@ def snapshot(pipeline: Pipeline) -> bytes:
     A large items file is not in it, only its digest (`item_file.keep_copy`).
     """
     return _encoder.encode(
-        _Snapshot(FORMAT, pipeline.name, pipeline.folder, pipeline.files, pipeline.input, pipeline.replaced, pipeline.only, pipeline.root)
+        Snapshot(FORMAT, pipeline.name, pipeline.folder, pipeline.files, pipeline.input, pipeline.replaced, pipeline.only, pipeline.root)
     )
 
 

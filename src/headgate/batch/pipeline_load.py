@@ -36,9 +36,14 @@ def load_pipeline(path: str | Path, items: Path | None = None, only: tuple[str, 
     return build_pipeline(FolderFiles(Path(path), items, only))
 
 
-def find_pipeline(name_or_path: str, roots: list[Path], items: Path | None = None, only: tuple[str, ...] = ()) -> Pipeline:
-    """Load the pipeline a user names: a folder's path, or a name under one of `roots`. Raises `ConfigError` with a hint."""
-    return load_pipeline(find_folder(name_or_path, roots), items, only)
+def find_pipeline(
+    name_or_path: str, roots: list[Path], items: Path | None = None, only: tuple[str, ...] = (), passed: list[str] | None = None
+) -> Pipeline:
+    """Load the pipeline a user names: a folder's path, or a name under one of `roots`. Raises `ConfigError` with a hint.
+
+    `items` and `only` as in `load_pipeline`. Each of `STAGES` that it passes is added to `passed`.
+    """
+    return build_pipeline(FolderFiles(find_folder(name_or_path, roots), items, only), passed)
 
 
 def load_snapshot(data: bytes, run: Path | None = None) -> Pipeline:
@@ -46,18 +51,32 @@ def load_snapshot(data: bytes, run: Path | None = None) -> Pipeline:
     return build_pipeline(open_snapshot(data, run))
 
 
-def build_pipeline(files: PipelineFiles) -> Pipeline:
-    """Read, check and freeze a pipeline. Raises `ConfigError`."""
+STAGES = {
+    "configuration": "its sections, keys and values",
+    "links": "every step that asks a model has a template, a schema and rules",
+    "files": "templates, schemas and items",
+    "names": "expressions and rules, and every name is provided before it is used",
+}
+"""What is checked, one after another: what fails at one keeps the later ones from being looked at."""
+
+
+def build_pipeline(files: PipelineFiles, passed: list[str] | None = None) -> Pipeline:
+    """Read, check and freeze a pipeline. Raises `ConfigError`. Each of `STAGES` that it passes is added to `passed`."""
+    done: list[str] = [] if passed is None else passed
     display = str(PurePosixPath(files.folder) / CONFIG)
     findings = Findings()
-    root = Section.of(load_yaml(files.read(CONFIG, CONFIG_LIMITS.bytes), display), findings)
+    root = Section.of(load_yaml(files.read(CONFIG, CONFIG_LIMITS.bytes, f"{display}:1:1"), display), findings)
     draft, source, linked = read_config(root, files, findings)
     findings.raise_any()
+    done.append("configuration")
     links = check_links(draft.steps, linked)
     links.raise_any()
+    done.append("links")
     with_files, facts = _with_files(draft, files, root, source, findings)
     findings.raise_any()
+    done.append("files")
     _check_compiled(with_files, facts, findings)
+    done.append("names")
     kept = {"files": dict(files.seen), "replaced": files.replaced, "only": files.only, "root": files.root}
     return msgspec.structs.replace(with_files, warnings=tuple(findings.warnings), **kept)
 

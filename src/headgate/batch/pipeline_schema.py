@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import TypeVar
 
 from headgate.batch.config_reader import Findings, Section
-from headgate.batch.pipeline import Coercion, StepKind, Strategy
+from headgate.batch.pipeline import FORMAT, Coercion, StepKind, Strategy
 from headgate.batch.pipeline_config import MAX_ITERATIONS, RULE_TYPES, read_rules, read_step
-from headgate.batch.pipeline_files import SnapshotFiles
+from headgate.batch.pipeline_files import Snapshot, SnapshotFiles
 from headgate.batch.pipeline_load import read_config
 from headgate.batch.yaml_source import load_yaml
 from headgate.wire.json import Json, JsonObject
@@ -150,7 +150,7 @@ def _optional(schema: JsonObject) -> JsonObject:
 def pipeline_schema() -> JsonObject:
     """JSON Schema (draft 7) of a pipeline's ``config.yaml``. What is a warning when it is read, an unknown key, is not valid here."""
     root = Recorder()
-    read_config(root, SnapshotFiles("", "", {}), Findings())
+    read_config(root, SnapshotFiles(Snapshot(FORMAT, "", "", {})), Findings())
     schema = root.schema()
     found: JsonObject = schema["properties"]
     found["pipeline"]["properties"]["steps"] = {"type": "array", "minItems": 1, "items": _step_schema()}

@@ -99,7 +99,7 @@ def read_schema(data: bytes, file: str) -> JsonObject:
             raise ConfigError(f"the schema refers to {reference!r}, which is not there", where=where)
     if _Expansion(schema).size(schema) > MAX_EXPANSION:
         raise ConfigError(f"the schema expands to more than {MAX_EXPANSION:,} parts", where=f"{file}:1:1")
-    CompiledSchema(schema, file)
+    CompiledSchema(schema, f"{file}:1:1")
     return schema
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -51,7 +52,8 @@ class TemplateSet:
             guarded = _guarded(tree)
             optional |= undeclared & guarded
             for variable in sorted(undeclared - guarded):
-                required.setdefault(variable, f"{self._display(current)}:{_line_of(tree, variable)}:1")
+                line = _line_of(tree, variable)
+                required.setdefault(variable, f"{self._display(current)}:{line}:{_column_of(self.sources[current], line, variable)}")
             waiting += [(included, f"{self._display(current)}:1:1") for included in self._included(tree, current)]
         return TemplateFacts(required, frozenset(optional - required.keys()))
 
@@ -79,6 +81,13 @@ class TemplateSet:
 
 def _line_of(tree: nodes.Template, variable: str) -> int:
     return min((node.lineno for node in tree.find_all(nodes.Name) if node.name == variable), default=1)
+
+
+def _column_of(source: str, line: int, variable: str) -> int:
+    """The column of a name in its line, which the parser does not tell; 1 where it is not found."""
+    lines = source.splitlines()
+    found = re.search(rf"\b{re.escape(variable)}\b", lines[line - 1]) if 0 < line <= len(lines) else None
+    return found.start() + 1 if found else 1
 
 
 def _guarded(tree: nodes.Template) -> set[str]:

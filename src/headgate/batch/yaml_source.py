@@ -65,7 +65,7 @@ class Document(msgspec.Struct, frozen=True):
 def decode_text(data: bytes, file: str, limit: int) -> str:
     """UTF-8 text of a file, without a byte order mark. Raises `ConfigError` for other encodings and above `limit` bytes."""
     if len(data) > limit:
-        raise ConfigError(f"the file has {len(data):,} bytes; the limit is {limit:,}", where=file)
+        raise ConfigError(f"the file has {len(data):,} bytes; the limit is {limit:,}", where=f"{file}:1:1")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,10 +89,10 @@ def load_yaml(data: bytes, file: str, limits: YamlLimits = CONFIG_LIMITS) -> Doc
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else f"{file}:1:1"
         raise ConfigError(" ".join(filter(None, (error.context, error.problem))) or "not YAML", where=where) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {error}", where=file) from error
+        raise ConfigError(f"not YAML: {error}", where=f"{file}:1:1") from error
     return Document(file, builder.value, builder.positions)
 
 

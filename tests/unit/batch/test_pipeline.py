@@ -298,7 +298,7 @@ def test_unknown_keys_without_a_likeness_are_warnings(folder):
 
 CONTENT_FAULTS = [
     ("templates/ask.jinja2", "a\n{{ text }", "templates/ask.jinja2:2:1: template: "),
-    ("templates/ask.jinja2", "a\n{{ txet }}", "templates/ask.jinja2:2:1: the template of step 'ask' needs 'txet'"),
+    ("templates/ask.jinja2", "a\n{{ txet }}", "templates/ask.jinja2:2:4: the template of step 'ask' needs 'txet'"),
     ("templates/ask.jinja2", "{% include name %}", "may include others by a fixed name only"),
     ("templates/ask.jinja2", "{% include '../config.yaml' %}", "must stay inside"),
     ("templates/ask.jinja2", "{% include 'gone.jinja2' %}", "cannot read 'templates/gone.jinja2'"),

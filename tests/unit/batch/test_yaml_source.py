@@ -60,7 +60,7 @@ REFUSED = [
     ("x: &k a\n? *k\n: 2\n", "c.yaml:2:3: a key must be plain text"),
     ("<<: 5\n", "'<<' takes a mapping"),
     ("a: 1\n---\nb: 2\n", "c.yaml:2:1: only one YAML document"),
-    ("a: \x07\n", "c.yaml: not YAML"),
+    ("a: \x07\n", "c.yaml:1:1: not YAML"),
     (b"a: 1\nb: \xff\n", "c.yaml:2:4: the file is not UTF-8"),
     ("\ta: 1\n", "c.yaml:1:1"),
 ]

@@ -29,7 +29,7 @@ def test_what_is_begun_can_be_checked_planned_and_run(
     headgate("run", "Mine", "--plan", "-p", "sim-openai", code=0)
     done = headgate("run", "Mine", "-p", "sim-openai", "-r", "one", "-q", "--json", code=0).json()
     assert (done["state"], done["failed"]) == ("complete", 0)
-    assert done["valid"] > checked["units"] if template == "fan_out" else done["valid"] == checked["units"]
+    assert done["valid"] >= checked["units"] if template == "fan_out" else done["valid"] == checked["units"]
 
 
 def test_classify_is_what_is_begun_without_a_word(headgate: Command, headgate_environment: Path) -> None:

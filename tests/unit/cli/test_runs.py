@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from headgate.batch.pipeline_load import STAGES
 from headgate.catalog.cards import ModelCard, Price, Rates
 from headgate.cli.actions.output import unpriced
 from headgate.cli.params import Dollars, Duration
@@ -294,6 +295,7 @@ def test_a_pipeline_is_checked_without_a_call(headgate: Command, headgate_enviro
     write_quiz(headgate_environment)
     told = headgate("validate", "Quiz", "--units", "2", "--show-prompt", code=0)
     assert told.out.splitlines() == [
+        *(f"✓ {name}: {what}" for name, what in STAGES.items()),
         "✓ Quiz: 1 steps, 6 units (direct)",
         "✓ 2 units tried at ask",
         "Answer this. answer: question 0",
@@ -312,10 +314,13 @@ def test_what_is_wrong_with_a_pipeline_is_told_at_once(headgate: Command, headga
     assert "'chunk_size' must be at least 1" in told.err and "'strategy' cannot be 'direkt'" in told.err
     found = headgate("validate", "Quiz", "--json", code=3).json()
     assert (found["valid"], len(found["errors"])) == (False, 2)
+    assert [check["passed"] for check in found["checks"]] == [False, None, None, None, None]
+    assert "✗ configuration: 2 errors" in told.err and "not looked at yet: links, files, names, trial" in told.err
     assert all(re.match(r".*config\.yaml:\d+:3: ", error) for error in found["errors"])
     write_quiz(headgate_environment, template="{{ more }}\n", items=ITEMS.replace("question 5", "question 5\n    more: 1"))
     told = headgate("validate", "Quiz", "--units", "1", code=3)
-    assert "step 'ask', unit 'q0': 'more' is undefined" in told.err
+    assert "config.yaml:4:7: step 'ask', unit 'q0': 'more' is undefined" in told.err
+    assert "✓ names: " in told.out and "✗ trial: 1 error" in told.err
     assert "there is no pipeline 'Nope'" in headgate("validate", "Nope", code=3).err
 
 

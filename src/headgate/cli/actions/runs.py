@@ -14,6 +14,7 @@ from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
 from headgate.assembly.runs import Opened, RunRequest, ask_for_mode, drive_run, find_run, open_run
 from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
+from headgate.batch.pipeline_load import STAGES
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.cli import sanitize
@@ -174,6 +175,9 @@ def validate(pipeline: str, units: int, show_prompt: bool, as_json: bool, items:
 
 def _tell_checked(checked: Checked, show_prompt: bool) -> None:
     found, tried = checked.pipeline, checked.rehearsal
+    for name, passed in checked.checks:
+        if passed and name in STAGES:
+            click.echo(f"✓ {name}: {STAGES[name]}")
     if found is not None and tried is not None:
         click.echo(f"✓ {sanitize(found.name)}: {len(found.steps)} steps, {found.unit_count():,} units ({found.processing.strategy.value})")
         if tried.steps and not tried.faults:
@@ -182,5 +186,11 @@ def _tell_checked(checked: Checked, show_prompt: bool) -> None:
             click.echo(sanitize(tried.prompt))
     for warning in checked.warnings:
         click.echo(f"! {sanitize(warning)}")
+    for name, passed in checked.checks:
+        if passed is False:
+            click.echo(f"✗ {name}: {len(checked.errors)} {'error' if len(checked.errors) == 1 else 'errors'}", err=True)
     for error in checked.errors:
-        click.echo(f"✗ {sanitize(error)}", err=True)
+        click.echo(f"  {sanitize(error)}", err=True)
+    unseen = [name for name, passed in checked.checks if passed is None]
+    if unseen:
+        click.echo(f"not looked at yet: {', '.join(unseen)}", err=True)
