@@ -113,15 +113,17 @@ class Planner:
         found = [(key, self._answer(*key)) for key in again]
         revive += [(key, answer) for key, answer in found if answer is not None]
         again = [key for key, answer in found if answer is None]
+        revive += [((one.step, one.seq), answer) for one in self._facts.stranded if (answer := self._answer(one.step, one.seq)) is not None]
+        revived = {key for key, _ in revive}
         wrong = (*self._duplicates(), *((0, seq) for seq in self._facts.surplus), *orphans)
         sent = (*recompute, *(again if self._again else ()))
         aside = dict.fromkeys((*wrong, *self._below(wrong), *self._below(sent)))
         plan = Plan(
             restore=tuple(restore),
-            revive=tuple(revive),
+            revive=tuple(one for one in dict(revive).items() if one[0] not in aside),
             recompute=tuple(recompute),
             aside=tuple(aside),
-            rescue=tuple(one for one in self._facts.stranded if (one.step, one.seq) not in aside),
+            rescue=tuple(one for one in self._facts.stranded if (one.step, one.seq) not in aside and (one.step, one.seq) not in revived),
             recount=self._has(Kind.COUNTERS, Kind.COSTS),
             settle=self._has(Kind.UNSETTLED),
             outputs=self._has(Kind.RESULTS),

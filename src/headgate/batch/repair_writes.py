@@ -27,6 +27,7 @@ async def mend(
 
     def work(db: sqlite3.Connection) -> bool:
         writes = Writes(db, run.key, steps, at)
+        writes.bring_back_chunks()
         writes.give_up(plan, facts)
         writes.move(plan, places)
         writes.restore(plan.restore, places)
@@ -68,6 +69,10 @@ class Writes:
 
     def _chunk(self, step: int, round_: int, n: int) -> int:
         return open_chunk(self._db, self._run, NewChunk(step, self._steps[step].lane, round_, None, n), self._at)
+
+    def bring_back_chunks(self) -> None:
+        """Make chunks again that units are in and that are not there, before a new one takes the number of one."""
+        self._do("restore_chunks", at=self._at)
 
     def give_up(self, plan: Plan, facts: Facts) -> None:
         """Forget what cannot be read."""
@@ -152,7 +157,7 @@ class Writes:
 
     def count(self) -> None:
         """Bring every counter in line with units and attempts."""
-        self._do("restore_chunks", at=self._at)
+        self._do("keep_traces")
         self._do("recount_units")
         self._do("recount_chunks")
         for step, units, counted in self._do("started").fetchall():

@@ -99,7 +99,7 @@ WRONG = (
     ("UPDATE unit SET row = 1000 WHERE step = 1 AND seq = 5", "1 places are in no frame"),
     ("UPDATE unit SET segment = NULL WHERE step = 1 AND seq = 5", "step count: 1 valid units have no result: q5"),
     ("DELETE FROM attempt WHERE step = 1 AND seq = 0", "1 units count other costs or attempts"),
-    ("UPDATE frame SET offset = offset + 1", "there is no frame at byte 1"),
+    ("UPDATE frame SET offset = offset + 1, length = length - 1", "there is no frame at byte 1"),
     ("UPDATE frame SET rows = rows + 1", "rows are committed; its frames end at"),
     ("UPDATE unit SET row = (SELECT row FROM unit WHERE step = 1 AND seq = 1) WHERE step = 1 AND seq = 0", "results.jsonl differs"),
 )  # fmt: skip
@@ -280,7 +280,10 @@ DOUBLE = (
         (("DELETE FROM unit WHERE seq = 2",), "2 missing units are made anew"),
         (("UPDATE unit SET state = 4 WHERE step = 0 AND seq = 3",), "1 units are valid by the answer that is there"),
         ((DOUBLE,), "1 units that nothing became, or that are there twice, are set aside"),
-        (("UPDATE unit SET state = 0 WHERE step = 1 AND seq = 4",), "1 undecided units in closed chunks are put into new ones"),
+        (
+            ("UPDATE unit SET state = 0 WHERE step = 1 AND seq = 4", "DELETE FROM attempt WHERE step = 1 AND seq = 4"),
+            "1 undecided units in closed chunks are put into new ones",
+        ),
         (("UPDATE unit SET parent_seq = 77 WHERE step = 1 AND seq = 4",), "1 missing units are made anew"),
         (("UPDATE chunk SET valid = 5, n = 9, cost_nanos = 3",), "counters are computed from units and attempts"),
         (("UPDATE unit SET cost_nanos = 7, attempts = 9 WHERE step = 0",), "counters are computed from units and attempts"),

@@ -85,7 +85,7 @@ def _batch_complete(subject: Subject) -> None:
     expect_equal(dialect is not None, bool(provider.batch_endpoint), "batch_endpoint is set exactly where there is a batch dialect")
     if dialect is None:
         return
-    _check_complete(dialect, ("name", "limits"))
+    _check_complete(dialect, ("name", "limits"), optional=("delete",))
     expect(provider.batch_endpoint.startswith("/"), "batch_endpoint must start with a slash")
     unknown = set(provider.batch_variables) - {variable.name for variable in provider.variables}
     expect(not unknown, f"batch_variables names {', '.join(sorted(unknown))}, which are no variables of the provider")
@@ -93,11 +93,12 @@ def _batch_complete(subject: Subject) -> None:
     expect(provider.max_age > 0, "max_age must be positive")
 
 
-def _check_complete(dialect: ChatDialect | BatchDialect, values: tuple[str, ...]) -> None:
-    """Complete or absent: a dialect without one of its functions is no dialect."""
+def _check_complete(dialect: ChatDialect | BatchDialect, values: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    """Complete or absent: a dialect without one of its functions is no dialect, but for those that are `optional`."""
     for field in dialect.__struct_fields__:
-        if field not in values:
-            expect(callable(getattr(dialect, field)), f"{dialect.name}.{field} is no function")
+        found = getattr(dialect, field)
+        if field not in values and not (field in optional and found is None):
+            expect(callable(found), f"{dialect.name}.{field} is no function")
 
 
 def _polling(subject: Subject) -> None:

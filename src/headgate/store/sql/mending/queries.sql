@@ -220,3 +220,10 @@ SELECT count(*) FROM unit WHERE run = :run AND state IN (0, 1, 2, 5);
 
 -- name: open
 SELECT count(*) FROM chunk WHERE run = :run AND state NOT IN ('done', 'split');
+
+-- name: keep_traces
+-- Units that are not there and were asked once: set aside, so that their attempts go on being counted when they come again.
+INSERT INTO unit (run, step, seq, parent_seq, state, chunk, input_segment, input_row, attempts, cost_nanos)
+SELECT a.run, a.step, a.seq, a.seq, 6, max(a.chunk), 0, 0, max(a.n), coalesce(sum(a.cost_nanos), 0) FROM attempt a
+LEFT JOIN unit u ON u.run = a.run AND u.step = a.step AND u.seq = a.seq
+WHERE a.run = :run AND u.seq IS NULL GROUP BY a.run, a.step, a.seq;
