@@ -110,7 +110,7 @@ class Journal:
         lane, step = self._chunks[data["chunk"]]
         counts = stored.setdefault((lane, f"step {step}"), [0, 0, 0])
         for at, name in enumerate(("valid", "failed", "attempts")):
-            counts[at] += data[name]
+            counts[at] += data.get(name, 0)
 
     def close(self) -> None:
         """Look a last time, and let go of the database."""

@@ -43,11 +43,18 @@ _LEVEL_TAGS = {"warning": "WARN", "error": "ERROR"}
 
 
 def event_line(what: str, level: str, data: JsonObject) -> tuple[str, str]:
-    """The tag and the sentence of an event; those without a sentence of their own are told by their name and data."""
-    known = _SENTENCES.get(what)
-    if known is None:
-        return _LEVEL_TAGS.get(level, "INFO"), f"{what} {encode_text(data)}"
-    return known[0], known[1](data)
+    """The tag and the sentence of an event; one that has none, or lacks what its sentence needs, is told by its name and data."""
+    tag, sentence = _SENTENCES.get(what, (_LEVEL_TAGS.get(level, "INFO"), None))
+    if sentence is not None:
+        try:
+            return tag, sentence(data)
+        except KeyError:
+            return tag, _plain(what, data)
+    return tag, _plain(what, data)
+
+
+def _plain(what: str, data: JsonObject) -> str:
+    return f"{what} {encode_text(data)}"
 
 
 def results_line(lane: str, step: str, valid: int, failed: int, attempts: int) -> tuple[str, str]:

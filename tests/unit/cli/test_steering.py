@@ -118,6 +118,17 @@ def test_a_run_is_paused_and_resumed_from_elsewhere(headgate: Command, headgate_
     assert log(headgate_environment)[-1] == ("INFO", "exit code 0: 6 valid, 0 failed")
 
 
+def test_a_run_is_verified_while_it_is_driven(headgate: Command, slow: Simulator, start: Start) -> None:
+    """What is pending is no fault then."""
+    process = under_way(start)
+    told = headgate("verify", "one", "--deep", "--json", code=0).json()
+    assert (told["driven"], told["state"], told["integrity"]) == (True, "running", "OK")
+    (step,) = told["steps"]
+    assert (step["expected"], step["valid"] + step["pending"]) == (6, 6) and step["pending"] >= 4
+    for arguments in (("repair", "one", "--yes"), ("retry", "one"), ("resume", "one")):
+        assert f"is driven by process {process.pid}" in headgate(*arguments, code=1).err
+
+
 def test_a_stuck_process_is_ended_by_force(headgate: Command, headgate_environment: Path, slow: Simulator, start: Start) -> None:
     process = under_way(start)
     os.kill(process.pid, signal.SIGSTOP)
@@ -137,6 +148,9 @@ def test_a_run_whose_process_is_gone_is_marked(headgate: Command, headgate_envir
     process.kill()
     process.wait(PATIENCE)
     assert headgate("status", "one", "--json").json()["state"] == "running"
+    nobody = headgate("pause", "one", code=1)
+    assert "running; no process drives it" in nobody.out and "hint: headgate kill runs/one" in nobody.err
+    assert headgate("watch", "one", code=1).out.startswith("running: ")
     told = headgate("kill", "one", code=0)
     assert "paused (its process ended without a word); finished work is kept" in told.out
     assert "go on with: headgate resume runs/one" in told.err

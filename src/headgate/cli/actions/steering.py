@@ -69,9 +69,12 @@ def pause(run: str, as_json: bool) -> int:
         click.echo(f"{done.run}: {_word(done)}; no process drives it")
     else:
         click.echo(f"{done.run}: {_word(done)}; process {done.pid} has ended")
-    if not as_json and done.ended and done.state not in OVER:
+    rests = done.ended and done.state not in UNDER_WAY
+    if not as_json and done.ended and not rests:
+        click.echo(f"hint: headgate kill {short(folder)} marks it paused", err=True)
+    if not as_json and rests and done.state not in OVER:
         click.echo(f"go on with: headgate resume {short(folder)}", err=True)
-    return 0 if done.ended else 1
+    return 0 if rests else 1
 
 
 def kill(run: str, as_json: bool) -> int:
