@@ -7,6 +7,8 @@ import gzip
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from headgate.batch.analysis import analysis_text, analyze
+from headgate.batch.analysis_args import parse_args
 from headgate.batch.compiled import CompiledPipeline
 from headgate.batch.extract import extract_units
 from headgate.batch.outputs import last_unit_step, results
@@ -96,7 +98,8 @@ class After:
         return self._write(entry, await self._program(entry.script, [str(self.run.folder), *entry.args]))
 
     def _analyzed(self, entry: PostProcess) -> str:
-        raise RunError("not yet")
+        wanted = parse_args(entry.args)
+        return analysis_text(analyze(self._results(), wanted.options), wanted.kind)
 
     def _write(self, entry: PostProcess, data: bytes) -> Path | None:
         """Keep what an entry printed, whole or not at all."""

@@ -13,6 +13,7 @@ from headgate.batch.rows import RunRow, StepRow
 from headgate.batch.states import RunState, UnitState
 from headgate.batch.tables import Tables
 from headgate.errors import StoreError
+from headgate.store.statements import load_migrations
 from headgate.wire.json import JsonObject
 
 INPUTS = "segments/input-again.jsonl.zst"
@@ -27,11 +28,13 @@ async def mend(
 
     def work(db: sqlite3.Connection) -> bool:
         writes = Writes(db, run.key, steps, at)
+        writes.lift_law()
         writes.bring_back_chunks()
         writes.give_up(plan, facts)
         writes.move(plan, places)
         writes.restore(plan.restore, places)
         writes.count()
+        writes.lay_down_law()
         left = bool(db.execute(SQL["pending"], {"run": run.key}).fetchone()[0] or db.execute(SQL["open"], {"run": run.key}).fetchone()[0])
         if left and run.state is not RunState.PAUSED:
             pause(db, run.key, "repaired", at)
@@ -55,6 +58,10 @@ async def _write_inputs(tables: Tables, run: int, records: Mapping[int, JsonObje
     return {seq: (row.id, frame.first_row + line) for line, seq in enumerate(records)}
 
 
+LAW = next(statement for migration in load_migrations("run") for statement in migration.statements if "TRIGGER chunk_law" in statement)
+"""What holds a chunk to the law of conservation."""
+
+
 class Writes:
     """The writes of one repair, inside its transaction."""
 
@@ -73,6 +80,14 @@ class Writes:
     def bring_back_chunks(self) -> None:
         """Make chunks again that units are in and that are not there, before a new one takes the number of one."""
         self._do("restore_chunks", at=self._at)
+
+    def lift_law(self) -> None:
+        """Let counters be wrong while they are mended; the database holds them to the law again at the end of the transaction."""
+        self._do("lift_law")
+
+    def lay_down_law(self) -> None:
+        """Counters are right: the database refuses what would make them wrong."""
+        self._db.execute(LAW)
 
     def give_up(self, plan: Plan, facts: Facts) -> None:
         """Forget what cannot be read."""
@@ -160,14 +175,3 @@ class Writes:
         self._do("keep_traces")
         self._do("recount_units")
         self._do("recount_chunks")
-        for step, units, counted in self._do("started").fetchall():
-            self._spread(step, units - counted)
-
-    def _spread(self, step: int, difference: int) -> None:
-        """Add what a step's chunks count too little as started, or take away what they count too much, from the last chunk on."""
-        for chunk, n in self._do("first_chunks", step=step).fetchall():
-            changed = max(0, n + difference)
-            difference -= changed - n
-            self._do("set_n", id=chunk, n=changed)
-        if difference > 0:
-            self._do("set_n", id=self._do("last_chunk", step=step).fetchone()[0], n=difference)

@@ -282,6 +282,28 @@ def test_a_report_that_fails_does_not_fail_the_run(shaped) -> None:
     assert len(gzip.decompress(packed.read_bytes()).splitlines()) == 4
 
 
+def test_reports_of_a_pipeline_are_made_without_running_anything(shaped) -> None:
+    """OCT-156, as Octobatch's configurations write them: shares by group with nets, numbers, and CSV."""
+    shares = "--group-by, topic, --count-field, size, --net-positive, big, --net-negative, small, --title, Sizes"
+    numbers = '--group-by, topic, --numeric-field, n, --custom-stat, "Spread=max_val - min_val"'
+    more = f"""post_process:
+  - {{name: shares, script: scripts/analyze_results.py, args: [{shares}], output: reports/shares.txt}}
+  - {{name: numbers, script: analyze_results, args: [{numbers}], output: n.txt}}
+  - {{name: csv, command: "scripts/analyze_results.py --group-by topic --count-field size --output-format csv", output: sizes.csv}}
+  - {{name: wrong, script: analyze_results, args: [--group-by, topic], output: no.txt}}
+"""
+    steps = """
+- {name: count, scope: expression, expressions: {n: "len(parts)", size: "'big' if n > 3 else 'small'"}}
+- {name: ask}
+"""
+    told, _ = shaped(steps, "realtime", template="answer: {{ n }}\n", more=more)
+    text = Path(told["outputs"]["shares"]).read_text(encoding="utf-8")
+    assert "Sizes" in text and "Total: 4 results" in text and "50.0" in text
+    assert "Spread" in Path(told["outputs"]["numbers"]).read_text(encoding="utf-8")
+    assert Path(told["outputs"]["csv"]).read_text(encoding="utf-8").splitlines()[1].startswith("x,2,")
+    assert "post_process 'wrong' failed: analyze_results: one of the arguments --count-field --numeric-field is required" in told["err"]
+
+
 @pytest.mark.parametrize(
     ("steps", "complaint"),
     [

@@ -185,12 +185,20 @@ SELECT DISTINCT u.chunk, u.run, u.step, s.lane, 'done', 1, 0, :at FROM unit u JO
 WHERE u.run = :run AND u.chunk NOT IN (SELECT id FROM chunk) GROUP BY u.chunk;
 
 -- name: recount_chunks
-UPDATE chunk SET valid = t.valid, failed = t.failed, cost_nanos = t.cost_nanos FROM (
-    SELECT k.id, coalesce(u.valid, 0) AS valid, coalesce(u.failed, 0) AS failed, coalesce(a.cost_nanos, 0) AS cost_nanos FROM chunk k
-    LEFT JOIN (SELECT chunk, sum(state = 3) AS valid, sum(state = 4) AS failed FROM unit WHERE run = :run GROUP BY chunk) u ON u.chunk = k.id
+-- What is in a chunk now, and what went on from it or back before.
+UPDATE chunk SET n = t.units + retry + away, valid = t.valid, failed = t.failed, cost_nanos = t.cost_nanos FROM (
+    SELECT k.id, coalesce(u.units, 0) AS units, coalesce(u.valid, 0) AS valid, coalesce(u.failed, 0) AS failed,
+        coalesce(a.cost_nanos, 0) AS cost_nanos
+    FROM chunk k
+    LEFT JOIN (
+        SELECT chunk, sum(state != 6) AS units, sum(state = 3) AS valid, sum(state = 4) AS failed FROM unit WHERE run = :run GROUP BY chunk
+    ) u ON u.chunk = k.id
     LEFT JOIN (SELECT chunk, sum(cost_nanos) AS cost_nanos FROM attempt WHERE run = :run GROUP BY chunk) a ON a.chunk = k.id
     WHERE k.run = :run
 ) t WHERE chunk.id = t.id;
+
+-- name: lift_law
+DROP TRIGGER IF EXISTS chunk_law;
 
 -- name: close_chunk
 UPDATE chunk SET state = 'done', finished_at = :at WHERE id = :id;
@@ -200,20 +208,6 @@ UPDATE unit SET
     cost_nanos = (SELECT coalesce(sum(a.cost_nanos), 0) FROM attempt a WHERE a.run = unit.run AND a.step = unit.step AND a.seq = unit.seq),
     attempts = (SELECT coalesce(max(a.n), 0) FROM attempt a WHERE a.run = unit.run AND a.step = unit.step AND a.seq = unit.seq)
 WHERE run = :run;
-
--- name: started
-SELECT s.idx, (SELECT count(*) FROM unit u WHERE u.run = s.run AND u.step = s.idx AND u.state != 6),
-    (SELECT coalesce(sum(n), 0) FROM chunk k WHERE k.run = s.run AND k.step = s.idx AND k.round = 0)
-FROM step s WHERE s.run = :run;
-
--- name: first_chunks
-SELECT id, n FROM chunk WHERE run = :run AND step = :step AND round = 0 ORDER BY id DESC;
-
--- name: set_n
-UPDATE chunk SET n = :n, round = 0 WHERE id = :id;
-
--- name: last_chunk
-SELECT max(id) FROM chunk WHERE run = :run AND step = :step;
 
 -- name: pending
 SELECT count(*) FROM unit WHERE run = :run AND state IN (0, 1, 2, 5);
