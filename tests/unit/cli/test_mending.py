@@ -238,7 +238,7 @@ def test_stored_answers_are_judged_again_without_a_call(headgate: Command, judge
     assert standing(headgate) == before, "a dry run changes nothing"
     same = headgate("revalidate", "one", "--use-run-config", "--json", code=0).json()
     assert (same["passing"], same["source"]) == (0, "the run's own copy")
-    assert headgate("status", "one", "--json").json() == before
+    assert standing(headgate) == before
 
     told = headgate("revalidate", "one", code=0)
     assert "3 units are valid, judged by" in told.out and "go on with: headgate run Quiz --run-dir runs/one" in told.err
