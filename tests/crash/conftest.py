@@ -20,6 +20,7 @@ import pytest
 
 from headgate.assembly.parts import load_parts
 from headgate.assembly.trueup import TrueUp, true_up_run
+from headgate.assembly.verifying import verify_run
 from headgate.batch.books import check_books
 from headgate.batch.readings import Readings
 from headgate.batch.rows import RunRow, SubmissionRow
@@ -170,6 +171,8 @@ class Facts:
         calls = [receipt for receipt in self.receipts if receipt["cost_source"] != "none"]
         assert (self.tallied.calls, self.tallied.cost_nanos) == (len(calls), self.booked)
         assert self.row.state == "complete"
+        found = verify_run(self.rig.run, deep=True)
+        assert found.whole, (found.faults, found.steps)
         assert workflow_errors(self.rig.run) == []
 
     def check_submissions(self) -> None:

@@ -98,9 +98,14 @@ class Journal:
             if what == "commit":
                 self._count(stored, decode(data))
             else:
+                self._tell(stored)
                 self._log.write(*event_line(what, level, decode(data)))
+        self._tell(stored)
+
+    def _tell(self, stored: dict[tuple[str, str], list[int]]) -> None:
         for (lane, step), counts in stored.items():
             self._log.write(*results_line(lane, step, *counts))
+        stored.clear()
 
     def _count(self, stored: dict[tuple[str, str], list[int]], data: JsonObject) -> None:
         assert self._tables is not None

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from headgate.batch.tables import Tables
+from headgate.errors import StoreError
 from headgate.sim.faults import Match, Rows, Rule, Twist
 from headgate.sim.server import Simulator
 from headgate.testing.clock import START, Clock, ScaledClock
@@ -362,3 +364,24 @@ def test_what_nobody_can_mend_is_told(headgate: Command, walked: Path) -> None:
 
 def test_a_run_that_is_well_needs_nothing(headgate: Command, walked: Path) -> None:
     assert headgate("repair", "one", code=0).out == "one: nothing to mend\n"
+
+
+@pytest.mark.parametrize("mode", ["realtime", "batch"])
+def test_a_crash_before_units_are_handed_on_loses_none(
+    headgate: Command, headgate_environment: Path, headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    write_quiz(headgate_environment, config=STRICT)
+    headgate("run", "Quiz", "-r", "one", "--mode", mode, "-q", code=0)
+    write_quiz(headgate_environment, config=ONCE)
+
+    async def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as crash:
+        crash.setattr(Tables, "advance", full)
+        assert "the disk is full" in headgate("revalidate", "one", code=1).err
+    assert headgate("verify", "one", code=0).out.endswith("integrity OK\n")
+    asked = len(headgate_sim.bill.lines)
+    assert headgate("resume", "one", "--json", code=0).json()["valid"] == 6
+    assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
+    assert len(headgate_sim.bill.lines) == asked

@@ -238,6 +238,29 @@ def test_a_look_inside_and_a_lost_terminal(headgate: Command, headgate_environme
     assert headgate("pause", "one", code=0).out.startswith("one: paused (interrupted)")
 
 
+IN_A_TERMINAL = """
+import os, pty, sys
+process, terminal = pty.fork()
+if process == 0:
+    os.execv(sys.executable, [sys.executable, "-c", "from headgate.cli import main; main()", *sys.argv[1:]])
+sys.stdin.read()
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+
+
+def test_a_run_outlives_its_terminal(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment)
+    headgate_sim.set_faults((Rule(Delay(1.5), Match(operation="chat", nth=3)),))
+    command = [sys.executable, "-c", IN_A_TERMINAL, "run", "Quiz", "-r", "one", "--concurrency", "1", "-q"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        wait_for(lambda: claims(Path("runs/one/run.sqlite")) >= 3)
+        out, _ = holder.communicate("", PATIENCE)
+    assert out == "0\n"
+    assert headgate("status", "one", "--json").json()["state"] == "complete"
+    assert log(headgate_environment)[-1] == ("INFO", "exit code 0: 6 valid, 0 failed")
+
+
 def test_a_log_is_put_aside_when_it_is_long(tmp_path: Path) -> None:
     lines = RunLog(tmp_path / "run.log", lambda: START, limit=100)
     for text in ("first " * 5, "second " * 5, "third\x1b[2J"):

@@ -58,7 +58,8 @@ SELECT (SELECT coalesce(sum(cost_nanos), 0) FROM attempt WHERE run = :run), (SEL
 
 -- name: endless_submissions
 SELECT s.key, s.state FROM submission s LEFT JOIN chunk k ON k.id = s.chunk
-WHERE s.run = :run AND s.state NOT IN ('collected', 'refused') AND coalesce(k.state, 'done') IN ('done', 'split') ORDER BY s.key;
+WHERE s.run = :run AND s.state NOT IN ('collected', 'refused') AND coalesce(k.state, 'done') IN ('done', 'split')
+    AND NOT (s.state = 'lost' AND EXISTS (SELECT 1 FROM submission t WHERE t.chunk = s.chunk AND t.n > s.n)) ORDER BY s.key;
 
 -- name: lost_claims
 SELECT count(*) FROM claim c LEFT JOIN attempt a ON a.run = c.run AND a.step = c.step AND a.seq = c.seq AND a.n = c.n
