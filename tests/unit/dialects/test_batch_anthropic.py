@@ -237,6 +237,14 @@ def test_cancel() -> None:
     assert accepted is True and calls == [Send("POST", "/v1/messages/batches/msgbatch_1/cancel")]
 
 
+def test_a_job_is_deleted_and_one_that_is_gone_is_no_error() -> None:
+    assert DIALECT.delete is not None
+    assert run(DIALECT.delete(HANDLE, state_of(ENDED)), ok({}))[1] == [Send("DELETE", "/v1/messages/batches/msgbatch_1")]
+    run(DIALECT.delete(HANDLE, state_of(ENDED)), refused(404, "not_found_error"))
+    with pytest.raises(ProviderError):
+        run(DIALECT.delete(HANDLE, state_of(ENDED)), refused(400, "invalid_request_error"))
+
+
 def test_case_19_cancel_races_with_the_end() -> None:
     assert run(DIALECT.cancel(HANDLE), ok(ENDED))[0] is False
     assert run(DIALECT.cancel(HANDLE), refused(400, "invalid_request_error"), ok(ENDED))[0] is False

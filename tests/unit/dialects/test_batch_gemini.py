@@ -219,6 +219,15 @@ def test_edge_16_results_that_are_gone_or_never_were() -> None:
     assert caught.value.kind is ErrorKind.NOT_FOUND
 
 
+def test_the_files_of_a_job_and_the_job_are_deleted() -> None:
+    handle, state = BatchHandle("batches/b1", "files/f1"), parse_operation(operation("BATCH_STATE_SUCCEEDED"))
+    assert DIALECT.delete is not None
+    _, calls = drive(DIALECT.delete(handle, state), refused(404, "NOT_FOUND"), ok())
+    assert calls == [Send("DELETE", f"/v1beta/{name}") for name in ("files/f1", "batches/b1")]
+    with pytest.raises(ProviderError):
+        drive(DIALECT.delete(HANDLE, state), refused(403, "PERMISSION_DENIED"))
+
+
 def test_edge_19_cancel() -> None:
     accepted, calls = drive(DIALECT.cancel(HANDLE), ok())
     assert accepted and isinstance(calls[0], Send) and calls[0].path == "/v1beta/batches/b1:cancel"

@@ -229,6 +229,16 @@ def test_case_19_cancelling_races_with_completion() -> None:
     assert caught.value.kind is ErrorKind.NOT_FOUND
 
 
+def test_the_files_of_a_job_are_deleted_and_one_that_is_gone_is_no_error() -> None:
+    state = BatchState(status=BatchStatus.COMPLETED, raw_status="completed", output_ref="o", error_ref="e")
+    gone = reply({"error": {"message": "no such file"}}, 404)
+    assert DIALECT.delete is not None
+    _, calls = run(DIALECT.delete(HANDLE, state), reply({}), gone, reply({}))
+    assert calls == [Send("DELETE", f"/files/{name}") for name in ("file_1", "o", "e")]
+    with pytest.raises(ProviderError):
+        run(DIALECT.delete(HANDLE, state), reply({"error": {"message": "no"}}, 500))
+
+
 def listed(name: str, created: int, key: str | None = None) -> dict[str, Any]:
     return job(id=name, created_at=created, metadata={"headgate": key} if key else None, request_counts=COUNTS)
 
