@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a run costs, from the command to its last result: CPU, memory, bytes and time for each unit and step, against a provider that is free.
+"""What a run costs, from the command to its last result: CPU, memory, bytes and time, against a provider that is free.
 
     bench/runs.py                          # every kind of run at 20,000 units; minutes
     bench/runs.py --scale                  # 1,000,000 units x 2 steps and 100,000 x 5, as batches; half an hour
@@ -70,8 +70,8 @@ def cases(units: int) -> list[Case]:
 def scale(units: int) -> list[Case]:
     """The large ones."""
     return [
-        Case(name="batch 1000k x 2", steps=("llm", "llm"), units=units, mode="batch", chunk=5000, kill_at=0.4),
-        Case(name="batch 100k x 5", steps=("llm",) * 5, units=units // 10, mode="batch", chunk=1000, kill_at=0.4),
+        Case(name="batch 1000k x 2", steps=("llm", "llm"), units=units, mode="batch", chunk=5000, kill_at=0.2),
+        Case(name="batch 100k x 5", steps=("llm",) * 5, units=units // 10, mode="batch", chunk=1000, kill_at=0.2),
     ]
 
 

@@ -25,7 +25,7 @@ from headgate.errors import HeadgateError
 
 HEADGATE = str(Path(sysconfig.get_path("scripts")) / "headgate")
 ITEMS = 1000
-WORDS = "river stone lamp quiet north seven copper garden window paper tide ember salt orchard signal thread harbour mirror".split()
+WORDS = ("river", "stone", "lamp", "quiet", "north", "seven", "copper", "garden", "window", "paper", "tide", "ember", "salt", "orchard")
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -204,6 +204,7 @@ def measure(case: Case, scratch: Path) -> Taken:
         resumed = None
         if case.kill_at is not None:
             resumed = _killed(pipeline, home, case, url)
+            shutil.rmtree(home)
         run = Watched(pipeline, home, case, url)
         cpu = run.wait()
     taken = _taken(case, run, cpu, resumed)

@@ -49,6 +49,7 @@ class Provider:
     def __init__(self) -> None:
         self.files: dict[str, list[bytes]] = {}
         self.jobs: dict[str, dict[str, object]] = {}
+        self.uploads = 0
         self.calls = 0
         self.last = 0.0
 
@@ -63,11 +64,12 @@ class Provider:
         if parts == ["calls"]:
             return reply(json.dumps({"calls": self.calls, "last": self.last}).encode())
         if parts[-1] == "files" and method == b"POST":
-            name = f"file-{len(self.files)}"
+            self.uploads += 1
+            name = f"file-{self.uploads}"
             self.files[name] = NAMES.findall(body)
             return reply(json.dumps({"id": name, "object": "file"}).encode())
         if parts[-1] == "content":
-            return reply(b"".join(ROW % name for name in self.files.pop(parts[-2])), b"application/jsonl")
+            return reply(b"".join(ROW % name for name in self.files[parts[-2]]), b"application/jsonl")
         if parts[-1] == "batches" and method == b"POST":
             return reply(json.dumps(self.job(json.loads(body))).encode())
         if parts[-1] == "batches":

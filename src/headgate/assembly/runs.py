@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -44,13 +45,20 @@ from headgate.domain.usage import BUCKETS, Usage
 from headgate.errors import ConfigError, RunError, UsageError
 from headgate.ledger import Ledger, Settlement
 from headgate.store import Database
+from headgate.transport.http1 import HttpClient
+from headgate.transport.settings import TransportSettings
 from headgate.wire.json import JsonObject, decode, encode
+
+if sys.platform != "win32":
+    import resource
 
 SNAPSHOT = "pipeline.snapshot"
 REQUEST = "request.json"
 """What the run was asked with, for going on with it in the same way."""
 ANSWERS = "run-answers.db"
 """The file in the data folder with the answers of earlier runs."""
+SPARE_FILES = 256
+"""Files a run has open beside its connections, amply."""
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -385,7 +393,10 @@ async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, contr
                 log.look()
                 on_progress(progress)
 
-            async with parts.http() as http, earlier_answers(parts, opened.plan) as answers:
+            async with (
+                HttpClient(_roomy(parts.transport, opened.plan.options.concurrency)) as http,
+                earlier_answers(parts, opened.plan) as answers,
+            ):
                 plan = msgspec.structs.replace(opened.plan, answers=answers)
                 result = await execute(opened.home, plan, http, settle, told, control)
             log.end(f"exit code {result.exit_code}: {result.progress.valid} valid, {result.progress.failed} failed")
@@ -406,6 +417,17 @@ async def earlier_answers(parts: Parts, plan: Plan) -> AsyncIterator[AnswerCache
         answers = AnswerCache(database)
         await answers.purge(time.time())
         yield answers
+
+
+def _roomy(transport: TransportSettings, calls: int) -> TransportSettings:
+    """Bounds with a connection for each of `calls` at once; the process may open as many files, as far as the system lets it."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = calls + SPARE_FILES
+        if soft not in (-1, resource.RLIM_INFINITY) and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    most = max(transport.max_connections, calls)
+    return msgspec.structs.replace(transport, max_connections=most, max_idle=max(transport.max_idle, calls))
 
 
 async def book(ledger: Ledger, run: str, postings: Sequence[Posting]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
@@ -28,6 +28,30 @@ INTERRUPTED = Stop("interrupted", 130)
 TIMED_OUT = Stop("the time given with --timeout is up", 3)
 
 
+class _Limit:
+    """How long a task may go on with what it does once the run stops. `passed`: it was cancelled for that."""
+
+    def __init__(self, task: asyncio.Task[object], grace: float) -> None:
+        self.passed = False
+        self.before = task.cancelling()
+        self._task = task
+        self._grace = grace
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """The run stops now."""
+        self._timer = asyncio.get_running_loop().call_later(self._grace, self._pass)
+
+    def end(self) -> None:
+        """It ended in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _pass(self) -> None:
+        self.passed = True
+        self._task.cancel()
+
+
 class Control:
     """Bound to the loop it is used in. The first `stop` wins."""
 
@@ -35,7 +59,7 @@ class Control:
         self.stopped: Stop | None = None
         self._event = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
-        self._under_way: dict[asyncio.Task[object], float] = {}
+        self._under_way: set[_Limit] = set()
 
     def on_stop(self, listener: Callable[[], None]) -> None:
         """Call `listener` when the run stops."""
@@ -53,8 +77,8 @@ class Control:
             self._event.set()
             for listener in self._listeners:
                 listener()
-            for task, grace in self._under_way.items():
-                self._limit(task, grace)
+            for limit in self._under_way:
+                limit.begin()
 
     def check(self) -> None:
         """Raise `Pausing` if the run is stopping."""
@@ -75,25 +99,23 @@ class Control:
         assert self.stopped is not None
         return self.stopped
 
-    async def finish(self, work: Coroutine[object, object, T], grace: float) -> T:
-        """Run `work`; once the run stops, give it `grace` more seconds, then cancel it and raise `Pausing`."""
-        task = asyncio.ensure_future(work)
-        self._under_way[task] = grace
+    async def finish(self, work: Awaitable[T], grace: float) -> T:
+        """Do `work`; once the run stops, give it `grace` more seconds, then cancel it and raise `Pausing`."""
+        task = asyncio.current_task()
+        assert task is not None
+        limit = _Limit(task, grace)
+        self._under_way.add(limit)
         if self.stopping:
-            self._limit(task, grace)
+            limit.begin()
         try:
-            await asyncio.wait({task})
+            return await work
+        except asyncio.CancelledError:
+            if limit.passed and task.uncancel() <= limit.before:
+                raise Pausing from None
+            raise
         finally:
-            del self._under_way[task]
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        if task.cancelled() and self.stopping:
-            raise Pausing
-        return task.result()
-
-    def _limit(self, task: asyncio.Task[object], grace: float) -> None:
-        asyncio.get_running_loop().call_later(grace, task.cancel)
+            self._under_way.discard(limit)
+            limit.end()
 
     async def parked(self) -> None:
         """Return at once while the run goes on; never, once it stops: the process ends around it."""

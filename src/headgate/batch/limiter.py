@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from headgate.batch.control import Control, Pausing
 
@@ -24,9 +22,12 @@ class Limiter:
         self._resume_at = 0.0
         control.on_stop(self.release_all)
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold one slot, first come, first served. Raises `Pausing` when the run stops meanwhile."""
+    def slot(self) -> Slot:
+        """``async with limiter.slot():`` holds one slot, first come, first served. Raises `Pausing` when the run stops meanwhile."""
+        return Slot(self)
+
+    async def enter(self) -> None:
+        """Take a slot, to be given back with `leave`."""
         self._control.check()
         loop = asyncio.get_running_loop()
         if self._waiting or self.in_flight >= max(1, int(self.width)):
@@ -37,9 +38,9 @@ class Limiter:
             while (delay := self._resume_at - loop.time()) > 0:
                 await self._control.sleep(delay)
             self._control.check()
-            yield
-        finally:
-            self._leave()
+        except BaseException:
+            self.leave()
+            raise
 
     async def _queue(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for a slot; when this returns, it is held."""
@@ -49,12 +50,13 @@ class Limiter:
             given = await turn
         except asyncio.CancelledError:
             if not turn.cancelled() and turn.result():
-                self._leave()
+                self.leave()
             raise
         if not given:
             raise Pausing
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give a slot back."""
         self.in_flight -= 1
         while self._waiting and self.in_flight < max(1, int(self.width)):
             turn = self._waiting.popleft()
@@ -87,3 +89,18 @@ class Limiter:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(False)
+
+
+class Slot:
+    """One slot of a limiter, held inside an ``async with``."""
+
+    __slots__ = ("_limiter",)
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    async def __aenter__(self) -> None:
+        await self._limiter.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._limiter.leave()

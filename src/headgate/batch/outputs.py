@@ -14,7 +14,7 @@ from headgate.batch.states import RUN_SCOPE
 from headgate.batch.tables import PAGE, Tables
 from headgate.domain.cost import usd_text
 from headgate.errors import StoreError
-from headgate.wire.json import Json, JsonObject, decode, encode
+from headgate.wire.json import Json, JsonObject, Raw, decode, encode
 
 LOCAL = "local"
 """The lane of an attempt that judged a stored answer again: nothing was called."""
@@ -24,7 +24,7 @@ def write_outputs(tables: Tables, run: RunRow, steps: list[StepRow]) -> dict[str
     """Write ``outputs/results.jsonl``, ``failures.jsonl`` and ``receipts.jsonl`` in the run's folder; returns their paths."""
     folder = tables.folder / "outputs"
     sources = {
-        "results": results(tables, run.key, last_unit_step(steps).idx),
+        "results": raw_results(tables, run.key, last_unit_step(steps).idx),
         "failures": failures(tables, run.key, steps),
         "receipts": receipts(tables, run, steps),
     }
@@ -38,13 +38,19 @@ def last_unit_step(steps: Sequence[StepRow]) -> StepRow:
 
 def results(tables: Tables, run: int, step: int) -> Iterator[JsonObject]:
     """The records that came through `step`, in unit order; of a unit that became several, or none, those records instead."""
+    for text in raw_results(tables, run, step):
+        yield decode(text, what="a stored record")
+
+
+def raw_results(tables: Tables, run: int, step: int) -> Iterator[Raw]:
+    """As `results`, each as the JSON text it was stored as."""
     for page in tables.valid_pages(run, step):
         places = [place for unit in page for place in _places(*unit)]
         for start in range(0, len(places), PAGE):
             group = places[start : start + PAGE]
-            lines = tables.read_lines(group)
+            records = tables.read_raw_records(group)
             for place in group:
-                yield record_of(lines[place])
+                yield Raw(records[place])
 
 
 def _places(_seq: int, segment: int, row: int, children: int | None) -> list[tuple[int, int]]:
@@ -96,7 +102,7 @@ def receipts(tables: Tables, run: RunRow, steps: list[StepRow]) -> Iterator[Json
             continue
         nanos = attempt["cost_nanos"]
         called = attempt["cost_source"] != "none" or attempt["usage"] is not None
-        usage: Json = decode(attempt["usage"]) if attempt["usage"] is not None else None
+        usage = Raw(attempt["usage"].encode()) if attempt["usage"] is not None else None
         yield {
             "id": f"{run.id}/{step.name}/{attempt['seq']}/{attempt['n']}",
             "face": "run",

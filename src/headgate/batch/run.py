@@ -18,11 +18,13 @@ from headgate.batch.lanes import Deadline, OnStuck, Pace
 from headgate.batch.limiter import Limiter
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.progress import expected_units
+from headgate.batch.request import input_bound
 from headgate.batch.rows import RunRow, StepRow, UnitRow
 from headgate.batch.tables import Tables, Ways
 from headgate.batch.templates import RenderPool
 from headgate.batch.validate import StepValidator
-from headgate.catalog.cards import Price
+from headgate.catalog.cards import Lane, Price, day_of
+from headgate.catalog.prices import bound_by_prompt
 from headgate.client import ChatClient, Target
 from headgate.transport.http1 import HttpClient
 from headgate.wire.json import Json, JsonObject
@@ -93,6 +95,16 @@ class StepPlan:
         self.images: tuple[CompiledExpression, ...] = ()
         self.max_tries = max_tries
         self.condition = condition
+        self._bounds: dict[Lane, Callable[[int], int | None]] = {}
+
+    def bound(self, run: Run, body: bytes, lane: Lane) -> int | None:
+        """The most one call with `body` can cost in `lane`, in nano-dollars; None where that cannot be told."""
+        known = self._bounds.get(lane)
+        if known is None:
+            card = None if self.target is None else self.target.card
+            limit = self.step.params.max_tokens or run.pipeline.api.max_tokens
+            known = self._bounds[lane] = bound_by_prompt(card, day_of(run.row.created_at), limit, lane)
+        return known(input_bound(body))
 
 
 class Run:
@@ -164,8 +176,8 @@ class Run:
 
     def inputs(self, units: list[UnitRow]) -> dict[int, JsonObject]:
         """The input records of some units, by unit number."""
-        lines = self.tables.read_lines((u.input_segment, u.input_row) for u in units)
-        return {u.seq: record_of(lines[u.input_segment, u.input_row]) for u in units}
+        records = self.tables.read_records((u.input_segment, u.input_row) for u in units)
+        return {u.seq: records[u.input_segment, u.input_row] for u in units}
 
     def ways(self, chunk_step: int) -> Ways:
         """Where units go from a step: to the next one that has units, and back to the one it holds to account."""

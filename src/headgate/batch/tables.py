@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import EnumType
+from functools import cache
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +26,7 @@ from headgate.batch.rows import (
     UnitRow,
     UpperBound,
 )
-from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_rows
+from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_lines, read_raw_record, read_record, read_requests
 from headgate.batch.states import ChunkState, RunState, SubmissionState, UnitState
 from headgate.batch.tally import tallies
 from headgate.dialects.batch import BatchHandle, BatchState
@@ -34,11 +38,32 @@ SQL = Statements.load("run")
 PAGE = 1000
 """Rows that are read at once by those who go through all of them."""
 T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
 
 
 def as_value(kind: type[T], row: Sequence[Json]) -> T:
-    """A database row as a checked value; columns are in the order of the fields."""
-    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind, strict=False)
+    """A database row as a value; columns are in the order of the fields. Raises `ValueError` for a row that does not fit."""
+    count, by_name, others = _shape(kind)
+    if len(row) != count:
+        raise ValueError(f"a {kind.__name__} has {count} columns, not {len(row)}")
+    values = list(row)
+    for place, known in others:
+        values[place] = known[values[place]]
+    return kind(**dict(zip(kind.__struct_fields__, values, strict=True))) if by_name else kind(*values)
+
+
+@cache
+def _shape(kind: type[msgspec.Struct]) -> tuple[int, bool, tuple[tuple[int, dict[Json, Json]], ...]]:
+    """How many fields a kind of row has, whether they are given by name, and the values of those that the database spells otherwise."""
+    fields = msgspec.structs.fields(kind)
+    by_name = any(parameter.kind is Parameter.KEYWORD_ONLY for parameter in signature(kind).parameters.values())
+    return len(fields), by_name, tuple((place, found) for place, field in enumerate(fields) if (found := _spellings(field.type)))
+
+
+def _spellings(kind: Json) -> dict[Json, Json]:
+    if kind is bool:
+        return {0: False, 1: True}
+    return dict(kind._value2member_map_) if isinstance(kind, EnumType) else {}
 
 
 class NewUnit(msgspec.Struct, frozen=True):
@@ -139,6 +164,14 @@ class Tables:
     def open_chunks(self, run: int) -> list[ChunkRow]:
         """Chunks with work left."""
         return [as_value(ChunkRow, row) for row in self._rows("open_chunks", {"run": run})]
+
+    def has_open_chunks(self, run: int) -> bool:
+        """Whether any chunk has work left."""
+        return bool(self._rows("has_open_chunks", {"run": run})[0][0])
+
+    def unanswered(self, chunk_id: int) -> frozenset[int]:
+        """The numbers of the chunk's units that wait to be sent, or for their answer."""
+        return frozenset(row[0] for row in self._rows("unanswered", {"chunk": chunk_id}))
 
     def chunk(self, chunk_id: int) -> ChunkRow:
         """One chunk."""
@@ -309,10 +342,7 @@ class Tables:
                 return
             if frame is not None and segment is not None:
                 _commit_frame(db, segment, frame)
-            first = frame.first_row if frame else 0
-            counts = {"valid": 0, "failed": 0, "cost_nanos": 0}
-            for attempt in attempts:
-                _write_attempt(db, run, attempt, segment, first, counts)
+            counts = _write_attempts(db, run, attempts, segment, frame.first_row if frame else 0)
             db.execute(SQL["count_chunk"], {"id": chunk, **counts})
             db.executemany(SQL["add_tally"], [{"run": run, **msgspec.structs.asdict(tally)} for tally in tallies(attempts)])
             if submission is not None:
@@ -372,6 +402,11 @@ class Tables:
     def submissions(self, run: int) -> list[SubmissionRow]:
         """Every submission of the run."""
         return [as_value(SubmissionRow, row) for row in self._rows("submissions_of_run", {"run": run})]
+
+    def under_way(self, run: int) -> tuple[int, float | None, str | None]:
+        """How many submissions are at a provider, when one was last looked at, and what the newest was said to be."""
+        found = self._rows("under_way", {"run": run})[0]
+        return found[0], found[1], found[2]
 
     def claimed_batches(self, provider: str, account: str) -> frozenset[str]:
         """Batch ids that submissions of this home own."""
@@ -548,9 +583,21 @@ class Tables:
 
     def scan(self, segment: int) -> Iterator[Json]:
         """Every payload line of a segment, a frame at a time."""
-        name = self._rows("segment_by_id", {"id": segment})[0][1]
+        return self._scan(segment, read_frame)
+
+    def requests(self, segment: int) -> Iterator[tuple[int, bytes]]:
+        """The rendered requests in a segment, a frame at a time: the unit's number, and the body as it was written."""
+        for request in self._scan(segment, read_requests):
+            yield request.seq, bytes(request.body)
+
+    def _scan(self, segment: int, read: Callable[[Path, Frame], Iterable[R]]) -> Iterator[R]:
+        path = self._path(segment)
         for row in self._rows("find_frames", {"segment": segment}):
-            yield from read_frame(self.folder / name, as_value(Frame, row))
+            yield from read(path, as_value(Frame, row))
+
+    def _path(self, segment: int) -> Path:
+        name: str = self._rows("segment_by_id", {"id": segment})[0][1]
+        return self.folder / name
 
     def writer(self, row: SegmentRow) -> SegmentWriter:
         """Open a segment for appending after its committed bytes."""
@@ -558,16 +605,26 @@ class Tables:
 
     def read_lines(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Json]:
         """Payload lines by (segment, row)."""
+        return {place: decode(line, what=f"line {place}") for place, line in self._lines(places)}
+
+    def read_records(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], JsonObject]:
+        """The units' fields in payload lines, by (segment, row); what else a line holds is not looked at."""
+        return {place: read_record(line) for place, line in self._lines(places)}
+
+    def read_raw_records(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """As `read_records`, each as the JSON text it is."""
+        return {place: read_raw_record(line) for place, line in self._lines(places)}
+
+    def _lines(self, places: Iterable[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], bytes]]:
+        """The text of payload lines with their (segment, row), each frame decompressed once."""
         wanted: dict[int, list[int]] = {}
         for segment, row in places:
             wanted.setdefault(segment, []).append(row)
-        lines: dict[tuple[int, int], Json] = {}
         for segment, numbers in wanted.items():
-            name = self._rows("segment_by_id", {"id": segment})[0][1]
-            spanned = {"segment": segment, "low": min(numbers), "high": max(numbers)}
-            frames = [as_value(Frame, row) for row in self._rows("frames_between", spanned)]
-            lines.update({(segment, number): line for number, line in read_rows(self.folder / name, frames, numbers)})
-        return lines
+            span = {"segment": segment, "low": min(numbers), "high": max(numbers)}
+            frames = [as_value(Frame, row) for row in self._rows("frames_between", span)]
+            for number, line in read_lines(self._path(segment), frames, numbers):
+                yield (segment, number), line
 
     def failure_pages(self, run: int) -> Iterator[list[tuple[Json, ...]]]:
         """Failed units, a page at a time: (step, seq, reason, tries, attempts, segment, row, input_segment, input_row)."""
@@ -689,16 +746,22 @@ def _collected(db: sqlite3.Connection, key: str) -> bool:
     return db.execute(SQL["submission_state"], {"key": key, "state": SubmissionState.COLLECTED.value, "error": None}).rowcount == 1
 
 
-def _write_attempt(db: sqlite3.Connection, run: int, attempt: Attempt, segment: int | None, first: int, counts: dict[str, int]) -> None:
+def _write_attempts(db: sqlite3.Connection, run: int, attempts: Sequence[Attempt], segment: int | None, first: int) -> dict[str, int]:
+    """Write attempts and what they leave their units as; returns how many ended, and what all of them cost. Raises `StoreError`."""
+    rows = [_attempt_fields(run, attempt, segment, first) for attempt in attempts]
+    db.executemany(SQL["insert_attempt"], rows)
+    db.executemany(SQL["end_claim"], [row for row in rows if row["request_id"] is not None])
+    if rows and db.executemany(SQL["set_unit"], rows).rowcount != len(rows):
+        named = ", ".join(f"{attempt.seq} ({attempt.n})" for attempt in attempts[:20])
+        raise StoreError(f"a unit of step {attempts[0].step} has an attempt already that is to be written; unit (attempt): {named}")
+    states = Counter(attempt.state for attempt in attempts)
+    cost = sum(attempt.cost_nanos or 0 for attempt in attempts)
+    return {"valid": states[UnitState.VALID], "failed": states[UnitState.FAILED], "cost_nanos": cost}
+
+
+def _attempt_fields(run: int, attempt: Attempt, segment: int | None, first: int) -> JsonObject:
     fields = msgspec.structs.asdict(attempt)
     line = fields.pop("line")
-    fields.update(run=run, segment=None if line is None else segment, row=None if line is None else first + line)
-    fields["state"] = int(attempt.state)
-    fields["outcome"] = attempt.outcome.value
-    db.execute(SQL["insert_attempt"], fields)
-    cost = attempt.cost_nanos or 0
-    if db.execute(SQL["set_unit"], {**fields, "cost_nanos": cost}).rowcount != 1:
-        raise StoreError(f"unit {attempt.seq} of step {attempt.step} already has attempt {attempt.n}")
-    counts["valid"] += attempt.state is UnitState.VALID
-    counts["failed"] += attempt.state is UnitState.FAILED
-    counts["cost_nanos"] += cost
+    fields["run"], fields["state"], fields["outcome"] = run, int(attempt.state), attempt.outcome.value
+    fields["segment"], fields["row"] = (None, None) if line is None else (segment, first + line)
+    return fields

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
 from pathlib import Path
 from random import SystemRandom
 
@@ -23,7 +24,7 @@ from headgate.batch.lanes import BATCH, REALTIME
 from headgate.batch.limiter import Limiter
 from headgate.batch.notices import notices
 from headgate.batch.outputs import write_outputs
-from headgate.batch.pipeline import Pipeline, Step, StepKind
+from headgate.batch.pipeline import BARRIERS, Pipeline, Step, StepKind
 from headgate.batch.progress import Progress, projected_cost, remaining_seconds, share_done, waiting_text
 from headgate.batch.rows import ChunkRow, Posting, RunRow, StepRow
 from headgate.batch.run import Run, RunOptions, StepPlan
@@ -54,6 +55,10 @@ LOCAL_LANES = {StepKind.EXPRESSION: "expression", StepKind.FAN_OUT: "expression"
 
 DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "SUCCESS"})
 """States in which a workflow will not take its chunk any further."""
+
+
+MOST_REALTIME = 64
+"""Chunks of realtime calls worked on at once at most."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +212,13 @@ def _frozen(target: Target, price: Price | None) -> Target:
     return msgspec.structs.replace(target, card=card)
 
 
+def queue_settings(pipeline: Pipeline, options: RunOptions) -> QueueSettings:
+    """How many chunks of a lane are worked on at once: enough realtime ones for all the calls that may be under way."""
+    known = QueueSettings()
+    needed = 1 + ceil(options.concurrency / pipeline.processing.chunk_size)
+    return QueueSettings(batch=pipeline.api.max_inflight_batches, realtime=min(MOST_REALTIME, max(known.realtime, needed)))
+
+
 class Driver:
     """One invocation of one run."""
 
@@ -218,7 +230,7 @@ class Driver:
         self.on_progress = on_progress
         self.plan = plan
         self.runner = Runner(run)
-        self.engine = Engine(home.folder, home.id, self.runner, QueueSettings(batch=run.pipeline.api.max_inflight_batches))
+        self.engine = Engine(home.folder, home.id, self.runner, queue_settings(run.pipeline, run.options))
         self._began = time.monotonic()
         self._before = 0.0
         self._last_event = max((event[0] for event in run.tables.events(run.row.key, limit=1)), default=0)
@@ -368,9 +380,13 @@ class Driver:
     async def _go_through(self) -> bool:
         """Whether anything is left to do. When all that is left waits at a barrier, the first one is opened."""
         run = self.run
+        if not run.tables.has_open_chunks(run.row.key):
+            return False
+        if not any(plan.step.kind in BARRIERS for plan in run.steps):
+            return True
         left = run.tables.open_chunks(run.row.key)
-        if not left or any(chunk.lane != BARRIER for chunk in left):
-            return bool(left)
+        if any(chunk.lane != BARRIER for chunk in left):
+            return True
         first = min(chunk.step for chunk in left)
         try:
             opened = await barrier.close(run, first, [chunk for chunk in left if chunk.step == first])

@@ -12,7 +12,7 @@ stands in for it; a bucket that was used and has none at all makes the whole req
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
@@ -121,6 +121,23 @@ def upper_bound(
     prompts = [0, *(tier.above + 1 for tier in record.tiers if tier.above < input_tokens)]
     bounds = [_bound(rate_table(record, prompt, lane), input_tokens, output * choices) for prompt in prompts]
     return max((cost for cost in bounds if cost.nanos is not None), key=lambda cost: cost.nanos or 0, default=UNPRICED)
+
+
+def bound_by_prompt(
+    card: ModelCard | None, day: str, max_tokens: int | None = None, lane: Lane = "realtime"
+) -> Callable[[int], int | None]:
+    """`upper_bound` in nano-dollars as a function of the input tokens, for whoever asks often; None for what is unpriced."""
+    record = None if card is None else card.price_on(day)
+    output = max_tokens if max_tokens is not None or card is None else card.capabilities.max_output
+    steps = () if output is None else steepest(record, lane)
+    if not steps:
+        return lambda tokens: upper_bound(card, day, tokens, max_tokens, lane).nanos
+    rates = [(step.above, step.input, step.output * (output or 0), step.denominator) for step in steps]
+
+    def bound(tokens: int) -> int:
+        return max(rounded(into * tokens + out, denominator) for above, into, out, denominator in rates if above < tokens or above < 0)
+
+    return bound
 
 
 class Steep(msgspec.Struct, frozen=True):

@@ -10,8 +10,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_rows
+from headgate.batch.segments import Frame, SegmentWriter, read_frame, read_lines, read_raw_record, read_record, read_requests
 from headgate.errors import StoreError
+from headgate.wire.json import Raw, decode
 
 rows = st.dictionaries(st.text(max_size=5), st.one_of(st.integers(-5, 5), st.text(max_size=20), st.none()), max_size=3)
 
@@ -26,7 +27,7 @@ def test_every_committed_row_is_read_back_by_its_number(tmp_path: Path, groups: 
     writer.close()
     flat = [row for group in groups for row in group]
     wanted = data.draw(st.sets(st.integers(0, len(flat) - 1)))
-    assert dict(read_rows(path, frames, wanted)) == {number: flat[number] for number in wanted}
+    assert {number: decode(line) for number, line in read_lines(path, frames, wanted)} == {number: flat[number] for number in wanted}
     assert [frame.first_row for frame in frames] == list(accumulate([0, *map(len, groups)]))[:-1]
 
 
@@ -77,3 +78,26 @@ def test_a_damaged_frame_is_told(tmp_path: Path, spoil: object) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot read"):
         read_frame(tmp_path / "absent.zst", Frame(0, 0, 10, 1))
+
+
+def test_parts_of_lines_are_read_without_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.zst"
+    writer = SegmentWriter(path, 0, 0)
+    body = b'{"model": "m", "messages": []}'
+    frame = writer.append([{"seq": 7, "body": Raw(body), "more": 1}])
+    writer.close()
+    assert [(request.seq, bytes(request.body)) for request in read_requests(path, frame)] == [(7, body)]
+    line = b'{"seq":1,"raw":"x","record":{"a": [1]}}'
+    assert (read_record(line), read_raw_record(line)) == ({"a": [1]}, b'{"a": [1]}')
+    for spoilt in (b'{"seq":1}', b'{"record":', b"[]"):
+        with pytest.raises(StoreError, match="cannot be read"):
+            read_record(spoilt)
+
+
+def test_a_frame_with_fewer_rows_than_were_committed_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.zst"
+    writer = SegmentWriter(path, 0, 0)
+    frame = writer.append([1, 2])
+    writer.close()
+    with pytest.raises(StoreError, match="not 4"):
+        read_frame(path, Frame(0, 0, frame.length, 4))

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from headgate.batch.control import Stop
-from headgate.batch.request import input_bound
 from headgate.batch.rows import SubmissionRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import SubmissionState
-from headgate.catalog.cards import day_of
-from headgate.catalog.prices import upper_bound
 from headgate.client import BatchClient
 from headgate.dialects.batch import BatchDialect, BatchHandle, BatchRequestRow, BatchRow, BatchState, BatchTag, ResultFile
 from headgate.errors import ErrorKind, ProviderError, WireError
-from headgate.wire.json import encode
 
 T = TypeVar("T")
 READ = 1 << 18
@@ -135,10 +131,7 @@ def remove(files: Sequence[ResultFile]) -> None:
 
 def row_bounds(run: Run, plan: StepPlan, segment: int, seqs: Collection[int]) -> dict[int, int | None]:
     """The most each of some built rows can cost in a batch, in nano-dollars, by unit number; None where that cannot be told."""
-    assert plan.target is not None
-    limit, day, card = plan.step.params.max_tokens or run.pipeline.api.max_tokens, day_of(run.row.created_at), plan.target.card
-    lines = (line for line in run.tables.scan(segment) if line["seq"] in seqs)
-    return {line["seq"]: upper_bound(card, day, input_bound(encode(line["body"])), limit, "batch").nanos for line in lines}
+    return {seq: plan.bound(run, body, "batch") for seq, body in run.tables.requests(segment) if seq in seqs}
 
 
 def handle_of(submission: SubmissionRow) -> BatchHandle:
@@ -163,6 +156,6 @@ class StoredRows:
         return len(self._seqs)
 
     def __iter__(self) -> Iterator[BatchRequestRow]:
-        for line in self._run.tables.scan(self._segment):
-            if line["seq"] in self._seqs:
-                yield BatchRequestRow(f"{self._prefix}-{line['seq']}", self._endpoint, encode(line["body"]))
+        for seq, body in self._run.tables.requests(self._segment):
+            if seq in self._seqs:
+                yield BatchRequestRow(f"{self._prefix}-{seq}", self._endpoint, body)

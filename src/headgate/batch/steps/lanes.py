@@ -29,6 +29,11 @@ async def moved(run: Run, chunk: ChunkRow) -> bool:
     return True
 
 
+def leaves(run: Run, chunk: ChunkRow) -> bool:
+    """Whether a chunk of realtime calls is to go on as a batch, because the run's mode has changed."""
+    return run.mode != REALTIME and chunk.why is None and wanted(run, chunk)[0] != chunk.lane
+
+
 def given_up(run: Run) -> bool:
     """Whether batches under way have to be cancelled now, because what they leave must still be asked before the deadline."""
     return pressing(run.clock(), run.options.deadline, run.pace())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 
@@ -10,19 +9,16 @@ import msgspec
 
 from headgate.batch.control import Pausing, Stop
 from headgate.batch.evaluate import Judged, error_reason, failed, judge
-from headgate.batch.lanes import REALTIME
 from headgate.batch.reasons import Reason
-from headgate.batch.request import input_bound
 from headgate.batch.rows import ChunkRow, Claim, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.states import OPEN_UNITS, Outcome, UnitState, Verdict
 from headgate.batch.steps.attempts import Finding, lost_answer, priced, to_attempt, without_call
 from headgate.batch.steps.cached import key_of, recall, remember
-from headgate.batch.steps.lanes import moved
+from headgate.batch.steps.lanes import leaves, moved
 from headgate.batch.steps.prompts import Ready, group_size, render_units
 from headgate.batch.steps.results import ResultStore
-from headgate.catalog.cards import day_of
-from headgate.catalog.prices import upper_bound
+from headgate.batch.together import Crowd, Together
 from headgate.client.chat import Exchange
 from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError
 from headgate.transport.retry import RetryPolicy, decide_retry
@@ -34,38 +30,37 @@ async def work(run: Run, chunk: ChunkRow) -> Verdict:
     """Answer every pending unit of the chunk. Units whose answer was not good are tried again here, one by one."""
     plan = run.steps[chunk.step]
     units = [unit for unit in run.tables.units(chunk.id) if unit.state in OPEN_UNITS]
-    async with ResultStore(run, plan, chunk) as store:
-        committer = Committer(run, store)
-        async with committer:
-            size = group_size(plan, GROUP)
-            for start in range(0, len(units), size):
-                if run.mode != REALTIME and chunk.why is None and await moved(run, chunk):
-                    return Verdict.END
-                await _group(run, plan, chunk, committer, units[start : start + size])
+    async with ResultStore(run, plan, chunk) as store, Committer(run, store) as committer:
+        await _answer(UnitCalls(run, plan, chunk, committer), units)
+    if run.tables.unanswered(chunk.id) and await moved(run, chunk):
+        return Verdict.END
     return Verdict.NEXT
 
 
-async def _group(run: Run, plan: StepPlan, chunk: ChunkRow, committer: Committer, units: Sequence[UnitRow]) -> None:
-    """Some hundred units at once; whatever happens to one, the others end in order first."""
+async def _answer(calls: UnitCalls, units: Sequence[UnitRow]) -> None:
+    """Answer units, rendering ahead of as many calls as may be under way; whatever happens to one, the others end in order first.
+
+    Units that are not begun with when the chunk is to change its lane are left.
+    """
+    run, plan = calls.run, calls.plan
+    size = group_size(plan, GROUP)
+    async with Crowd(run.options.concurrency) as crowd:
+        for start in range(0, len(units), size):
+            await crowd.room()
+            if crowd.failed or run.control.stopping or leaves(run, calls.chunk):
+                break
+            ready = await render_units(run, plan, units[start : start + size])
+            known = await recall(run, plan, ready)
+            for item in ready:
+                crowd.start(calls.finish(item, known.get(item.unit.seq)))
     run.control.check()
-    ready = await render_units(run, plan, units)
-    known = await recall(run, plan, ready)
-    lanes = [UnitCalls(run, plan, chunk, committer).finish(item, known.get(item.unit.seq)) for item in ready]
-    outcomes = await asyncio.gather(*lanes, return_exceptions=True)
-    faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    for fault in faults:
-        if not isinstance(fault, Pausing):
-            raise fault
-    if faults:
-        raise Pausing
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A finding on its way to the disk."""
+    """A finding on its way to the disk, with the nano-dollars that its call had set aside."""
 
     finding: Finding
     released: int
-    done: asyncio.Future[None]
     key: bytes | None = None
 
 
@@ -75,62 +70,32 @@ class Committer:
     def __init__(self, run: Run, store: ResultStore) -> None:
         self._run = run
         self._store = store
-        self._queue: asyncio.Queue[Pending | None] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._together: Together[Pending] = Together(self._write)
+        self._claims: Together[Claim] = Together(run.tables.claim)
 
     async def __aenter__(self) -> Committer:
-        self._task = asyncio.create_task(self._loop())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._queue.put_nowait(None)
-        assert self._task is not None
-        await self._task
+        await self._claims.close()
+        await self._together.close()
+
+    async def claim(self, claim: Claim) -> None:
+        """Return when the claim is durable. Raises `StoreError`."""
+        await self._claims.add(claim)
 
     async def store(self, finding: Finding, released: int, key: bytes | None = None) -> None:
         """Return when the finding is durable; `key` stands for its request. Raises `StoreError`."""
-        done = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(Pending(finding, released, done, key))
-        await asyncio.shield(done)
+        await self._together.add(Pending(finding, released, key))
 
-    async def _loop(self) -> None:
-        while (first := await self._queue.get()) is not None:
-            group, over = self._gather(first)
-            try:
-                await self._store.store([p.finding for p in group], released=sum(p.released for p in group))
-            except Exception as error:  # every one is raised again by whoever waits for its finding
-                for pending in group:
-                    _resolve(pending.done, error)
-            else:
-                for pending in group:
-                    _resolve(pending.done, None)
-                keys = {p.finding.unit.seq: p.key for p in group if p.key is not None}
-                await remember(self._run, [p.finding for p in group], keys)
-            if over:
-                return
-
-    def _gather(self, first: Pending) -> tuple[list[Pending], bool]:
-        """`first` and everything that waits behind it."""
-        group = [first]
-        while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if item is None:
-                return group, True
-            group.append(item)
-        return group, False
-
-
-def _resolve(done: asyncio.Future[None], error: Exception | None) -> None:
-    if done.done():
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)
+    async def _write(self, group: list[Pending]) -> None:
+        await self._store.store([pending.finding for pending in group], released=sum(pending.released for pending in group))
+        keys = {pending.finding.unit.seq: pending.key for pending in group if pending.key is not None}
+        await remember(self._run, [pending.finding for pending in group], keys)
 
 
 class UnitCalls:
-    """The calls of one unit at one step, until it is decided."""
+    """The calls of a chunk's units, each until it is decided."""
 
     def __init__(self, run: Run, plan: StepPlan, chunk: ChunkRow, committer: Committer) -> None:
         self.run = run
@@ -145,6 +110,8 @@ class UnitCalls:
             await self.committer.store(finding, released, self._key(ready))
             if error is not None and error.kind in RUN_FATAL_KINDS:
                 raise Pausing
+            if finding.outcome is Outcome.VALID:
+                return
             attempt = to_attempt(self.run, self.plan, self.chunk, finding, None, None)
             if attempt.state not in OPEN_UNITS:
                 return
@@ -169,7 +136,7 @@ class UnitCalls:
             await self.run.reserve(bound)
             request_id = self.run.new_request_id()
             claim = Claim(self.run.row.key, self.chunk.step, unit.seq, n, self.chunk.id, request_id, bound, self.run.clock())
-            await self.run.tables.claim([claim])
+            await self.committer.claim(claim)
             finding, error = await self._call(ready, n, request_id, bound)
         return finding, bound or 0, error
 
@@ -261,10 +228,8 @@ class UnitCalls:
 
     def _bound(self, ready: Ready) -> int | None:
         """The most this call can cost, in nano-dollars."""
-        assert ready.prepared is not None and self.plan.target is not None
-        limit = self.plan.step.params.max_tokens or self.run.pipeline.api.max_tokens
-        day = day_of(self.run.row.created_at)
-        return upper_bound(self.plan.target.card, day, input_bound(ready.prepared.body), limit).nanos
+        assert ready.prepared is not None
+        return self.plan.bound(self.run, ready.prepared.body, "realtime")
 
 
 async def settle_orphans(run: Run) -> int:

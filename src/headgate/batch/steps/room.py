@@ -16,7 +16,6 @@ from headgate.batch.states import OPEN_UNITS, SubmissionState, Verdict
 from headgate.client import BatchClient
 from headgate.dialects.batch import BatchState
 from headgate.domain.estimate import estimate_tokens
-from headgate.wire.json import encode
 
 PATIENCE = 3
 """Refusals of a chunk that is alone in the queue before it is taken to be too large for it."""
@@ -89,6 +88,6 @@ def _tokens(run: Run, chunk: ChunkRow) -> int:
     """Estimated input tokens of a chunk's requests."""
     if chunk.id not in run.chunk_tokens:
         segment = run.tables.chunk(chunk.id).request_segment
-        lines = [] if segment is None else run.tables.scan(segment)
-        run.chunk_tokens[chunk.id] = sum(estimate_tokens(len(encode(line["body"]))) for line in lines)
+        requests = () if segment is None else run.tables.requests(segment)
+        run.chunk_tokens[chunk.id] = sum(estimate_tokens(len(body)) for _, body in requests)
     return run.chunk_tokens[chunk.id]

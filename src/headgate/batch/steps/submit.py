@@ -7,7 +7,7 @@ from headgate.batch.decide import Action, SubmissionView, decide_submission, sub
 from headgate.batch.plan import custom_id
 from headgate.batch.rows import ChunkRow, SubmissionRow
 from headgate.batch.run import Run
-from headgate.batch.states import UnitState, Verdict
+from headgate.batch.states import Verdict
 from headgate.batch.steps import room
 from headgate.batch.steps.jobs import StoredRows, batch_client, make_tag, owns, patiently, row_bounds
 from headgate.batch.steps.lanes import moved
@@ -44,7 +44,7 @@ class Submitter:
             if not self._seqs():
                 return Verdict.NEXT
             provider, account = self.plan.target.provider.name, self.plan.target.credential.account
-            claimed = self.run.tables.claimed_batches(provider, account) | self._foreign
+            claimed = frozenset[str]() if self._found is None else self.run.tables.claimed_batches(provider, account) | self._foreign
             action, candidate = decide_submission(self._view(last), self.run.clock(), self.run.options.grace, self._found, claimed)
             if action is Action.PROCEED:
                 return Verdict.NEXT
@@ -60,7 +60,7 @@ class Submitter:
         return SubmissionView(last.state, last.rows, since, last.batch_id, self._fresh == last.key)
 
     def _seqs(self) -> frozenset[int]:
-        return frozenset(u.seq for u in self.run.tables.units(self.chunk.id) if u.state in (UnitState.TODO, UnitState.SENT))
+        return self.run.tables.unanswered(self.chunk.id)
 
     async def _act(self, action: Action, last: SubmissionRow | None, candidate: Candidate | None) -> None:
         if action is Action.INTEND:

@@ -97,8 +97,8 @@ CREATE TABLE attempt (
     PRIMARY KEY (run, step, seq, n)
 ) WITHOUT ROWID;
 
--- A realtime call that may have reached the provider: written before the request, removed by nothing. A claim without an attempt is a
--- call whose answer was lost with the process.
+-- A realtime call that may have reached the provider: written before the request, removed in the transaction that writes its attempt. One
+-- that is left is a call whose answer was lost with the process.
 CREATE TABLE claim (
     run INTEGER NOT NULL,
     step INTEGER NOT NULL,

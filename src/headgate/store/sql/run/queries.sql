@@ -85,6 +85,9 @@ SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry
 SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment, why
 FROM chunk WHERE run = :run AND state NOT IN ('done', 'split') ORDER BY id;
 
+-- name: has_open_chunks
+SELECT EXISTS (SELECT 1 FROM chunk WHERE run = :run AND state NOT IN ('done', 'split'));
+
 -- name: set_chunk_state
 UPDATE chunk SET state = :state WHERE id = :id;
 
@@ -161,7 +164,7 @@ UPDATE unit SET state = 0 WHERE chunk = :chunk AND state = 1;
 
 -- name: set_unit
 UPDATE unit SET state = :state, tries = :tries, errors = :errors, attempts = :n, segment = coalesce(:segment, segment), row = coalesce(:row, row),
-    cost_nanos = cost_nanos + :cost_nanos, reason = :reason, children = :children
+    cost_nanos = cost_nanos + coalesce(:cost_nanos, 0), reason = :reason, children = :children
 WHERE run = :run AND step = :step AND seq = :seq AND attempts < :n;
 
 -- name: insert_attempt
@@ -178,6 +181,9 @@ ON CONFLICT (run, step, retry) DO UPDATE SET calls = calls + excluded.calls, inp
 
 -- name: insert_claim
 INSERT INTO claim (run, step, seq, n, chunk, request_id, bound_nanos, at) VALUES (:run, :step, :seq, :n, :chunk, :request_id, :bound_nanos, :at);
+
+-- name: end_claim
+DELETE FROM claim WHERE run = :run AND step = :step AND seq = :seq AND n = :n;
 
 -- name: orphan_claims
 SELECT c.run, c.step, c.seq, c.n, c.chunk, c.request_id, c.bound_nanos, c.at FROM claim c
@@ -225,6 +231,11 @@ FROM submission WHERE chunk = :chunk ORDER BY n DESC LIMIT 1;
 SELECT key, run, chunk, n, provider, account, state, prefix, rows, reserved_nanos, intent_at, submitted_at, batch_id, input_file, matched_by,
     status, raw_status, succeeded, failed, expires_at, polls, polled_at, refused, error
 FROM submission WHERE run = :run ORDER BY intent_at, key;
+
+-- name: under_way
+SELECT count(*), max(polled_at),
+    (SELECT raw_status FROM submission WHERE run = :run AND state = 'submitted' ORDER BY intent_at DESC, key DESC LIMIT 1)
+FROM submission WHERE run = :run AND state = 'submitted';
 
 -- name: claimed_batches
 SELECT batch_id FROM submission WHERE provider = :provider AND account = :account AND batch_id IS NOT NULL;
@@ -289,8 +300,8 @@ SELECT lane, model, outcome, count(*), coalesce(sum(cost_nanos), 0), sum(cost_na
     coalesce(sum(json_extract(usage, '$.input_total')), 0), coalesce(sum(json_extract(usage, '$.output_total')), 0)
 FROM attempt WHERE run = :run GROUP BY lane, model, outcome;
 
--- name: chunk_seq_ranges
-SELECT seq FROM unit WHERE chunk = :chunk ORDER BY seq;
+-- name: unanswered
+SELECT seq FROM unit WHERE chunk = :chunk AND state IN (0, 1);
 
 -- What is read by those who only look
 
@@ -309,7 +320,7 @@ SELECT step, reason, count(*) FROM unit INDEXED BY unit_failed WHERE run = :run 
 SELECT step, state, count(*) FROM chunk WHERE run = :run GROUP BY step, state ORDER BY step, state;
 
 -- name: listed_chunks
-SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment
+SELECT id, run, step, lane, state, round, parent, epoch, n, valid, failed, retry, cost_nanos, request_segment, why
 FROM chunk WHERE run = :run ORDER BY id LIMIT :limit;
 
 -- name: submissions_by_state
@@ -330,7 +341,7 @@ SELECT at FROM event WHERE run = :run AND id < :id ORDER BY id DESC LIMIT 1;
 SELECT what, count(*) FROM event WHERE run = :run AND level = 'warning' GROUP BY what ORDER BY what;
 
 -- name: some_units
-SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason
+SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason, children, returns
 FROM unit WHERE run = :run AND step = :step AND seq > :after ORDER BY seq LIMIT :limit;
 -- name: lessons
 SELECT s.name, s.provider, s.model, count(*),
