@@ -230,7 +230,7 @@ def list_runs(folder: Path) -> tuple[Listed, ...]:
 
 def _listed(path: Path) -> Listed:
     try:
-        return Listed(str(path), read_status(path, listed=True))
+        return Listed(str(path), read_status(path))
     except (StoreError, RunError) as error:
         return Listed(str(path), None, error.message)
 

@@ -74,7 +74,7 @@ class Watcher:
             held=self._tables.reserved(row.key),
             projected=projected_cost(row.total, steps),
             cap=row.cost_cap_nanos,
-            waiting=waiting_text(self._tables.submissions(row.key), now),
+            waiting=waiting_text(*self._tables.under_way(row.key), now),
         )
         return Glance(row, progress, driven)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headgate.batch.rows import StepTotals, SubmissionRow
-from headgate.batch.states import RUN_SCOPE, SubmissionState
+from headgate.batch.rows import StepTotals
+from headgate.batch.states import RUN_SCOPE
 
 _RESHAPING = frozenset({"fan_out", "fan_in", "aggregate", "dedupe", "sample"})
 """Kinds of step at which units become more or fewer."""
@@ -94,14 +94,12 @@ def projected_cost(total: int | None, steps: Sequence[StepTotals]) -> int | None
     return cost
 
 
-def waiting_text(submissions: Sequence[SubmissionRow], now: float) -> str:
-    """What a run waits for at providers, in a few words."""
-    open_ = [s for s in submissions if s.state is SubmissionState.SUBMITTED]
-    if not open_:
+def waiting_text(count: int, polled: float | None, said: str | None, now: float) -> str:
+    """What a run waits for, in a few words: `count` batches at providers, last looked at then, the newest of them said to be that."""
+    if not count:
         return ""
-    polled = max((s.polled_at or 0.0 for s in open_), default=0.0)
     age = f", looked {round(now - polled)} s ago" if polled else ""
-    return f"{len(open_)} batch{'es' if len(open_) > 1 else ''} at the provider ({open_[-1].raw_status or 'submitted'}{age})"
+    return f"{count} batch{'es' if count > 1 else ''} at the provider ({said or 'submitted'}{age})"
 
 
 def duration_text(seconds: float | None) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from headgate.batch.pipeline import ApiSettings, Step, StepParams
 from headgate.batch.wording import Wording
 from headgate.client import Target
-from headgate.client.chat import Prepared, prepare
+from headgate.client.chat import prepare
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.content import Text
 from headgate.domain.request import Message, Reasoning, Request, ResponseFormat, Tool, ToolChoice, system_message
@@ -17,26 +17,26 @@ from headgate.wire.json import JsonObject, encode_text
 
 _NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _CHOICES = {"auto": ToolChoice("auto"), "none": ToolChoice("none"), "required": ToolChoice("required")}
+_TRIAL = "A question."
 FORM = "\n\nAnswer with nothing but JSON that is valid under this JSON Schema:\n"
 """What is added to a prompt for a model that takes no schema."""
 
 
-def prepared_request(step: Step, api: ApiSettings, target: Target, wording: Wording, schema: JsonObject | None) -> Prepared:
-    """The request for one unit, rendered, with what the target's wire cannot say said in another way. Raises `Unsupported`.
+def settled(step: Step, api: ApiSettings, target: Target, schema: JsonObject | None) -> tuple[Step, Capabilities]:
+    """The step, and what is to be asked of the target, so that what its wire cannot say is said in another way. Raises `Unsupported`.
 
     Where no call of the tool that answers can be forced, the answer itself is asked for in the step's schema; a schema that has no place
     of its own stands in the prompt.
     """
     can = target.capabilities
-    ready = prepare(target, step_request(step, api, target.model, wording, schema, can))
-    lost = {note.field for note in ready.rendered.notes if note.action == "dropped"}
+    trial = prepare(target, step_request(step, api, target.model, Wording(_TRIAL, step.params.system), schema, can))
+    lost = {note.field for note in trial.rendered.notes if note.action == "dropped"}
     if "tool_choice" in lost and step.params.answer_tool is not None and step.params.tool_choice is None:
         untooled = msgspec.structs.replace(step.params, tools=(), answer_tool=None)
-        return prepared_request(msgspec.structs.replace(step, params=untooled), api, target, wording, schema)
+        return settled(msgspec.structs.replace(step, params=untooled), api, target, schema)
     if "response_format" in lost:
-        bare = msgspec.structs.replace(can, structured_output="none")
-        return prepare(target, step_request(step, api, target.model, wording, schema, bare))
-    return ready
+        return step, msgspec.structs.replace(can, structured_output="none")
+    return step, can
 
 
 def step_request(step: Step, api: ApiSettings, model: str, wording: Wording, schema: JsonObject | None, can: Capabilities) -> Request:

@@ -18,14 +18,18 @@ from headgate.batch.lanes import Deadline, OnStuck, Pace
 from headgate.batch.limiter import Limiter
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.progress import expected_units
-from headgate.batch.request import input_bound
+from headgate.batch.request import input_bound, settled, step_request
 from headgate.batch.rows import RunRow, StepRow, UnitRow
 from headgate.batch.tables import Tables, Ways
 from headgate.batch.templates import RenderPool
 from headgate.batch.validate import StepValidator
+from headgate.batch.wording import Wording
 from headgate.catalog.cards import Lane, Price, day_of
 from headgate.catalog.prices import bound_by_prompt
 from headgate.client import ChatClient, Target
+from headgate.client.chat import Prepared, PreparedForm, prepare
+from headgate.domain.capabilities import Capabilities
+from headgate.domain.request import Request
 from headgate.transport.http1 import HttpClient
 from headgate.wire.json import Json, JsonObject
 
@@ -96,6 +100,31 @@ class StepPlan:
         self.max_tries = max_tries
         self.condition = condition
         self._bounds: dict[Lane, Callable[[int], int | None]] = {}
+        self._form: PreparedForm | None = None
+        self._settled: tuple[Step, Capabilities] | None = None
+
+    def request(self, run: Run, wording: Wording) -> Prepared:
+        """The request for one unit. Raises `Unsupported` for what the target cannot express."""
+        if wording.images or wording.system != self.step.params.system:
+            assert self.target is not None
+            return prepare(self.target, self._worded(run, wording))
+        return self._filled(run).fill(wording.prompt)
+
+    def _filled(self, run: Run) -> PreparedForm:
+        """The step's requests where they differ in their prompts alone: rendered once, then filled."""
+        if self._form is None:
+            assert self.target is not None
+            system = self.step.params.system
+            self._form = PreparedForm(self.target, lambda prompt: self._worded(run, Wording(prompt, system)))
+        return self._form
+
+    def _worded(self, run: Run, wording: Wording) -> Request:
+        target = self.target
+        assert target is not None
+        if self._settled is None:
+            self._settled = settled(self.step, run.pipeline.api, target, self.schema)
+        step, can = self._settled
+        return step_request(step, run.pipeline.api, target.model, wording, self.schema, can)
 
     def bound(self, run: Run, body: bytes, lane: Lane) -> int | None:
         """The most one call with `body` can cost in `lane`, in nano-dollars; None where that cannot be told."""

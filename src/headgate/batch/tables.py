@@ -44,12 +44,29 @@ R = TypeVar("R")
 def as_value(kind: type[T], row: Sequence[Json]) -> T:
     """A database row as a value; columns are in the order of the fields. Raises `ValueError` for a row that does not fit."""
     count, by_name, others = _shape(kind)
-    if len(row) != count:
-        raise ValueError(f"a {kind.__name__} has {count} columns, not {len(row)}")
+    _fits(kind, row, count)
     values = list(row)
     for place, known in others:
         values[place] = known[values[place]]
     return kind(**dict(zip(kind.__struct_fields__, values, strict=True))) if by_name else kind(*values)
+
+
+def as_values(kind: type[T], rows: Iterable[Sequence[Json]]) -> list[T]:
+    """As `as_value`, for many rows."""
+    count, by_name, others = _shape(kind)
+    if by_name or len(others) != 1:
+        return [as_value(kind, row) for row in rows]
+    ((place, known),) = others
+    try:
+        return [kind(*row[:place], known[row[place]], *row[place + 1 :]) for row in rows if _fits(kind, row, count)]
+    except KeyError as error:
+        raise ValueError(f"a {kind.__name__} cannot have the {kind.__struct_fields__[place]} {error}") from None
+
+
+def _fits(kind: type[msgspec.Struct], row: Sequence[Json], count: int) -> bool:
+    if len(row) != count:
+        raise ValueError(f"a {kind.__name__} has {count} columns, not {len(row)}")
+    return True
 
 
 @cache
@@ -111,7 +128,7 @@ class Tables:
 
     def steps(self, run: int) -> list[StepRow]:
         """The run's steps in order."""
-        return [as_value(StepRow, row) for row in self._rows("find_steps", {"run": run})]
+        return as_values(StepRow, self._rows("find_steps", {"run": run}))
 
     async def set_run_state(self, run: int, state: RunState, reason: str | None, finished_at: float | None, at: float) -> None:
         """Change the run's state, with an event."""
@@ -163,7 +180,7 @@ class Tables:
 
     def open_chunks(self, run: int) -> list[ChunkRow]:
         """Chunks with work left."""
-        return [as_value(ChunkRow, row) for row in self._rows("open_chunks", {"run": run})]
+        return as_values(ChunkRow, self._rows("open_chunks", {"run": run}))
 
     def has_open_chunks(self, run: int) -> bool:
         """Whether any chunk has work left."""
@@ -221,7 +238,7 @@ class Tables:
 
     def units(self, chunk_id: int) -> list[UnitRow]:
         """The units that are in the chunk now, by number."""
-        return [as_value(UnitRow, row) for row in self._rows("units_of_chunk", {"chunk": chunk_id})]
+        return as_values(UnitRow, self._rows("units_of_chunk", {"chunk": chunk_id}))
 
     def inputs_of_step(self, run: int, step: int) -> dict[int, tuple[int, int]]:
         """Where the input records of a step's units lie, (segment, row) by unit number, in order."""
@@ -242,7 +259,7 @@ class Tables:
                 child = _insert_chunk(db, chunk.run, chunk.step, chunk.lane, chunk.round, chunk.id, n, at, chunk.why)
                 db.execute(SQL["move_units"], {"child": child, "chunk": chunk.id, "low": low, "high": high})
                 _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": chunk.step, "n": n, "split_from": chunk.id})
-            left = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk.id})]
+            left = as_values(UnitRow, db.execute(SQL["units_of_chunk"], {"chunk": chunk.id}))
             if any(unit.state is not UnitState.FAILED for unit in left):
                 raise StoreError(f"chunk {chunk.id} cannot be split: a unit would be in no part; this is a defect, please report it")
             db.execute(SQL["split_chunk"], {"id": chunk.id, "at": at})
@@ -257,7 +274,7 @@ class Tables:
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, ...]:
-            units = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk.id})]
+            units = as_values(UnitRow, db.execute(SQL["units_of_chunk"], {"chunk": chunk.id}))
             again = sum(u.state is UnitState.RETRY for u in units)
             back = [u for u in units if u.state is UnitState.BACK]
             if db.execute(SQL["finish_chunk"], {"id": chunk.id, "at": at, "retry": again, "away": len(back)}).rowcount == 0:
@@ -316,7 +333,7 @@ class Tables:
 
     def orphan_claims(self, run: int) -> list[Claim]:
         """Calls whose answer was lost with an earlier process."""
-        return [as_value(Claim, row) for row in self._rows("orphan_claims", {"run": run})]
+        return as_values(Claim, self._rows("orphan_claims", {"run": run}))
 
     async def commit(
         self,
@@ -384,7 +401,7 @@ class Tables:
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            bounds = [as_value(UpperBound, row) for row in db.execute(SQL["upper_bounds"], {"run": run.key})]
+            bounds = as_values(UpperBound, db.execute(SQL["upper_bounds"], {"run": run.key}))
             total = sum(_true_up(db, run, bound, billed.get(bound.request_id, 0), at) for bound in bounds)
             if bounds:
                 _event(db, run.key, at, "info", "true_up", {"attempts": len(bounds), "delta_nanos": total})
@@ -401,7 +418,7 @@ class Tables:
 
     def submissions(self, run: int) -> list[SubmissionRow]:
         """Every submission of the run."""
-        return [as_value(SubmissionRow, row) for row in self._rows("submissions_of_run", {"run": run})]
+        return as_values(SubmissionRow, self._rows("submissions_of_run", {"run": run}))
 
     def under_way(self, run: int) -> tuple[int, float | None, str | None]:
         """How many submissions are at a provider, when one was last looked at, and what the newest was said to be."""
@@ -495,7 +512,7 @@ class Tables:
 
     def open_postings(self) -> list[Posting]:
         """Postings the ledger has not confirmed."""
-        return [as_value(Posting, row) for row in self._rows("open_outbox", {})]
+        return as_values(Posting, self._rows("open_outbox", {}))
 
     async def settled(self, keys: Sequence[str], at: float) -> None:
         """The ledger has these."""
@@ -515,7 +532,7 @@ class Tables:
 
     def totals(self, run: int) -> list[StepTotals]:
         """The steps in numbers, from the chunks' counters."""
-        return [as_value(StepTotals, row) for row in self._rows("step_totals", {"run": run})]
+        return as_values(StepTotals, self._rows("step_totals", {"run": run}))
 
     def books(self, run: int) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int], dict[int, int]]:
         """The steps in numbers, the units by step and state counted one by one, and how many units the valid ones of a step become next.
@@ -524,7 +541,7 @@ class Tables:
         """
 
         def work(db: sqlite3.Connection) -> tuple[list[StepTotals], dict[tuple[int, UnitState], int], dict[int, int]]:
-            totals = [as_value(StepTotals, row) for row in db.execute(SQL["step_totals"], {"run": run})]
+            totals = as_values(StepTotals, db.execute(SQL["step_totals"], {"run": run}))
             counted = db.execute(SQL["unit_counts"], {"run": run}).fetchall()
             made = {step: children for step, state, _, children in counted if state == UnitState.VALID}
             return totals, {(step, UnitState(state)): count for step, state, count, _ in counted}, made
@@ -622,7 +639,7 @@ class Tables:
             wanted.setdefault(segment, []).append(row)
         for segment, numbers in wanted.items():
             span = {"segment": segment, "low": min(numbers), "high": max(numbers)}
-            frames = [as_value(Frame, row) for row in self._rows("frames_between", span)]
+            frames = as_values(Frame, self._rows("frames_between", span))
             for number, line in read_lines(self._path(segment), frames, numbers):
                 yield (segment, number), line
 

@@ -17,8 +17,16 @@ class _Group(Generic[T]):
 
     def __init__(self) -> None:
         self.items: list[T] = []
-        self.done = asyncio.Event()
-        self.error: Exception | None = None
+        self.waiting: list[asyncio.Future[None]] = []
+
+    def tell(self, error: Exception | None) -> None:
+        """Wake everybody who waits, unless they are gone."""
+        for future in self.waiting:
+            if not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
 
 
 class Together(Generic[T]):
@@ -40,9 +48,9 @@ class Together(Generic[T]):
             if self._task is None:
                 self._task = asyncio.create_task(self._run())
         group.items.append(item)
-        await group.done.wait()
-        if group.error is not None:
-            raise group.error
+        told = asyncio.get_running_loop().create_future()
+        group.waiting.append(told)
+        await told
 
     async def _run(self) -> None:
         try:
@@ -51,9 +59,9 @@ class Together(Generic[T]):
                 try:
                     await self._write(group.items)
                 except Exception as error:  # everybody who waits for this group raises it
-                    group.error = error
-                finally:
-                    group.done.set()
+                    group.tell(error)
+                else:
+                    group.tell(None)
         finally:
             self._task = None
 

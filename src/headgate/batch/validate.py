@@ -98,6 +98,11 @@ class StepValidator:
         self.rules = rules
         self._coercer = Coercer(schema.schema, coercions) if schema else None
 
+    @property
+    def draws(self) -> bool:
+        """Whether there are rules that may draw random numbers: without, no seed is needed."""
+        return bool(self.rules.compiled)
+
     def validate(self, answer: Json, fields: JsonObject, *, seed: int = 0) -> Verdict:
         """Judge a parsed answer of a unit with `fields`. Never raises; neither argument is changed."""
         notes: tuple[str, ...] = ()

@@ -483,7 +483,7 @@ class Driver:
             held=run.held,
             projected=projected_cost(total, steps),
             cap=run.row.cost_cap_nanos,
-            waiting=waiting_text(run.tables.submissions(run.row.key), run.clock()),
+            waiting=waiting_text(*run.tables.under_way(run.row.key), run.clock()),
         )
 
     def _result(

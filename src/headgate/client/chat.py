@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 
@@ -19,7 +19,7 @@ from headgate.errors import ErrorKind, HeadgateError, ProviderError, WireError
 from headgate.transport.http1 import HttpClient
 from headgate.transport.stream import StreamReply
 from headgate.wire.http import Reply, Send
-from headgate.wire.json import encode
+from headgate.wire.json import Raw, encode
 
 CONTENT_TYPE = ("content-type", "application/json")
 
@@ -54,6 +54,34 @@ def prepare(target: Target, request: Request) -> Prepared:
     named = msgspec.structs.replace(request, model=target.model)
     rendered = target.chat.render_request(named, target.capabilities)
     return Prepared(rendered, encode(rendered.payload), named)
+
+
+_MARK = "headgate: here stands the text \u2042"
+
+
+class PreparedForm:
+    """Requests to one target that differ in the text of one message alone: rendered once, and filled with each text.
+
+    `request_of` gives the request for a text. The result is what `prepare` makes of it; a blank text, which some wires treat in a way of
+    their own, and a wire that does not keep the text as one JSON string take the long way. Raises `Unsupported`, as `prepare` does.
+    """
+
+    def __init__(self, target: Target, request_of: Callable[[str], Request]) -> None:
+        self._target = target
+        self._request_of = request_of
+        self._sample = prepare(target, request_of(_MARK))
+        parts = self._sample.body.split(encode(_MARK))
+        self._parts = (parts[0], parts[1]) if len(parts) == 2 else None
+
+    def fill(self, text: str) -> Prepared:
+        """The request with `text` in it."""
+        request = self._request_of(text)
+        if self._parts is None or not text or text.isspace():
+            return prepare(self._target, request)
+        before, after = self._parts
+        body = b"".join((before, encode(text), after))
+        rendered = msgspec.structs.replace(self._sample.rendered, payload=Raw(body))
+        return Prepared(rendered, body, msgspec.structs.replace(request, model=self._target.model))
 
 
 class ChatClient:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -73,6 +76,21 @@ BUCKETS = (
 """The token buckets, in the order prices and receipts list them."""
 INPUTS = 6
 """So many of them, the first ones, went in."""
+
+
+_counts_of: Callable[[Usage], tuple[int, ...]] = attrgetter(*BUCKETS)
+
+
+def sum_usage(records: Iterable[Usage]) -> Usage:
+    """The sum of any number of records, bucket by bucket; estimated if one of them was."""
+    every = tuple(records)
+    counts = [sum(column) for column in zip(*map(_counts_of, every), strict=True)]
+    fees: Counter[str] = Counter()
+    for record in every:
+        if record.fees:
+            fees.update(record.fees)
+    source: Literal["provider", "estimated"] = "estimated" if any(record.source == "estimated" for record in every) else "provider"
+    return Usage(**dict(zip(BUCKETS, counts, strict=False)), fees=dict(fees), source=source)
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:

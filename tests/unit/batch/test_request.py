@@ -7,10 +7,11 @@ import pytest
 
 from headgate.assembly.parts import load_parts
 from headgate.batch.pipeline import ApiSettings, Step, StepParams, StepTool
-from headgate.batch.request import FORM, cannot, prepared_request, step_request
+from headgate.batch.request import FORM, cannot, settled, step_request
 from headgate.batch.wording import Wording
 from headgate.catalog.resolve import resolve
 from headgate.client import Target
+from headgate.client.chat import Prepared, prepare
 from headgate.domain.capabilities import ANY_MODEL, Capabilities
 from headgate.domain.content import Media, Text
 from headgate.domain.request import Reasoning, ResponseFormat, Tool, ToolChoice
@@ -23,6 +24,12 @@ SCHEMA = {"type": "object", "properties": {"zebra": {"type": "string"}}, "requir
 PNG = "iVBORw0KGgoAAAAA"
 SIMULATED = [provider for provider in PROVIDERS.values() if provider.simulated]
 DIALECTS = {provider.chat.name: provider.chat for provider in PROVIDERS.values()}
+
+
+def prepared_request(step: Step, api: ApiSettings, target: Target, wording: Wording, schema: Json) -> Prepared:
+    """The request of a run for one unit."""
+    final, can = settled(step, api, target, schema)
+    return prepare(target, step_request(final, api, target.model, wording, schema, can))
 
 
 def asked(can: Capabilities = ANY_MODEL, wording: Wording | None = None, **params: Json) -> Json:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headgate.catalog.cards import Fee, Lane, ModelCard, Price, Rates, Tier
 from headgate.catalog.load import load_catalog
-from headgate.catalog.prices import decimal_text, price, rate_table, rounded, unit_prices, upper_bound
+from headgate.catalog.prices import bound_by_prompt, decimal_text, price, rate_table, rounded, unit_prices, upper_bound
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.cost import UNPRICED, usd_text
 from headgate.domain.usage import BUCKETS, Usage
@@ -88,6 +88,14 @@ def reference(record: Price, usage: Usage, lane: Lane) -> int | None:
 @given(prices, usages, st.sampled_from(LANES))
 def test_price_is_the_exact_sum_rounded_once(record: Price, usage: Usage, lane: Lane) -> None:
     assert price(record, usage, lane).nanos == reference(record, usage, lane)
+
+
+@given(st.one_of(st.none(), prices), st.sampled_from(LANES), st.lists(tokens, max_size=5), st.one_of(st.none(), st.integers(0, 5_000)))
+def test_the_bound_by_prompt_is_the_upper_bound_of_each(record: Price | None, lane: Lane, prompts: list[int], most: int | None) -> None:
+    card = ModelCard(id="m", display_name="m", provider="p", prices=() if record is None else (record,))
+    for known in (card, None):
+        bound = bound_by_prompt(known, DAY, most, lane)
+        assert [bound(prompt) for prompt in prompts] == [upper_bound(known, DAY, prompt, most, lane).nanos for prompt in prompts]
 
 
 @given(prices, usages, st.sampled_from(LANES), st.integers(0, 5_000), st.integers(1, 3))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from headgate.client import ChatClient, Target
-from headgate.client.chat import listen, prepare
+from headgate.client.chat import PreparedForm, listen, prepare
 from headgate.config import Secret
 from headgate.dialects.base import ChatDialect, FoldTap
 from headgate.dialects.tap import tap_of
 from headgate.domain.events import Delta
-from headgate.domain.request import HostedTool
+from headgate.domain.request import HostedTool, Request, ResponseFormat, system_message, user_message
 from headgate.domain.response import Finish
 from headgate.errors import ErrorKind, ProviderError, TooLarge, Truncated, Unsupported, WireError
 from headgate.providers import PROVIDERS
@@ -23,6 +26,7 @@ from headgate.sim.settings import SimSettings
 from headgate.testing import samples
 from headgate.testing.simulators import fault, running_simulator, simulated_target, wait_for, with_chat
 from headgate.wire.http import Send
+from headgate.wire.json import encode
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
 
@@ -302,3 +306,35 @@ def test_listening_to_bytes_that_pass_through_never_raises(dialect: ChatDialect)
     assert listen(tap, b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n') is None
     assert tap.response().text == "x"
     assert listen(tap_of(dialect), b"data: {broken\n\n") is not None
+
+
+texts = st.one_of(
+    st.text(max_size=40), st.sampled_from(["", " ", "\n", " x ", 'a "quoted" \\ text', "null", "{}", "ü\u2028\U0001f642", "x" * 5000])
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(
+    text=texts,
+    system=st.sampled_from([None, "Answer briefly."]),
+    form=st.sampled_from([None, ResponseFormat("json_object"), ResponseFormat("json_schema", schema=samples.SCHEMA, name="answer")]),
+)
+def test_a_form_that_is_filled_is_what_would_have_been_prepared(
+    target: Target, text: str, system: str | None, form: ResponseFormat | None
+) -> None:
+    def request_of(prompt: str) -> Request:
+        messages = (user_message(prompt),) if system is None else (system_message(system), user_message(prompt))
+        return Request(model=target.model, messages=messages, max_tokens=100, response_format=form)
+
+    for surface in (target.chat, *target.provider.surfaces):
+        asked = msgspec.structs.replace(target, surface=surface.name)
+        try:
+            whole = prepare(asked, request_of(text))
+        except Unsupported as error:
+            with pytest.raises(Unsupported, match=re.escape(error.message)):
+                PreparedForm(asked, request_of).fill(text)
+            continue
+        filled = PreparedForm(asked, request_of).fill(text)
+        assert (filled.body, filled.request) == (whole.body, whole.request)
+        assert encode(filled.rendered.payload) == filled.body
+        assert msgspec.structs.replace(filled.rendered, payload=None) == msgspec.structs.replace(whole.rendered, payload=None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.domain.usage import BUCKETS, Usage, add_usage
+from headgate.domain.usage import BUCKETS, Usage, add_usage, sum_usage
 
 counts = st.integers(0, 10**12)
 usages = st.builds(
@@ -21,6 +23,11 @@ def test_adding_is_commutative_and_associative_and_zero_is_neutral(one: Usage, t
     assert add_usage(one, two) == add_usage(two, one)
     assert add_usage(add_usage(one, two), three) == add_usage(one, add_usage(two, three))
     assert add_usage(one, Usage()) == one
+
+
+@given(st.lists(usages, max_size=5))
+def test_a_sum_of_many_is_what_adding_one_after_the_other_gives(many: list[Usage]) -> None:
+    assert sum_usage(many) == reduce(add_usage, many, Usage())
 
 
 @given(usages, usages)

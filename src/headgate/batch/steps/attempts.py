@@ -18,7 +18,7 @@ from headgate.catalog.prices import price
 from headgate.domain.cost import Cost
 from headgate.domain.estimate import estimate_usage
 from headgate.domain.response import Response
-from headgate.domain.usage import BUCKETS, Usage, add_usage
+from headgate.domain.usage import BUCKETS, Usage, sum_usage
 from headgate.wire.json import Json, JsonObject, encode_text
 
 
@@ -129,7 +129,7 @@ def to_line(chunk: ChunkRow, finding: Finding) -> JsonObject:
 
 def usage_json(usage: Usage) -> JsonObject:
     """Usage as stored: the buckets in use, the sums, and the source."""
-    kept: JsonObject = {bucket: getattr(usage, bucket) for bucket in BUCKETS if getattr(usage, bucket)}
+    kept: JsonObject = {bucket: count for bucket in BUCKETS if (count := getattr(usage, bucket))}
     kept.update(input_total=usage.input_total, output_total=usage.output_total, source=usage.source)
     if usage.fees:
         kept["fees"] = usage.fees
@@ -142,9 +142,8 @@ def posting(run: Run, plan: StepPlan, chunk: ChunkRow, key: str, findings: Seque
     target = plan.target
     if not called or target is None:
         return None
-    total = Usage()
-    for finding in called:
-        total = add_usage(total, finding.usage or Usage(source="estimated"))
+    unknown = Usage(source="estimated")
+    total = sum_usage(finding.usage or unknown for finding in called)
     return Posting(
         key=key,
         run=run.row.key,

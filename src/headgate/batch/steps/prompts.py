@@ -9,7 +9,6 @@ import msgspec
 from headgate.batch.evaluate import Judged, failed
 from headgate.batch.expressions import ExpressionFailure, run_named
 from headgate.batch.reasons import Reason
-from headgate.batch.request import prepared_request
 from headgate.batch.rows import UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.steps.conditions import passed_by
@@ -77,9 +76,8 @@ def _ready(run: Run, plan: StepPlan, unit: UnitRow, record: JsonObject, wording:
         return Ready(unit, record, fault=wording)
     if isinstance(wording, RenderError):
         return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, wording.message))
-    assert plan.target is not None
     try:
-        return Ready(unit, record, prepared_request(plan.step, run.pipeline.api, plan.target, wording, plan.schema))
+        return Ready(unit, record, plan.request(run, wording))
     except Unsupported as error:
         return Ready(unit, record, fault=failed(Reason.RENDER_ERROR, error.message))
 

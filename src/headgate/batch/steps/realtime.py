@@ -160,7 +160,7 @@ class UnitCalls:
         assert plan.validator is not None and plan.limiter is not None
         plan.limiter.succeeded()
         self.run.took(exchange.duration)
-        seed = self.run.seed(ready.record, plan.step.name, "rules")
+        seed = self.run.seed(ready.record, plan.step.name, "rules") if plan.validator.draws else 0
         judged = judge(exchange.response, plan.validator, ready.record, seed, plan.step.params.answer_tool)
         usage, cost, source = priced(plan, exchange.response, exchange.request_bytes, "realtime")
         return Finding(

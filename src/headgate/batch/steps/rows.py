@@ -128,7 +128,8 @@ def _row_error(unit: UnitRow, n: int, row: BatchRow, error: ProviderError, tally
 
 def _answered(run: Run, plan: StepPlan, unit: UnitRow, n: int, record: JsonObject, row: BatchRow, response: Response) -> Finding:
     assert plan.validator is not None
-    judged = judge(response, plan.validator, record, run.seed(record, plan.step.name, "rules"), plan.step.params.answer_tool)
+    seed = run.seed(record, plan.step.name, "rules") if plan.validator.draws else 0
+    judged = judge(response, plan.validator, record, seed, plan.step.params.answer_tool)
     usage, cost, source = priced(plan, response, len(row.body or b""), "batch")
     return Finding(
         unit=unit,
