@@ -23,6 +23,7 @@ from headgate.wire.json import Json, JsonObject, encode, type_name
 
 _TOP = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
 _CHOICE = frozenset({"index", "message", "finish_reason", "logprobs", NATIVE_FINISH, "stop_sequence"})
+_THINKING = frozenset(FIELDS)
 _MESSAGE = frozenset({"role", "content", "tool_calls", "function_call", "refusal", *FIELDS})
 OBJECT = "chat.completion"
 LEGACY_CALL = "call_function_0"
@@ -40,14 +41,15 @@ def parse_response(body: bytes) -> Response:
     if type(choices) is not list:
         raise malformed("choices", f"an array, not {type_name(choices)}")
     created, tier = raw.get("created"), raw.get("service_tier")
-    extra = {key: value for key, value in raw.items() if key not in _TOP}
-    for key, known in (("object", raw.get("object") == OBJECT), ("service_tier", tier is None or isinstance(tier, str))):
-        if not known or (key == "service_tier" and key in raw and tier is None):
-            extra[key] = raw.get(key)
+    extra = _beside(raw, _TOP)
+    if raw.get("object") != OBJECT:
+        extra["object"] = raw.get("object")
+    if "service_tier" in raw and not isinstance(tier, str):
+        extra["service_tier"] = tier
     return Response(
         id=_text(raw.get("id")),
         model=_text(raw.get("model")),
-        choices=tuple(_choice(item, index) for index, item in enumerate(choices)),
+        choices=tuple([_choice(item, index) for index, item in enumerate(choices)]),
         usage=find_usage(raw),
         created=int(created) if isinstance(created, int | float) else None,
         service_tier=tier if isinstance(tier, str) else None,
@@ -55,6 +57,11 @@ def parse_response(body: bytes) -> Response:
         extra=extra or None,
         form=() if raw.get("usage") is not None else ("usage:absent",),
     )
+
+
+def _beside(value: JsonObject, known: frozenset[str]) -> JsonObject:
+    """What an object has beside the keys that are known."""
+    return {} if value.keys() <= known else {key: item for key, item in value.items() if key not in known}
 
 
 def _text(value: Json) -> str:
@@ -67,8 +74,8 @@ def _choice(item: Json, place: int) -> Choice:
     if type(message) is not dict:
         raise malformed(f"{param}.message", "an object")
     marks: list[str] = []
-    extra = {key: value for key, value in item.items() if key not in _CHOICE}
-    rest: JsonObject = {key: value for key, value in message.items() if key not in _MESSAGE}
+    extra = _beside(item, _CHOICE)
+    rest = _beside(message, _MESSAGE)
     content = _message(message, param, marks, rest)
     if rest:
         extra["message"] = rest
@@ -93,7 +100,7 @@ def _choice(item: Json, place: int) -> Choice:
 def _message(message: JsonObject, param: str, marks: list[str], rest: JsonObject) -> list[Block]:
     """The blocks of a message: thinking, content, refusal, calls. What cannot be held goes to `rest`."""
     blocks: list[Block] = []
-    if any(field in message for field in FIELDS):
+    if not _THINKING.isdisjoint(message):
         thinking, mark, unheld = parse_thinking(message)
         rest.update(unheld)
         blocks += thinking

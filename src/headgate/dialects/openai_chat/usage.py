@@ -11,6 +11,7 @@ from headgate.domain.usage import Usage
 from headgate.wire.json import Json, JsonObject
 
 _NO_DETAILS: JsonObject = {}
+_PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
 _USUAL_TIERS = ("standard", "standard_only", "unspecified", "on_demand")
 _FOREIGN_TIERS = {**dict.fromkeys(_USUAL_TIERS, "default"), "batch": None, "reserved": None}
 """Tiers that only others name → the word of this wire, None when it has none."""
@@ -20,6 +21,8 @@ def parse_usage(value: Json) -> Usage | None:
     """Read a usage object; None when there is none. Counts that are no whole numbers count as zero; no bucket is ever negative."""
     if not isinstance(value, dict) or ("prompt_tokens" not in value and "completion_tokens" not in value):
         return None
+    if value.keys() == _PLAIN and (plain := _plain(value)) is not None:
+        return plain
     prompt, completion = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
     inside, outside = _details(value, "prompt_tokens_details"), _details(value, "completion_tokens_details")
     unseen = max(0, _count(value, "total_tokens") - prompt - completion)
@@ -46,6 +49,14 @@ def parse_usage(value: Json) -> Usage | None:
         fees={"search_source": sources} if sources else {},
         native=value,
     )
+
+
+def _plain(value: JsonObject) -> Usage | None:
+    """Usage that says no more than how much went in and came out, as most does; None when its numbers say more than that."""
+    prompt, completion, total = value["prompt_tokens"], value["completion_tokens"], value["total_tokens"]
+    if type(prompt) is not int or type(completion) is not int or prompt < 0 or completion < 0 or total != prompt + completion:
+        return None
+    return Usage(input_uncached=prompt, output_text=completion, native=value)
 
 
 def tier_word(tier: str | None) -> str | None:
