@@ -60,8 +60,9 @@ def cases(units: int) -> list[Case]:
     """One run of each kind."""
     return [
         Case(name="expression", steps=("expression",), units=units),
-        Case(name="realtime", steps=("llm",), units=units, kill_at=0.3),
-        Case(name="realtime 200 ms", steps=("llm",), units=5 * units, seconds=0.2, concurrency=2000, chunk=1000),
+        Case(name="realtime", steps=("llm",), units=units, concurrency=256, kill_at=0.3),
+        Case(name="realtime 200 ms", steps=("llm",), units=5 * units, seconds=0.2, concurrency=2000),
+        Case(name="realtime 1 s", steps=("llm",), units=2 * units, seconds=1.0, concurrency=2000),
         Case(name="batch", steps=("llm",), units=units, mode="batch", kill_at=0.3),
         Case(name="batch x 2", steps=("llm", "llm"), units=units, mode="batch"),
     ]
@@ -170,12 +171,11 @@ def limits(smoke: bool) -> dict[str, dict[str, float]]:
     return {"loop": quick, "loop 200 ms": wide}
 
 
-def show(rows: list[Taken]) -> None:
-    """Print a table."""
-    names = [name for name in Taken.__struct_fields__ if name != "name"]
-    print(f"{'':<18}" + "".join(f"{name.replace('_', ' '):>17}" for name in names))
-    for row in rows:
-        print(f"{row.name:<18}" + "".join(f"{_shown(getattr(row, name)):>17}" for name in names))
+def show(row: Taken) -> None:
+    """Print what a run took."""
+    names = [name for name in Taken.__struct_fields__ if name not in ("name", "units", "steps")]
+    print(f"{row.name}: {row.units:,} units x {row.steps}")
+    print("   " + "  ".join(f"{name.replace('_', ' ')} {_shown(getattr(row, name))}" for name in names))
 
 
 def _shown(value: float | None) -> str:
@@ -198,8 +198,8 @@ def main() -> int:
     rows: list[Taken] = []
     with tempfile.TemporaryDirectory(prefix="headgate-runs-", dir=options.scratch) as folder:
         for case in wanted:
-            rows.append(measure(case, Path(folder)))
-            show(rows[-1:])
+            rows.append(measure(case, Path(folder), whole=not options.smoke))
+            show(rows[-1])
     result: dict[str, object] = {"runs": [msgspec.to_builtins(row) for row in rows]}
     if not options.only and not options.scale:
         result |= limits(options.smoke)

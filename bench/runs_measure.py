@@ -52,12 +52,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run took. CPU microseconds and bytes are per unit and step, memory MB, times seconds unless they say otherwise."""
+    """What a run took. CPU microseconds and bytes are per unit and step, memory MB, times seconds unless they say otherwise.
+
+    `startup_cpu` is what a run of one unit takes; `cpu_us` and `units_per_second` are without it.
+    """
 
     name: str
     units: int
     steps: int
     seconds: float
+    startup_cpu: float
     units_per_second: float
     cpu_us: float
     render_us: float
@@ -157,7 +161,7 @@ class Watched:
                 status = (own / "status").read_text()
                 self.rss.append(_kilobytes(status, "VmRSS"))
                 self.peak = _kilobytes(status, "VmHWM")
-                self.written = int((own / "io").read_text().split("wchar: ")[1].split()[0])
+                self.written = int((own / "io").read_text().split("\nwrite_bytes: ")[1].split()[0])
                 children = (own / "task" / str(self.process.pid) / "children").read_text().split()
                 stats = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split() for child in children]
                 self.render_ticks = max(self.render_ticks, sum(int(stat[11]) + int(stat[12]) for stat in stats))
@@ -195,8 +199,8 @@ class Watched:
             thread.join()
 
 
-def measure(case: Case, scratch: Path) -> Taken:
-    """Run `case` from nothing to its end."""
+def measure(case: Case, scratch: Path, *, whole: bool = True) -> Taken:
+    """Run `case` from nothing to its end; what starting costs is measured and taken off if `whole`."""
     home = scratch / case.name.replace(" ", "-")
     shutil.rmtree(home, ignore_errors=True)
     pipeline = make_pipeline(scratch / "pipeline", case)
@@ -207,13 +211,24 @@ def measure(case: Case, scratch: Path) -> Taken:
             shutil.rmtree(home)
         run = Watched(pipeline, home, case, url)
         cpu = run.wait()
-    taken = _taken(case, run, cpu, resumed)
+        seconds = time.time() - run.began
+        startup = _startup(scratch, case, url) if whole else (0.0, 0.0)
+    taken = _taken(case, run, (cpu, seconds), startup, resumed)
     shutil.rmtree(home)
     return taken
 
 
-def _killed(pipeline: Path, home: Path, case: Case, url: str) -> float:
-    """Kill a run in its middle, begin it again, and tell how long that took to its first call."""
+def _startup(scratch: Path, case: Case, url: str) -> tuple[float, float]:
+    """CPU and elapsed seconds of a run of one unit, without the provider's latency."""
+    least, home = msgspec.structs.replace(case, units=1), scratch / "least"
+    run = Watched(make_pipeline(scratch / "pipeline", least), home, least, url)
+    found = (run.wait(), time.time() - run.began - case.seconds * len(case.steps))
+    shutil.rmtree(home)
+    return found
+
+
+def _killed(pipeline: Path, home: Path, case: Case, url: str) -> float | None:
+    """Kill a run in its middle, begin it again, and tell how long that took to its first call; None when it was over before."""
     first = Watched(pipeline, home, case, url)
     while first.done < (case.kill_at or 0.0) and first.process.poll() is None:
         time.sleep(0.05)
@@ -222,13 +237,14 @@ def _killed(pipeline: Path, home: Path, case: Case, url: str) -> float:
     second = Watched(pipeline, home, case, url)
     while calls(url)[0] == before and second.process.poll() is None:
         time.sleep(0.02)
-    seconds = calls(url)[1] - second.began
+    count, at = calls(url)
     second.kill()
-    return seconds
+    return at - second.began if count > before else None
 
 
-def _taken(case: Case, run: Watched, cpu: float, resumed: float | None) -> Taken:
-    seconds = time.time() - run.began
+def _taken(case: Case, run: Watched, whole: tuple[float, float], startup: tuple[float, float], resumed: float | None) -> Taken:
+    """`whole` and `startup` are CPU and elapsed seconds."""
+    (cpu, seconds), (startup_cpu, startup_seconds) = whole, startup
     count = case.units * len(case.steps)
     kept = sum(path.stat().st_size for path in run.home.rglob("*") if path.is_file() and "outputs" not in path.parts)
     third = len(run.rss) // 3
@@ -238,8 +254,9 @@ def _taken(case: Case, run: Watched, cpu: float, resumed: float | None) -> Taken
         units=case.units,
         steps=len(case.steps),
         seconds=round(seconds, 1),
-        units_per_second=round(count / seconds),
-        cpu_us=round(cpu / count * 1e6, 1),
+        startup_cpu=round(startup_cpu, 2),
+        units_per_second=round(count / max(seconds - startup_seconds, 0.01)),
+        cpu_us=round(max(cpu - startup_cpu, 0.0) / count * 1e6, 1),
         render_us=round(run.render_ticks / os.sysconf("SC_CLK_TCK") / count * 1e6, 1),
         rss_peak=round(run.peak / 1024, 1),
         rss_third=round(statistics.median(run.rss[third // 2 : third + 1]) / 1024, 1),
