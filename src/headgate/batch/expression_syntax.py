@@ -213,7 +213,7 @@ class _Rewriter(ast.NodeTransformer):
         return self._built(node, node.values)
 
     def _built(self, node: ast.List | ast.Tuple | ast.Set | ast.Dict, parts: list[ast.expr]) -> ast.AST:
-        constant = all(isinstance(part, ast.Constant) for part in parts)
+        constant = all(_is_constant(part) for part in parts)
         self.generic_visit(node)
         return node if constant else _call(node, "made", node)
 
@@ -354,6 +354,13 @@ def _guard(name: str) -> ast.Name:
 
 def _at(node: ast.AST, new: _Node) -> _Node:
     return ast.copy_location(new, node)
+
+
+def _is_constant(part: ast.expr) -> bool:
+    """Whether an element is written out: a constant, or a number with a sign."""
+    signed = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub | ast.UAdd)
+    inner = part.operand if isinstance(part, ast.UnaryOp) and signed else part
+    return isinstance(inner, ast.Constant) and (not signed or type(inner.value) in (int, float))
 
 
 def _call(node: ast.AST, guard: str, *args: ast.expr) -> ast.Call:

@@ -139,9 +139,15 @@ class Scope:
 
     def bind(self, expression: CompiledExpression) -> Callable[[], Json]:
         """`expression` as a function of this scope's current values; it may raise any of `EVALUATION_ERRORS`."""
-        for name in expression.guards - self._names.keys():
-            self._names[name] = guard(self._guards, name)
+        for name in expression.guards:
+            if name not in self._names:
+                self._names[name] = guard(self._guards, name)
         return FunctionType(expression.code, self._names)
+
+    @property
+    def names(self) -> dict[str, Json]:
+        """Every name and its current value, to be changed by whoever evaluates in a loop."""
+        return self._names
 
     def assign(self, name: str, value: Json) -> None:
         """Give `name` a value."""
@@ -223,13 +229,16 @@ def run_expression_step(step: CompiledStep, fields: JsonObject, seed: int, *, op
             scope.assign(name, scope.bind(expression)())
         bound = [(expression.name, scope.bind(expression)) for expression in step.expressions]
         until = scope.bind(step.loop_until) if step.loop_until else None
-        iterations, done = 0, False
-        while not done and iterations < (step.max_iterations if until else 1):
+        iterations, done, most, names = 0, False, step.max_iterations if until else 1, scope.names
+        while not done and iterations < most:
             for name, evaluate in bound:
-                scope.assign(name, evaluate())
+                names[name] = evaluate()
             iterations += 1
-            name = "loop_until"
-            done = until is None or bool(until())
+            if until is None:
+                done = True
+            else:
+                name = "loop_until"
+                done = bool(until())
         values = _outputs(step, scope)
     except EVALUATION_ERRORS as error:
         return failure_of(name, error)
