@@ -173,7 +173,8 @@ class Watched:
             with suppress(HeadgateError):
                 start = time.perf_counter()
                 found = read_status(self.home)
-                self.looks.append(time.perf_counter() - start)
+                if found.driven:
+                    self.looks.append(time.perf_counter() - start)
                 self.done = sum(step.valid + step.failed for step in found.steps) / total
 
     def kill(self) -> None:

@@ -683,7 +683,7 @@ def fails_once(house: MakeHouse, monkeypatch: pytest.MonkeyPatch, mode: str, wha
     return True
 
 
-WRITES = [("realtime", "segment", 3), ("batch", "segment", 4), ("realtime", "database", 30), ("batch", "database", 14)]
+WRITES = [("realtime", "segment", 3), ("batch", "segment", 4), ("realtime", "database", 12), ("batch", "database", 14)]
 
 
 @pytest.mark.parametrize(("mode", "what", "n"), WRITES)
