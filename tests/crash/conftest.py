@@ -224,9 +224,9 @@ class Rig:
         return {**kept, "HEADGATE_SIM_URL": self.simulator.url, "HEADGATE_DATA_DIR": str(self.data)}
 
     def start(self, provider: str, mode: str, *more: str, pipeline: str = "DrunkenSailor", file_size: int | None = None) -> Command:
-        """``headgate run`` on the rig's folder."""
+        """``headgate run`` on the rig's folder; the first request that the simulator sees is one of the run."""
         args = ["run", pipeline, "--provider", provider, "--mode", mode, "--run-dir", str(self.run), "--seed", "7", "--grace", "0.5"]
-        return self.launcher.start([*args, "--quiet", *more], self.environment, self.folder, file_size)
+        return self.launcher.start([*args, "--quiet", "--no-preflight", *more], self.environment, self.folder, file_size)
 
     def command(self, *args: str) -> Command:
         """Any other command in the rig's folder."""
