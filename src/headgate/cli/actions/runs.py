@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from headgate.cli.actions.output import ProgressPrinter, money, unpriced
 from headgate.cli.actions.plan import Look, announce, look_ahead, plan_run
 from headgate.cli.actions.signals import listen
 from headgate.wire.json import Json, encode_text
+
+COLLECTED = (20_000, 20, 20)
+"""How seldom a run looks for rings of garbage (see `gc.set_threshold`): it makes few, and hundreds of objects for each unit. What was
+loaded before it is not looked at again."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +109,8 @@ def drive(parts: Parts, opened: Opened, quiet: bool, limit: float | None = None)
             loop.call_later(limit, control.stop, TIMED_OUT)
         return await drive_run(parts, opened, printer, control)
 
+    gc.freeze()
+    gc.set_threshold(*COLLECTED)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(main())
     printer.finish()
