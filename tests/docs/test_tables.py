@@ -104,7 +104,13 @@ def test_exit_codes() -> None:
 
 def test_the_options_of_run_and_validate_that_are_explained_exist() -> None:
     commands = [cli.get_command(click.Context(cli), name) for name in ("run", "validate")]
-    real = {name for command in commands if command is not None for parameter in command.params for name in parameter.opts}
+    real = {
+        name
+        for command in commands
+        if command is not None
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
     named = set(re.findall(r"--[a-z][a-z-]+", page("how-to/run-a-pipeline.md")))
     assert named <= real
 

@@ -31,7 +31,13 @@ EVENTS: dict[str, tuple[str, str]] = {
     "download_failed": ("COLLECTION_ERROR", "downloads of results that failed at first"),
     "results_gone": ("COLLECTION_ERROR", "batches whose results the provider has no longer"),
     "odd_rows": ("COLLECTION_ERROR", "batches with rows that are not ours, or twice"),
+    "batch_given_up": ("LONG_RUNNING_CHUNK", "batches cancelled for the run's deadline"),
     "too_few_for_batch": ("TOO_FEW_FOR_BATCH", "chunks too small for a batch, asked one by one at realtime prices"),
+    "no_children": ("NO_CHILDREN", "chunks with units that became none at a fan_out"),
+    "mode_refused": ("MODE_REFUSED", "modes that somebody asked for and that not every step's provider has"),
+    "lost_parameter": ("LOST_PARAMETER", "parameters that do not reach a model as they were asked for"),
+    "cache_failed": ("CACHE_FAILED", "times that answers of earlier runs could not be looked up or kept"),
+    "post_process": ("POST_PROCESS", "reports that could not be made"),
 }
 """Code and meaning of the events of level warning."""
 

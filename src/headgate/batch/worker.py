@@ -422,7 +422,7 @@ class Driver:
         if stop is not None:
             return await self._stopped(stop)
         await self.settle_outbox()
-        self._verify()
+        await asyncio.to_thread(self._verify)
         try:
             await self.after.run_steps()
             result = self._completed(*await self._outputs())

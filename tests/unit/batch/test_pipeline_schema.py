@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import headgate
 from headgate.batch.config_reader import Findings, Section
-from headgate.batch.pipeline_files import SnapshotFiles
+from headgate.batch.pipeline import FORMAT
+from headgate.batch.pipeline_files import Snapshot, SnapshotFiles
 from headgate.batch.pipeline_load import load_pipeline, read_config
 from headgate.batch.pipeline_schema import pipeline_schema, pipeline_schema_text
 from headgate.batch.yaml_source import load_yaml
@@ -115,7 +116,7 @@ def read_cleanly(config: Json) -> bool:
         root = Section.of(load_yaml(yaml.safe_dump(config).encode(), "config.yaml"), findings)
     except ConfigError:
         return False
-    read_config(root, SnapshotFiles("", "", {}), findings)
+    read_config(root, SnapshotFiles(Snapshot(FORMAT, "", "", {})), findings)
     return not findings.errors and not any("unknown key" in warning for warning in findings.warnings)
 
 

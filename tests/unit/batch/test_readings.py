@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from headgate.batch.readings import Readings
 from headgate.batch.rows import Attempt, Claim, StepRow
 from headgate.batch.states import ChunkState, Outcome, SubmissionState, UnitState
-from headgate.batch.tables import SQL, NewUnit, Tables
+from headgate.batch.tables import SQL, NewUnit, Tables, Ways
 from headgate.batch.tally import Tally, tallies, total
 from headgate.store import Database
 from headgate.store.statements import load_migrations
@@ -108,7 +108,7 @@ def test_tallies_are_kept_with_every_commit_and_corrected_by_an_invoice(tables: 
 def test_tallies_of_runs_that_were_begun_without_them(tmp_path: Path) -> None:
     """The migration counts what is there, as the commits would have."""
     path = tmp_path / "run.sqlite"
-    first, second = load_migrations("run")[:2]
+    first, *later = load_migrations("run")
     with sqlite3.connect(path) as db:
         for statement in first.statements:
             db.execute(statement)
@@ -117,8 +117,9 @@ def test_tallies_of_runs_that_were_begun_without_them(tmp_path: Path) -> None:
         values = [(0, 1, usage, 10, "usage"), (0, 2, usage, None, "usage"), (0, 3, None, 7, "bound"), (1, 1, None, 0, "none")]
         for seq, n, used, cost, source in values:
             db.execute(f"{insert} VALUES (1, 0, ?, ?, 1, 'batch', 'invalid', 1.0, ?, ?, ?)", (seq, n, used, cost, source))
-        for statement in second.statements:
-            db.execute(statement)
+        for migration in later:
+            for statement in migration.statements:
+                db.execute(statement)
         found = [Tally(step, bool(retry), *rest) for step, retry, *rest in db.execute(SQL["read_tallies"], {"run": 1})]
     assert found == [Tally(0, False, 1, 5, 3, 10, 0), Tally(0, True, 2, 5, 3, 7, 1)]
 
@@ -145,7 +146,7 @@ def test_open_calls_and_what_they_hold(tables: Tables) -> None:
     asyncio.run(tables.commit(1, chunk, [attempt(0), attempt(1), attempt(2, state=UnitState.FAILED, reason="schema")], at=2.0))
     assert (readings.open_calls(), tables.reserved(1)) == (0, 0)
     assert readings.failed() == ((0, "schema", 1),)
-    asyncio.run(tables.advance(tables.chunk(chunk), None, 3.0))
+    asyncio.run(tables.advance(tables.chunk(chunk), Ways(), 3.0))
     plan(tables, 1)
     assert readings.chunks() == {(0, ChunkState.DONE): 1, (0, ChunkState.OPEN): 1}
     assert [found.id for found in readings.listed_chunks(1)] == [chunk]

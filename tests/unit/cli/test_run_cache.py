@@ -51,18 +51,18 @@ def test_what_was_answered_is_not_asked_again(
     headgate: Command, headgate_environment: Path, headgate_sim: Simulator, first: str, second: str
 ) -> None:
     home = write_quiz(headgate_environment)
-    one = headgate("run", "Quiz", "-r", "one", "--cache", "--mode", first, "--json", code=0).json()
+    one = headgate("run", "Quiz", "-r", "one", "--cache", "--no-preflight", "--mode", first, "--json", code=0).json()
     paid, asked = headgate_sim.bill.total, len(headgate_sim.requests)
     assert (one["valid"], sources(one)) == (6, Counter(usage=6))
     (home / "items.yaml").write_text(ITEMS.replace("question 5", "question five"))
-    two = headgate("run", "Quiz", "-r", "two", "--cache", "--mode", second, "--json", code=0).json()
+    two = headgate("run", "Quiz", "-r", "two", "--cache", "--no-preflight", "--mode", second, "--json", code=0).json()
     assert (two["valid"], sources(two)) == (6, Counter(cached=5, usage=1))
     assert two["cost_nanos"] == headgate_sim.bill.total - paid > 0
     assert len(headgate_sim.bill.lines) == 7
     assert [one["answer"] for one in rows(two, "results")] == [*(f"question {n}" for n in range(5)), "question five"]
     assert booked(headgate_environment, "two") == (1, two["cost_nanos"])
     before = len(headgate_sim.requests)
-    three = headgate("run", "Quiz", "-r", "three", "--cache", "--mode", second, "--json", code=0).json()
+    three = headgate("run", "Quiz", "-r", "three", "--cache", "--no-preflight", "--mode", second, "--json", code=0).json()
     assert (three["valid"], three["cost_nanos"], sources(three)) == (6, 0, Counter(cached=6))
     assert (len(headgate_sim.requests), before > asked) == (before, True)
     assert {(r["cost_usd"], r["price_rule"]) for r in rows(three, "receipts")} == {("0.00", "response cache")}

@@ -72,7 +72,7 @@ def test_only_listed_units_are_run(headgate: Command, headgate_environment: Path
     headgate(*run, "--units-file", "list", "--max-cost", "0.00000001", code=2)
     (headgate_environment / "list").unlink()
     told = headgate(*run, "--max-cost", "1", code=0).json()
-    assert (told["valid"], told["failed"], len(headgate_sim.requests)) == (3, 0, 3)
+    assert (told["valid"], told["failed"], len(headgate_sim.bill.lines)) == (3, 0, 3)
     assert [one["unit_id"] for one in rows(told["outputs"]["results"])] == ["q5__rep0000", "q0__rep0001", "q2__rep0001"]
     again = headgate("run", "Quiz", "-r", "two", "--json", "--units-file", told["outputs"]["results"], code=0).json()
     assert rows(again["outputs"]["results"]) == rows(told["outputs"]["results"])

@@ -144,7 +144,7 @@ def test_an_answer_that_breaks_the_schema_fails_only_its_unit(
         (("Quiz", "--max-cost", "inf"), 2, "the amount must be greater than zero"),
         (("Quiz", "-r", "a b"), 2, "'a b' cannot be the name of a run"),
         (("Quiz", "-r", "..secret"), 2, "cannot be the name of a run"),
-        (("Quiz", "--tiemout", "1"), 2, "Did you mean '--timeout'?"),
+        (("Quiz", "--concurency", "1"), 2, "Did you mean '--concurrency'?"),
         ((), 2, "Missing argument 'PIPELINE'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -12,7 +12,7 @@ from headgate.errors import StoreError
 from headgate.store.schema import current_version, migrate
 from headgate.store.statements import FOLDER, Migration, Statements, load_migrations, split_statements
 
-SCHEMAS = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+SCHEMAS = sorted(path.name for path in FOLDER.iterdir() if (path / "queries.sql").exists())
 
 
 def schema_of(name: str) -> str:
