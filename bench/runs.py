@@ -65,6 +65,7 @@ def cases(units: int) -> list[Case]:
         Case(name="realtime 1 s", steps=("llm",), units=2 * units, seconds=1.0, concurrency=2000),
         Case(name="batch", steps=("llm",), units=units, mode="batch", kill_at=0.3),
         Case(name="batch x 2", steps=("llm", "llm"), units=units, mode="batch"),
+        Case(name="small batches", steps=("llm",), units=units, mode="batch", chunk=100),
     ]
 
 

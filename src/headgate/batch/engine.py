@@ -1,8 +1,9 @@
 """The durable engine behind a run: one workflow per chunk, each a fixed sequence of phases. The only module that knows DBOS.
 
-What it promises: a phase that returned is not run again; a phase that was under way when the process died is run again from its start; a
-workflow enqueued twice under one id runs once. What it asks of phases: to be safe to repeat, to return outcomes as values, and to raise
-for bugs only, because an exception leaving a phase ends the workflow for good.
+What it promises: a stage that returned is not run again; one that was under way when the process died is run again from its first phase;
+a workflow enqueued twice under one id runs once. What it asks of phases: to be safe to repeat, to return outcomes as values, and to raise
+for bugs only, because an exception leaving a phase ends the workflow for good. Every stage costs a write of the engine's own, so that
+phases which end soon after one another share one.
 """
 
 from __future__ import annotations
@@ -25,15 +26,17 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from headgate.batch.states import Verdict
 from headgate.errors import StoreError
 
-ENGINE_VERSION = "headgate-1"
-"""Bumped when `PHASES` or the workflow's step sequence changes: runs of an older version are planned again from the tables."""
+ENGINE_VERSION = "headgate-2"
+"""Bumped when `STAGES` or the workflow's step sequence changes: runs of an older version are planned again from the tables."""
 
-PHASES: dict[str, tuple[str, ...]] = {
-    "expression": ("work", "advance"),
-    "realtime": ("work", "advance"),
-    "batch": ("build", "submit", "wait", "collect", "advance"),
+STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "expression": (("work", "advance"),),
+    "realtime": (("work", "advance"),),
+    "batch": (("build", "submit"), ("wait",), ("collect", "advance")),
 }
-"""What each lane's workflow goes through, in order."""
+"""What each lane's workflow goes through, in order: stages of one phase or more."""
+PHASES: dict[str, frozenset[str]] = {lane: frozenset(name for stage in stages for name in stage) for lane, stages in STAGES.items()}
+"""The phases of each lane."""
 
 WORKFLOW = "headgate.chunk"
 NAME = "headgate"
@@ -119,16 +122,20 @@ class Engine:
     def _register(self) -> None:
         runner = self._runner
 
-        @DBOS.step(name="headgate.phase")
-        async def phase(name: str, chunk: int) -> str:
-            return (await runner.phase(name, chunk)).value
+        @DBOS.step(name="headgate.stage")
+        async def run_stage(lane: str, number: int, chunk: int) -> str:
+            for name in STAGES[lane][number]:
+                verdict = await runner.phase(name, chunk)
+                if verdict is not Verdict.NEXT:
+                    break
+            return verdict.value
 
         @DBOS.workflow(name=WORKFLOW)
         async def chunk_workflow(chunk: int, lane: str) -> str:
-            for name in PHASES[lane]:
+            for number in range(len(STAGES[lane])):
                 verdict = Verdict.AGAIN
                 while verdict in (Verdict.AGAIN, Verdict.PAUSED):
-                    verdict = Verdict(await phase(name, chunk))
+                    verdict = Verdict(await run_stage(lane, number, chunk))
                     if verdict is Verdict.PAUSED:
                         await runner.parked()
                 if verdict is Verdict.END:
