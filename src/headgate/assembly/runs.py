@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.assembly.limits import run_limits
 from headgate.assembly.parts import Parts, new_run_id
 from headgate.assembly.run_log import Logged
 from headgate.assembly.run_places import find_run as find_run
@@ -393,11 +394,13 @@ async def drive_run(parts: Parts, opened: Opened, on_progress: OnProgress, contr
                 log.look()
                 on_progress(progress)
 
+            roomy = _roomy(parts.transport, opened.plan.options.concurrency)
             async with (
-                HttpClient(_roomy(parts.transport, opened.plan.options.concurrency)) as http,
+                HttpClient(roomy) as http,
                 earlier_answers(parts, opened.plan) as answers,
+                run_limits(parts, ledger) as limits,
             ):
-                plan = msgspec.structs.replace(opened.plan, answers=answers)
+                plan = msgspec.structs.replace(opened.plan, answers=answers, limits=limits)
                 result = await execute(opened.home, plan, http, settle, told, control)
             log.end(f"exit code {result.exit_code}: {result.progress.valid} valid, {result.progress.failed} failed")
             return result

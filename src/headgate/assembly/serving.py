@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from importlib import import_module
 
 import msgspec
 
@@ -18,6 +15,7 @@ from headgate.assembly.budgets import budgets_of, journal_folder
 from headgate.assembly.decisions import decision_log
 from headgate.assembly.gateway import Books, Door, Gateway, Targets, gateway
 from headgate.assembly.keys import key_ring, key_store
+from headgate.assembly.limits import limit_of, shared_leases
 from headgate.assembly.listeners import listeners
 from headgate.assembly.operations import gateway_operations, known_labels, process_counters
 from headgate.assembly.parts import Parts
@@ -26,17 +24,14 @@ from headgate.assembly.repeating import Repeating, repeating
 from headgate.assembly.routing import routing_table
 from headgate.assembly.upkeep import Needs, Readings, Upkeep, tell_gauges
 from headgate.config import Secret
-from headgate.config.gate_settings import LimitSettings
 from headgate.config.reload import Reloader
 from headgate.gateway.operations import Operations
-from headgate.ledger import Ledger, Receipt, new_id
+from headgate.ledger import Ledger, Receipt
 from headgate.ledger.balances import Alert
 from headgate.ledger.budget_book import BudgetBook
 from headgate.ledger.jsonl import JsonlReceipts
 from headgate.ledger.key_store import budget_of
 from headgate.ledger.keys import VirtualKey
-from headgate.ledger.leases import Leases
-from headgate.ledger.limit_shares import Shares, StoreShares
 from headgate.ledger.limiter import Limiter
 from headgate.ledger.limits import Limit
 from headgate.ledger.overload import Overload
@@ -94,19 +89,7 @@ def server_limits(parts: Parts) -> ServerLimits:
 def limits_of(parts: Parts) -> tuple[Limit, ...]:
     """The limits of the settings, and what providers allow the deployments of its routes."""
     table = routing_table(parts)
-    return (*map(_limit, parts.settings.limits), *(limit for one in table.deployments.values() if (limit := _allowed(one)) is not None))
-
-
-def _limit(one: LimitSettings) -> Limit:
-    return Limit(
-        subject=one.subject,
-        rpm=one.rpm,
-        tpm=one.tpm,
-        input_tpm=one.input_tpm,
-        output_tpm=one.output_tpm,
-        concurrency=one.concurrency,
-        queue=one.queue or None,
-    )
+    return (*map(limit_of, parts.settings.limits), *(limit for one in table.deployments.values() if (limit := _allowed(one)) is not None))
 
 
 def _allowed(deployment: Deployment) -> Limit | None:
@@ -197,7 +180,7 @@ async def opened(parts: Parts, opening: Opening) -> AsyncIterator[Running]:
         spending = await _spending(stack, parts, ledger, http, counters)
         needs.trouble = lambda: spending.trouble
         shared = opening.folder is not None or parts.settings.database_url is not None
-        needs.leases = await _leases(stack, parts, ledger) if shared else None
+        needs.leases = await shared_leases(stack, parts, ledger) if shared else None
         limiter = Limiter(limits_of(parts), leases=needs.leases)
         step = KeyBooks(spending, limiter)
         ring = await stack.enter_async_context(key_ring(parts, key_store(parts, ledger), opening.key, step.learn))
@@ -266,21 +249,6 @@ def _post(http: HttpClient) -> Post:
         return reply.status
 
     return post
-
-
-async def _leases(stack: AsyncExitStack, parts: Parts, ledger: Ledger) -> Leases:
-    """Shares of limits for which other processes count too."""
-    settings = parts.settings
-    shares: Shares = StoreShares(ledger.database)
-    if settings.redis_url is not None:
-        redis = import_module("headgate.transport.redis")
-        address = redis.parse_redis_url(settings.redis_url.reveal())
-        scope = str(ledger.database.place)
-        shares = import_module("headgate.ledger.redis_shares").RedisShares(redis.Redis(address), shares, scope)
-    leases = Leases(shares, new_id(time.time(), os.urandom(10)))
-    await leases.start()
-    stack.push_async_callback(leases.close)
-    return leases
 
 
 def _door(opening: Opening, ring: KeyRing, step: KeyBooks) -> Door:

@@ -18,6 +18,7 @@ from headgate.batch.lanes import Deadline, OnStuck, Pace
 from headgate.batch.limiter import Limiter
 from headgate.batch.pipeline import Pipeline, Step, StepKind
 from headgate.batch.progress import expected_units
+from headgate.batch.quota import Quota
 from headgate.batch.request import input_bound, settled, step_request
 from headgate.batch.rows import RunRow, StepRow, UnitRow
 from headgate.batch.tables import Tables, Ways
@@ -30,6 +31,7 @@ from headgate.client import ChatClient, Target
 from headgate.client.chat import Prepared, PreparedForm, prepare
 from headgate.domain.capabilities import Capabilities
 from headgate.domain.request import Request
+from headgate.ledger.limiter import Limiter as CallLimits
 from headgate.transport.http1 import HttpClient
 from headgate.wire.json import Json, JsonObject
 
@@ -102,6 +104,8 @@ class StepPlan:
         self._bounds: dict[Lane, Callable[[int], int | None]] = {}
         self._form: PreparedForm | None = None
         self._settled: tuple[Step, Capabilities] | None = None
+        self.quota: Quota | None = None
+        """The limits its calls count for; None: nothing limits them but `limiter`."""
 
     def request(self, run: Run, wording: Wording) -> Prepared:
         """The request for one unit. Raises `Unsupported` for what the target cannot express."""
@@ -241,6 +245,12 @@ class Run:
             turnaround=max(took, default=self.options.turnaround),
             cancel=self.options.cancel,
         )
+
+    def limit_calls(self, limits: CallLimits) -> None:
+        """Hold every realtime call to these limits as well."""
+        for plan in self.steps:
+            if plan.target is not None:
+                plan.quota = Quota(limits, plan.target, self.control)
 
     def took(self, seconds: float) -> None:
         """A call has taken so long."""

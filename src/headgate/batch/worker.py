@@ -40,6 +40,7 @@ from headgate.batch.templates import RenderPool
 from headgate.catalog.cards import Price, day_of
 from headgate.client import Target
 from headgate.errors import HeadgateError, RunError, StoreError
+from headgate.ledger.limiter import Limiter as CallLimits
 from headgate.store import Database
 from headgate.transport.http1 import HttpClient
 from headgate.wire.json import JsonObject, encode_text
@@ -78,6 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     overridden: frozenset[str] = frozenset()
     price_digest: str = ""
     answers: AnswerCache | None = None
+    limits: CallLimits | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,8 @@ async def execute(home: Home, plan: Plan, http: HttpClient, settle: Settle, on_p
             values = compiled.prompt_values
             run = Run(row, pipeline, steps, tables, http, renderer, control, plan.options, time.time, SystemRandom(), values)
             run.answers = plan.answers
+            if plan.limits is not None:
+                run.limit_calls(plan.limits)
             return await Driver(home, run, settle, on_progress, plan, After(run, compiled)).drive()
     finally:
         database.close()

@@ -9,6 +9,7 @@ import msgspec
 
 from headgate.batch.control import Pausing, Stop
 from headgate.batch.evaluate import Judged, error_reason, failed, judge
+from headgate.batch.quota import end
 from headgate.batch.reasons import Reason
 from headgate.batch.rows import ChunkRow, Claim, UnitRow
 from headgate.batch.run import Run, StepPlan
@@ -20,7 +21,10 @@ from headgate.batch.steps.prompts import Ready, group_size, render_units
 from headgate.batch.steps.results import ResultStore
 from headgate.batch.together import Crowd, Together
 from headgate.client.chat import Exchange
+from headgate.domain.estimate import estimate_tokens
+from headgate.domain.usage import Usage
 from headgate.errors import RUN_FATAL_KINDS, HeadgateError, ProviderError
+from headgate.ledger.limits import Full
 from headgate.transport.retry import RetryPolicy, decide_retry
 
 GROUP = 256
@@ -132,12 +136,22 @@ class UnitCalls:
             return without_call(unit, ready.fault), 0, None
         assert self.plan.limiter is not None
         async with self.plan.limiter.slot():
-            bound = self._bound(ready)
-            await self.run.reserve(bound)
-            request_id = self.run.new_request_id()
-            claim = Claim(self.run.row.key, self.chunk.step, unit.seq, n, self.chunk.id, request_id, bound, self.run.clock())
-            await self.committer.claim(claim)
-            finding, error = await self._call(ready, n, request_id, bound)
+            reserved = estimate_tokens(len(ready.prepared.body)), ready.prepared.request.max_tokens or 0
+            permit = None if self.plan.quota is None else await self.plan.quota.admit(*reserved)
+            if isinstance(permit, Full):
+                return without_call(unit, failed(Reason.TOO_LARGE, permit.message)), 0, None
+            used: Usage | None = Usage()
+            try:
+                bound = self._bound(ready)
+                await self.run.reserve(bound)
+                request_id = self.run.new_request_id()
+                claim = Claim(self.run.row.key, self.chunk.step, unit.seq, n, self.chunk.id, request_id, bound, self.run.clock())
+                await self.committer.claim(claim)
+                finding, error = await self._call(ready, n, request_id, bound)
+                used = finding.usage if finding.cost_source != "none" else Usage()
+            finally:
+                if permit is not None:
+                    end(permit, used, reserved)
         return finding, bound or 0, error
 
     async def _call(self, ready: Ready, n: int, request_id: str, bound: int | None) -> tuple[Finding, ProviderError | None]:
@@ -159,6 +173,8 @@ class UnitCalls:
         plan = self.plan
         assert plan.validator is not None and plan.limiter is not None
         plan.limiter.succeeded()
+        if plan.quota is not None:
+            plan.quota.heard(exchange.headers)
         self.run.took(exchange.duration)
         seed = self.run.seed(ready.record, plan.step.name, "rules") if plan.validator.draws else 0
         judged = judge(exchange.response, plan.validator, ready.record, seed, plan.step.params.answer_tool)
