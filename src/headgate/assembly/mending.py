@@ -13,7 +13,7 @@ import msgspec
 
 from headgate.assembly.parts import Parts
 from headgate.assembly.runs import SNAPSHOT, book_postings, pipeline_roots
-from headgate.batch.again import choose, failed_units, step_index, try_again
+from headgate.batch.again import choose, failed_units, step_index, still_open, try_again
 from headgate.batch.audit import Audit, audit
 from headgate.batch.compiled import compile_pipeline, unit_seed
 from headgate.batch.home import Home
@@ -78,8 +78,10 @@ async def retry_run(folder: Path, step: str | None = None, reasons: Collection[s
         raise UsageError(f"{unknown[0]!r} is no reason of a failure", hint=f"one of {', '.join(Reason)}")
     with taken(folder) as (tables, row):
         steps, failed = tables.steps(row.key), failed_units(tables, row.key)
-        chosen = choose(failed, steps, step_index(steps, step), frozenset(reasons), everything)
-        size = pinned(folder).processing.chunk_size
+        pipeline = pinned(folder)
+        blaming = frozenset(one.name for one in pipeline.steps if one.retry_from is not None)
+        wanted = choose(failed, steps, step_index(steps, step), frozenset(reasons), everything, blaming)
+        chosen, size = still_open(wanted, steps, tables.finished_steps(row.key)), pipeline.processing.chunk_size
         chunks = await try_again(tables, row.key, chosen, steps, size, time.time()) if chosen else 0
     return Retried(
         run=row.id,
@@ -129,7 +131,8 @@ async def revalidate_run(folder: Path, step: str | None = None, *, source: bool 
         steps, now = tables.steps(row.key), time.time()
         only = step_index(steps, step)
         validators = _validators(judging, steps)
-        units = [unit for unit in failed_units(tables, row.key) if only in (None, unit.step)]
+        failed = [unit for unit in failed_units(tables, row.key) if only in (None, unit.step)]
+        units = still_open(failed, steps, tables.finished_steps(row.key))
 
         def seed_of(fields: JsonObject, at: int) -> int:
             return unit_seed(own, str(fields["unit_id"]), fields, steps[at].name, "rules", run_seed=row.seed)

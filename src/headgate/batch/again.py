@@ -12,7 +12,7 @@ import msgspec
 from headgate.batch.audit_rows import SQL
 from headgate.batch.reasons import Reason, retryable
 from headgate.batch.rows import StepRow
-from headgate.batch.states import RunState
+from headgate.batch.states import RUN_SCOPE, RunState
 from headgate.batch.tables import Tables, as_value
 from headgate.errors import UsageError
 from headgate.wire.json import encode_text
@@ -61,21 +61,43 @@ def step_index(steps: Sequence[StepRow], name: str | None) -> int | None:
 
 
 def choose(
-    failed: Iterable[FailedUnit], steps: Sequence[StepRow], step: int | None, reasons: Collection[str], everything: bool
+    failed: Iterable[FailedUnit],
+    steps: Sequence[StepRow],
+    step: int | None,
+    reasons: Collection[str],
+    everything: bool,
+    blaming: Collection[str] = (),
 ) -> list[FailedUnit]:
-    """The failed units that get new tries: at `step` (None: any), for `reasons`; else those for which another try can end differently."""
+    """The failed units that get new tries: at `step` (None: any), for `reasons`; else those for which another try can end differently.
+
+    `blaming` are the steps that send units back to an earlier one.
+    """
 
     def wanted(unit: FailedUnit) -> bool:
         if reasons:
             return unit.reason in reasons
-        return everything or can_end_differently(unit.reason, steps[unit.step].kind)
+        at = steps[unit.step]
+        return everything or can_end_differently(unit.reason, deterministic=at.kind != "chunk" and at.name not in blaming)
 
     return [unit for unit in failed if step in (None, unit.step) and wanted(unit)]
 
 
-def can_end_differently(reason: str | None, kind: str) -> bool:
-    """Whether another try may help a unit that failed for `reason`; what only computes fails the same way every time."""
-    return reason in _REASONS and retryable(Reason(reason), deterministic=kind != "chunk")
+def can_end_differently(reason: str | None, *, deterministic: bool) -> bool:
+    """Whether another try may help a unit that failed for `reason`; what only computes (`deterministic`) fails the same way every time."""
+    return reason in _REASONS and retryable(Reason(reason), deterministic=deterministic)
+
+
+def still_open(units: Sequence[FailedUnit], steps: Sequence[StepRow], finished: Collection[int]) -> list[FailedUnit]:
+    """Those of `units` that would be looked at by every step after them: a step that has gathered its units takes no more.
+
+    `finished` are the steps that are done once and were done. Raises `UsageError` when nothing is left of `units`.
+    """
+    gathered = max((idx for idx in finished if steps[idx].kind != RUN_SCOPE), default=-1)
+    left = [unit for unit in units if unit.step > gathered]
+    if units and not left:
+        message = f"step {steps[gathered].name!r} has brought its units together already: what failed before it cannot join them any more"
+        raise UsageError(message, hint="run the pipeline anew, with --cache to be given the answers again that were good")
+    return left
 
 
 _REASONS = frozenset(reason.value for reason in Reason)
@@ -94,12 +116,18 @@ async def try_again(tables: Tables, run: int, units: Sequence[FailedUnit], steps
                 db.executemany(SQL["put_back"], [{"run": run, "step": step, "seq": unit.seq, "chunk": chunk} for unit in part])
                 uncount(db, part)
                 made += 1
+        reopen(db, run)
         reason = f"{len(units)} failed units get new tries"
         pause(db, run, reason, at)
         note(db, run, "failed_again", {"units": len(units), "chunks": made}, at)
         return made
 
     return await tables.db.write(work)
+
+
+def reopen(db: sqlite3.Connection, run: int) -> None:
+    """What is done once after all units has to be done again: there will be others."""
+    db.execute(SQL["reopen_steps"], {"run": run})
 
 
 def next_round(db: sqlite3.Connection, units: Sequence[FailedUnit]) -> int:

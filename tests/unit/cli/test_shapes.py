@@ -208,6 +208,35 @@ def test_a_unit_that_never_passes_the_gate_fails_there(shaped, headgate_sim: Sim
     }
 
 
+def test_what_failed_before_units_were_gathered_cannot_join_them(shaped, headgate: Command) -> None:
+    """It would be lost without a word: it is refused, and so is judging it again."""
+    steps = """
+- {name: split, scope: fan_out, field: parts, child_field: part}
+- {name: ask, max_attempts: 1}
+- {name: back, scope: fan_in}
+"""
+    told, _ = shaped(steps, "realtime", rules="    rules: [{name: no_threes, expr: \"answer != 'three'\"}]")
+    assert told["failed"] == 1
+    for command in ("retry", "revalidate"):
+        refused = headgate(command, "one", code=2)
+        assert "step 'back' has brought its units together already" in refused.err and "--cache" in refused.err
+    assert headgate("status", "one", "--json", code=0).json()["state"] == "complete"
+
+
+def test_units_that_a_gate_gave_up_get_new_tries(shaped, headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """The gate itself would say the same again; the step it blames is asked, and what is done once is done again."""
+    template = "answer: {% if topic == 'x' %}bad{% else %}good{% endif %}\n"
+    steps = BLAME.replace("retry_from: ask", "retry_from: ask, max_attempts: 1") + "- {name: files, scope: run, script: extract_units}\n"
+    told, _ = shaped(steps, "realtime", rules=GATE, template=template)
+    files = headgate_environment / "runs" / "one" / "outputs" / "files"
+    assert (told["valid"], told["failed"], len(list(files.iterdir()))) == (2, 2, 2)
+    assert headgate("retry", "one", "--json", code=0).json()["units"] == 2
+    asked = len(headgate_sim.bill.lines)
+    again = headgate("run", "Quiz", "-r", "one", "--json", code=0).json()
+    assert (again["valid"], again["failed"], len(headgate_sim.bill.lines) - asked) == (2, 2, 0)
+    headgate("verify", "one", code=0)
+
+
 def test_a_gate_makes_an_expression_step_draw_anew(shaped) -> None:
     """A die is thrown until it shows a six; the same unit throws other numbers each time."""
     steps = """
