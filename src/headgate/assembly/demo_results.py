@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.assembly.runs import SNAPSHOT, read_run
 from headgate.batch.home import Home
-from headgate.batch.outputs import results
+from headgate.batch.outputs import last_unit_step, results
 from headgate.batch.pipeline_load import load_snapshot
 from headgate.batch.statistics import Interval, WalkTheory, mean_interval, outcome_table, walk_theory
 from headgate.batch.tables import Tables
@@ -33,7 +33,7 @@ def result_records(folder: Path) -> list[JsonObject]:
     """The records that came through the last step of a run."""
     row, steps = read_run(folder)
     with Database.open(Home(folder).database, migrations="run", read_only=True) as database:
-        return list(results(Tables(database, folder), row.key, steps[-1].idx))
+        return list(results(Tables(database, folder), row.key, last_unit_step(steps).idx))
 
 
 def walk_outcomes(folder: Path) -> Outcomes:

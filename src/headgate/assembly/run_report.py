@@ -12,7 +12,7 @@ from headgate.assembly.run_words import cost_per_valid, cost_text, model_of, nam
 from headgate.assembly.status import RunStatus, opened_run, status_of
 from headgate.assembly.status_json import tokens_json, usd
 from headgate.batch.document import Document, Section, Table, percent, share_text
-from headgate.batch.outputs import failures, results
+from headgate.batch.outputs import failures, last_unit_step, results
 from headgate.batch.progress import duration_text
 from headgate.batch.report import ErrorCount, Failures, FunnelRow, GroupCount, bias_notes, count_groups, funnel
 from headgate.batch.rows import RunRow
@@ -50,7 +50,7 @@ def report_of(tables: Tables, row: RunRow, field: str | None, now: float) -> Rep
     steps, counted = tables.steps(row.key), Failures(field)
     for failure in failures(tables, row.key, steps):
         counted.add(failure)
-    passed = None if field is None else count_groups(results(tables, row.key, steps[-1].idx), field)
+    passed = None if field is None else count_groups(results(tables, row.key, last_unit_step(steps).idx), field)
     groups = counted.by_group(passed)
     status = status_of(tables, row, now)
     outputs = sorted(path for path in (tables.folder / "outputs").rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.batch.home import Home
 from headgate.batch.notices import notices
+from headgate.batch.outputs import last_unit_step
 from headgate.batch.progress import share_done
 from headgate.batch.readings import Readings
 from headgate.batch.rows import RunRow, StepRow, StepTotals, SubmissionRow
@@ -95,8 +96,8 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     @property
     def valid(self) -> int:
-        """Units valid at the last step."""
-        return self.steps[-1].valid if self.steps else 0
+        """Units valid at the last step that units go through."""
+        return last_unit_step(self.steps).valid if self.steps else 0
 
     @property
     def failures(self) -> int:

@@ -152,7 +152,8 @@ def uncount(db: sqlite3.Connection, units: Iterable[FailedUnit]) -> None:
 
 
 def pause(db: sqlite3.Connection, run: int, reason: str, at: float) -> None:
-    """Make the run one that can be gone on with."""
+    """Make the run one that can be gone on with. What is done once after all units is to be done again, because these are other units."""
+    db.execute(SQL["reopen_steps"], {"run": run})
     db.execute(SQL["set_state"], {"run": run, "state": RunState.PAUSED.value, "reason": reason})
     note(db, run, "run_state", {"state": RunState.PAUSED.value, "reason": reason}, at)
 

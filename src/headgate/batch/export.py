@@ -14,7 +14,7 @@ from typing import IO
 
 from headgate.batch.document import Document, clip, html_parts, html_table
 from headgate.batch.drafts import draft_of
-from headgate.batch.outputs import failures, receipts, results
+from headgate.batch.outputs import failures, last_unit_step, receipts, results
 from headgate.batch.readings import Readings
 from headgate.batch.rows import RunRow, StepRow, UnitRow
 from headgate.batch.states import UnitState
@@ -39,7 +39,7 @@ def rows_of(tables: Tables, run: RunRow, steps: list[StepRow], what: str, step: 
     if step is not None and step not in numbers:
         raise UsageError(f"the run has no step {step!r}", hint=f"its steps are {', '.join(numbers)}")
     if what == "results":
-        return results(tables, run.key, steps[-1].idx if step is None else numbers[step])
+        return results(tables, run.key, last_unit_step(steps).idx if step is None else numbers[step])
     if what == "units":
         return units(tables, run, steps if step is None else [steps[numbers[step]]])
     found = failures(tables, run.key, steps) if what == "failures" else receipts(tables, run, steps)

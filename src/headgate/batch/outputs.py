@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
-from headgate.batch.rows import RunRow, StepRow
+from headgate.batch.rows import RunRow, StepRow, StepTotals
 from headgate.batch.run import record_of
 from headgate.batch.states import RUN_SCOPE
 from headgate.batch.tables import PAGE, Tables
@@ -16,22 +17,28 @@ from headgate.domain.cost import usd_text
 from headgate.errors import StoreError
 from headgate.wire.json import Json, JsonObject, Raw, decode, encode
 
+S = TypeVar("S", StepRow, StepTotals)
 LOCAL = "local"
 """The lane of an attempt that judged a stored answer again: nothing was called."""
 
 
-def write_outputs(tables: Tables, run: RunRow, steps: list[StepRow]) -> dict[str, Path]:
-    """Write ``outputs/results.jsonl``, ``failures.jsonl`` and ``receipts.jsonl`` in the run's folder; returns their paths."""
+def write_outputs(
+    tables: Tables, run: RunRow, steps: list[StepRow], heeded: Callable[[Iterable[Json]], Iterable[Json]] = iter
+) -> dict[str, Path]:
+    """Write ``outputs/results.jsonl``, ``failures.jsonl`` and ``receipts.jsonl`` in the run's folder; returns their paths.
+
+    The lines of each go through `heeded`, which may end them by an exception.
+    """
     folder = tables.folder / "outputs"
     sources = {
         "results": raw_results(tables, run.key, last_unit_step(steps).idx),
         "failures": failures(tables, run.key, steps),
         "receipts": receipts(tables, run, steps),
     }
-    return {name: write_lines(folder / f"{name}.jsonl", lines) for name, lines in sources.items()}
+    return {name: write_lines(folder / f"{name}.jsonl", heeded(lines)) for name, lines in sources.items()}
 
 
-def last_unit_step(steps: Sequence[StepRow]) -> StepRow:
+def last_unit_step(steps: Sequence[S]) -> S:
     """The last step that units go through."""
     return next(step for step in reversed(steps) if step.kind != RUN_SCOPE)
 

@@ -385,3 +385,26 @@ def test_a_crash_before_units_are_handed_on_loses_none(
     assert headgate("resume", "one", "--json", code=0).json()["valid"] == 6
     assert headgate("verify", "one", "--deep", code=0).out.endswith("integrity OK\n")
     assert len(headgate_sim.bill.lines) == asked
+
+
+FILES = ONCE.replace("api:\n", "    - {name: files, scope: run, script: extract_units, output_dir: files}\napi:\n")
+
+
+def test_a_run_that_ends_with_a_step_of_scope_run(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """No unit is missing there, its results are those of the step before, and it is done again when there are other units."""
+    write_quiz(headgate_environment, config=FILES)
+    headgate_sim.set_faults((Rule(Twist("invalid"), Match(operation="chat", nth=2)),))
+    first = headgate("run", "Quiz", "-r", "one", "--json", code=0).json()
+    assert (first["valid"], first["failed"]) == (5, 1)
+    folder = headgate_environment / "runs" / "one"
+    told = headgate("verify", "one", "--deep", "--json", code=0).json()
+    assert (told["integrity"], [step["step"] for step in told["steps"]]) == ("OK", ["ask", "count"])
+    assert "nothing" in headgate("repair", "one", "--yes", code=0).out
+    assert len(headgate("export", "one", "--format", "jsonl", code=0).out.splitlines()) == 5
+    assert " 5 " in headgate("ls", code=0).out
+    assert len(list((folder / "outputs" / "files").iterdir())) == 5
+    headgate_sim.set_faults(())
+    headgate("retry", "one", code=0)
+    assert headgate("resume", "one", "--json", code=0).json()["valid"] == 6
+    assert len(list((folder / "outputs" / "files").iterdir())) == 6
+    headgate("verify", "one", "--deep", code=0)

@@ -64,9 +64,8 @@ def delete(run: str, provider: bool, yes: bool, as_json: bool) -> int:
 def _confirm(folder: Path, provider: bool) -> None:
     """Ask before a run is deleted. Raises `UsageError` where nobody can be asked."""
     found = read_status(folder)
-    valid = found.steps[-1].valid if found.steps else 0
     at = " and what providers keep of it" if provider else ""
-    question = f"Delete {sanitize(found.run.id)} ({sanitize(found.state)}, {valid} results, {money(found.spent)} spent){at}"
+    question = f"Delete {sanitize(found.run.id)} ({sanitize(found.state)}, {found.valid} results, {money(found.spent)} spent){at}"
     if not sys.stdin.isatty():
         raise UsageError(f"{question}: nobody can be asked", hint=f"headgate delete {short(folder)} --yes")
     click.confirm(f"{question}?", abort=True, err=True)

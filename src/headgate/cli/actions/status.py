@@ -84,14 +84,14 @@ def _listed_row(one: Listed) -> tuple[str, ...]:
     name, status = Path(one.folder).name, one.status
     if status is None:
         return (name, "—", "—", f"cannot be read: {sanitize(one.problem)}", "", "", "", "", "")
-    row, last = status.run, status.steps[-1] if status.steps else None
+    row = status.run
     return (
         name,
         sanitize(row.pipeline),
         row.mode,
         state_word(status),
         str(row.total if row.total is not None else row.planned),
-        str(0 if last is None else last.valid),
+        str(status.valid),
         str(status.failures),
         short_cost(status),
         time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at)),

@@ -160,6 +160,9 @@ SELECT round FROM chunk WHERE id = :id;
 -- name: set_state
 UPDATE run SET state = :state, reason = :reason, finished_at = NULL WHERE key = :run;
 
+-- name: reopen_steps
+UPDATE step SET finished_at = NULL WHERE run = :run AND kind = 'run';
+
 -- name: insert_event
 INSERT INTO event (at, run, level, what, data) VALUES (:at, :run, :level, :what, :data);
 
