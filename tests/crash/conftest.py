@@ -22,6 +22,7 @@ from headgate.assembly.parts import load_parts
 from headgate.assembly.trueup import TrueUp, true_up_run
 from headgate.assembly.verifying import verify_run
 from headgate.batch.books import check_books
+from headgate.batch.home import Home
 from headgate.batch.readings import Readings
 from headgate.batch.rows import RunRow, SubmissionRow
 from headgate.batch.tables import Tables
@@ -136,6 +137,7 @@ class Facts:
             self.units = tables.books(row.key)[1]
             self.unsettled = len(tables.open_postings())
             self.held = tables.reserved(row.key)
+            self.moves = sum(what == "lane" for _, _, _, what, _ in tables.events(row.key, limit=100_000))
             self.tallied = total(Readings(tables, row.key).tallies())
         with closing(Ledger.open(rig.data / "ledger.db", read_only=True)) as ledger:
             self.settled = sum(total.cost_nanos for total in ledger.totals(Filter(run=row.id)))
@@ -144,6 +146,16 @@ class Facts:
     def invoice(self) -> dict[str, int]:
         """What the simulator charged for realtime calls, by our request id."""
         return {line.client_request_id: line.nanos for line in self.bill if line.client_request_id is not None}
+
+    @property
+    def answered(self) -> int:
+        """Calls that were paid for and whose answer arrived."""
+        return sum(receipt["cost_source"] == "usage" for receipt in self.receipts)
+
+    @property
+    def by_unit(self) -> dict[str, JsonObject]:
+        """The results by unit."""
+        return {record["unit_id"]: record for record in self.results}
 
     @property
     def unit_ids(self) -> list[str]:
@@ -255,9 +267,21 @@ class Rig:
         """Whether `holds()` becomes true in time."""
         return wait_for(holds, seconds)
 
+    def ask_for_mode(self, mode: str) -> None:
+        """What ``headgate switch`` does for a run that is driven."""
+        Home(self.run).ask_for_mode(mode)
+
+    def mode(self) -> str | None:
+        """The mode that the run goes on in."""
+        return value(self.run / "run.sqlite", "SELECT mode FROM run")
+
     def state(self) -> str | None:
         """The run's own word for its state; None while there is no run."""
         return value(self.run / "run.sqlite", "SELECT state FROM run")
+
+    def attempts(self) -> int:
+        """Attempts that are stored."""
+        return scalar(self.run / "run.sqlite", "SELECT count(*) FROM attempt")
 
     def bounds(self) -> int:
         """Attempts that are booked at an upper bound."""
@@ -266,6 +290,19 @@ class Rig:
     def events(self) -> int:
         """The number of the run's last event row, 0 while there is none."""
         return scalar(self.run / "run.sqlite", "SELECT coalesce(max(id), 0) FROM event")
+
+    def returned(self) -> int:
+        """Units that were sent back to an earlier step."""
+        return scalar(self.run / "run.sqlite", "SELECT count(*) FROM unit WHERE returns > 0")
+
+    def gathering(self) -> int:
+        """Units that a barrier has decided while its step is not closed."""
+        waiting = "SELECT idx FROM step WHERE lane = 'barrier' AND finished_at IS NULL"
+        return scalar(self.run / "run.sqlite", f"SELECT count(*) FROM unit WHERE state = 3 AND step IN ({waiting})")
+
+    def refused(self) -> int:
+        """Submissions of which nothing came."""
+        return scalar(self.run / "run.sqlite", "SELECT count(*) FROM submission WHERE state = 'refused'")
 
     def committed(self) -> int:
         """Bytes of segments that count."""
@@ -363,7 +400,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     started.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_rig(launcher: Launcher) -> NewRig:
     """A rig in a given folder."""
     return lambda folder, settings: Rig(launcher, folder, settings)

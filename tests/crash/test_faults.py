@@ -471,6 +471,16 @@ def test_24_chunks_are_split_to_the_limits_of_the_provider(house: MakeHouse, pro
     assert sorted(s.rows for s in run.submissions()) == [10, 15, 15]
 
 
+def test_24_units_that_a_step_does_not_ask_about_outlive_the_split_of_their_chunk(house: MakeHouse) -> None:
+    """They are valid before the others are submitted, and stay so."""
+    steps = [msgspec.structs.replace(step, when="steps_taken < 20") if step.name == "analyze" else step for step in PIPELINE.steps]
+    run = house("sim-openai", pipeline=msgspec.structs.replace(sailor(UNITS), steps=tuple(steps)))
+    result = run.drive(limits=BatchLimits(max_rows=5, max_bytes=10_000_000))
+    asked = sum(s.rows for s in run.submissions())
+    assert 5 < asked < UNITS
+    run.check(result)
+
+
 def test_24_chunks_are_split_to_the_limit_on_enqueued_tokens_and_take_turns(house: MakeHouse) -> None:
     run = house("sim-together")
     run.check(run.drive(limits=BatchLimits(max_rows=1000, max_bytes=10_000_000, max_tokens=ROOM)))

@@ -57,7 +57,7 @@ def decide_submission(
     `found` is what the provider's list showed (None: not looked yet), `claimed` the batch ids other submissions own, `grace` the seconds
     after an intent during which an absent job may still appear.
     """
-    if view is None or view.state in (SubmissionState.REFUSED, SubmissionState.LOST, SubmissionState.COLLECTED):
+    if view is None or view.state in (SubmissionState.REFUSED, SubmissionState.COLLECTED):
         return Action.INTEND, None
     if view.state is not SubmissionState.INTENT:
         return Action.PROCEED, None

@@ -14,6 +14,7 @@ from typing import IO
 from headgate.errors import StoreError
 
 _WANTED = "mode.wanted"
+_TAKEN = "mode.taken"
 
 
 class HomeLocked(StoreError):
@@ -47,8 +48,10 @@ class Home:
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a small file of the home, whole or not at all. The caller holds the lock. Raises `StoreError`."""
+        return self._put(name, data, self.folder / f".{name}.draft")
+
+    def _put(self, name: str, data: bytes, draft: Path) -> Path:
         path = self.folder / name
-        draft = self.folder / f".{name}.draft"
         try:
             with draft.open("wb") as handle:
                 handle.write(data)
@@ -61,17 +64,22 @@ class Home:
 
     def ask_for_mode(self, mode: str) -> None:
         """Ask whoever drives this home, or will, to go on in another mode. Raises `StoreError`."""
-        self.write(_WANTED, f"{mode}\n".encode())
+        self._put(_WANTED, f"{mode}\n".encode(), self.folder / f".{_WANTED}.{os.getpid()}.draft")
 
     def mode_asked_for(self) -> str | None:
-        """The mode somebody has asked for, once."""
-        path = self.folder / _WANTED
+        """The mode that was asked for last and not followed yet. It is told again, also to the next process, until `mode_followed`."""
+        taken = self.folder / _TAKEN
         try:
-            mode = path.read_text(encoding="utf-8").strip()
-            path.unlink()
+            with suppress(FileNotFoundError):
+                (self.folder / _WANTED).replace(taken)
+            return taken.read_text(encoding="utf-8").strip()
         except OSError:
             return None
-        return mode
+
+    def mode_followed(self) -> None:
+        """The run is in the mode that `mode_asked_for` told, or cannot be. What was asked for since then still stands."""
+        with suppress(OSError):
+            (self.folder / _TAKEN).unlink(missing_ok=True)
 
     def acquire(self) -> None:
         """Take the lock, once. Raises `HomeLocked`, naming the process that has it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from headgate.batch.control import Pausing, Stop
 from headgate.batch.engine import PHASES as LANES
@@ -23,6 +24,14 @@ RESHAPE: dict[StepKind, Phase] = {StepKind.FAN_OUT: fan_out.work}
 PHASES: dict[str, Phase] = {"build": build.build, "submit": submit.submit, "wait": wait.wait, "collect": collect.collect}
 
 
+class Place:
+    """A chunk's one place to work at, and how many want it or have it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.wanted = 0
+
+
 class Runner:
     """A `PhaseRunner` over one run."""
 
@@ -30,8 +39,9 @@ class Runner:
         self.run = run
         self.opened: asyncio.Queue[int] = asyncio.Queue()
         """Chunks that phases have opened; the driver hands them to the engine, which does not take work from inside a phase."""
-        self.busy: set[int] = set()
-        """Chunks of which a phase is under way."""
+        self._places: dict[int, Place] = {}
+        self.begun = 0
+        """How often somebody began to work on a chunk."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -42,30 +52,49 @@ class Runner:
         except TimeoutError:
             return
 
+    @property
+    def busy(self) -> frozenset[int]:
+        """Chunks that somebody is at work on."""
+        return frozenset(self._places)
+
+    @asynccontextmanager
+    async def alone(self, chunk: int) -> AsyncIterator[None]:
+        """Be the only one at work on a chunk; waits for whoever is now."""
+        place = self._places.setdefault(chunk, Place())
+        place.wanted += 1
+        self.begun += 1
+        self._idle.clear()
+        try:
+            async with place.lock:
+                yield
+        finally:
+            place.wanted -= 1
+            if not place.wanted:
+                del self._places[chunk]
+            if not self._places:
+                self._idle.set()
+
     async def phase(self, name: str, chunk: int) -> Verdict:
         """Run a phase. A failure of ours (a full disk, an unreadable file) stops the run with its reason; it never leaves the phase.
 
-        A chunk that changed its lane may have two workflows for a while: the one that finds it busy, or in another lane, has come too late.
+        A chunk that changed its lane may have two workflows for a while. They take turns; the one that finds the chunk in a lane which is
+        not its own has come too late. In its own lane it goes on, because the other one may have ended for the same reason.
         """
-        if chunk in self.busy:
-            return Verdict.END
-        self.busy.add(chunk)
-        self._idle.clear()
         try:
-            self.run.control.check()
-            row = self.run.tables.chunk(chunk)
-            if row.state in CLOSED_CHUNKS or name not in LANES[row.lane]:
+            if self._too_late(name, self.run.tables.chunk(chunk)):
                 return Verdict.END
-            return await self._phase(name, row)
+            async with self.alone(chunk):
+                self.run.control.check()
+                row = self.run.tables.chunk(chunk)
+                return Verdict.END if self._too_late(name, row) else await self._phase(name, row)
         except Pausing:
             return Verdict.PAUSED
         except HeadgateError as error:
             self.run.control.stop(Stop(error.message, 1, failed=True, hint=error.hint))
             return Verdict.PAUSED
-        finally:
-            self.busy.discard(chunk)
-            if not self.busy:
-                self._idle.set()
+
+    def _too_late(self, name: str, row: ChunkRow) -> bool:
+        return row.state in CLOSED_CHUNKS or name not in LANES[row.lane]
 
     async def _phase(self, name: str, chunk: ChunkRow) -> Verdict:
         if name == "advance":

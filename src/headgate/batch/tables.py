@@ -205,14 +205,16 @@ class Tables:
         """The chunk's requests lie in `segment`."""
         await self._do("set_chunk_built", {"id": chunk_id, "segment": segment})
 
-    async def move_chunk(self, chunk: ChunkRow, lane: str, why: str | None, at: float, data: JsonObject) -> None:
-        """Put a chunk that is in no lane's hands yet into another one, under a fresh workflow, and say so."""
+    async def move_chunk(self, chunk: ChunkRow, lane: str, why: str | None, at: float, data: JsonObject) -> bool:
+        """Put a chunk that is in no lane's hands yet into another one, under a fresh workflow, and say so. False when it is in some."""
 
-        def work(db: sqlite3.Connection) -> None:
-            if db.execute(SQL["move_chunk"], {"id": chunk.id, "lane": lane, "why": why}).rowcount:
+        def work(db: sqlite3.Connection) -> bool:
+            moved = db.execute(SQL["move_chunk"], {"id": chunk.id, "lane": lane, "why": why}).rowcount > 0
+            if moved:
                 _event(db, chunk.run, at, "info", "lane", data)
+            return moved
 
-        await self.db.write(work)
+        return await self.db.write(work)
 
     async def set_chunk_why(self, chunk_id: int, why: str | None) -> None:
         """Say why a chunk is, or will be, in another lane than the run's mode."""
@@ -244,14 +246,18 @@ class Tables:
         """Where the input records of a step's units lie, (segment, row) by unit number, in order."""
         return {row[0]: (row[1], row[2]) for row in self._rows("inputs_of_step", {"run": run, "step": step})}
 
+    def parents(self, run: int, step: int) -> dict[int, int]:
+        """The numbers that a step's units have at the step before, by their own."""
+        return {row[0]: row[1] for row in self._rows("parents", {"run": run, "step": step})}
+
     def unit(self, run: int, step: int, seq: int) -> UnitRow:
         """One unit at one step."""
         return as_value(UnitRow, self._rows("find_unit", {"run": run, "step": step, "seq": seq})[0])
 
-    async def split_chunk(self, chunk: ChunkRow, groups: Sequence[tuple[int, int, int]], at: float) -> None:
-        """Replace a chunk by smaller ones: each group is (lowest seq, highest seq, units).
+    async def split_chunk(self, chunk: ChunkRow, groups: Sequence[tuple[int, int, int]], ways: Ways, at: float) -> None:
+        """Replace a chunk by smaller ones: each group is (lowest seq, highest seq, units). Units that are valid already go on.
 
-        Nothing but failed units may stay behind, because nobody looks at a split chunk again: raises `StoreError` when some would.
+        Nothing undecided may stay behind, because nobody looks at a split chunk again: raises `StoreError` when something would.
         """
 
         def work(db: sqlite3.Connection) -> None:
@@ -260,8 +266,10 @@ class Tables:
                 db.execute(SQL["move_units"], {"child": child, "chunk": chunk.id, "low": low, "high": high})
                 _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": chunk.step, "n": n, "split_from": chunk.id})
             left = as_values(UnitRow, db.execute(SQL["units_of_chunk"], {"chunk": chunk.id}))
-            if any(unit.state is not UnitState.FAILED for unit in left):
+            if any(unit.state not in (UnitState.FAILED, UnitState.VALID) for unit in left):
                 raise StoreError(f"chunk {chunk.id} cannot be split: a unit would be in no part; this is a defect, please report it")
+            for child, step, n in _promote(db, chunk, ways, [unit for unit in left if unit.state is UnitState.VALID], at):
+                _event(db, chunk.run, at, "info", "chunk_open", {"chunk": child, "step": step, "n": n})
             db.execute(SQL["split_chunk"], {"id": chunk.id, "at": at})
 
         await self.db.write(work)
@@ -455,7 +463,7 @@ class Tables:
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(SQL["submission_refused"], {"key": key, "error": error})
-            db.execute(SQL["mark_unsent"], {"chunk": chunk.id})
+            _take_back(db, chunk)
             _event(db, chunk.run, at, "warning", "refused", {"submission": key, "error": error})
 
         await self.db.write(work)
@@ -503,7 +511,7 @@ class Tables:
 
         def work(db: sqlite3.Connection) -> None:
             if db.execute(SQL["submission_set_back"], {"key": key, "error": error}).rowcount:
-                db.execute(SQL["mark_unsent"], {"chunk": chunk.id})
+                _take_back(db, chunk)
                 _event(db, chunk.run, at, "warning", "queue_full", {"submission": key, "error": error})
 
         await self.db.write(work)
@@ -660,6 +668,12 @@ class Tables:
 
 def _event(db: sqlite3.Connection, run: int, at: float, level: str, what: str, data: JsonObject) -> None:
     db.execute(SQL["insert_event"], {"at": at, "run": run, "level": level, "what": what, "data": encode_text(data)})
+
+
+def _take_back(db: sqlite3.Connection, chunk: ChunkRow) -> None:
+    """Nothing of a chunk is at the provider: its units wait to be sent, in this lane or in another one."""
+    db.execute(SQL["mark_unsent"], {"chunk": chunk.id})
+    db.execute(SQL["unsubmit_chunk"], {"id": chunk.id})
 
 
 def _insert_chunk(

@@ -17,7 +17,7 @@ from headgate.batch.after import After
 from headgate.batch.answer_cache import AnswerCache
 from headgate.batch.books import check_books
 from headgate.batch.compiled import CompiledPipeline, compile_pipeline
-from headgate.batch.control import Control, Pausing, Stop
+from headgate.batch.control import INTERRUPTED, Control, Pausing, Stop
 from headgate.batch.engine import ENGINE_VERSION, Engine, QueueSettings
 from headgate.batch.home import Home
 from headgate.batch.lanes import BATCH, REALTIME
@@ -57,6 +57,10 @@ LOCAL_LANES = {StepKind.EXPRESSION: "expression", StepKind.FAN_OUT: "expression"
 DEAD_WORKFLOWS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "SUCCESS"})
 """States in which a workflow will not take its chunk any further."""
 
+
+AGAIN = "run the same command again"
+STILL = 6
+"""Looks, a few seconds apart, between which nobody worked on any chunk, before something is done about it."""
 
 MOST_REALTIME = 64
 """Chunks of realtime calls worked on at once at most."""
@@ -237,6 +241,7 @@ class Driver:
         self.engine = Engine(home.folder, home.id, self.runner, queue_settings(run.pipeline, run.options))
         self._began = time.monotonic()
         self._before = 0.0
+        self._pulse = self._still = 0
         self._last_event = max((event[0] for event in run.tables.events(run.row.key, limit=1)), default=0)
         self._known_failures: frozenset[str] = frozenset()
 
@@ -244,8 +249,7 @@ class Driver:
         """Until the end of the run or of the invocation."""
         run = self.run
         if run.row.state is RunState.COMPLETE:
-            await self.settle_outbox()
-            return self._completed(*await self._outputs())
+            return await self._over()
         shutil.rmtree(run.folder / "downloads", ignore_errors=True)
         await settle_orphans(run)
         await run.tables.set_run_state(run.row.key, RunState.RUNNING, None, None, run.clock())
@@ -258,6 +262,22 @@ class Driver:
         finally:
             await self.engine.stop()
         return await self._finish()
+
+    async def _over(self) -> Result:
+        """A run that was complete before: what it leaves is written anew, and it stays complete when that is interrupted."""
+        await self.settle_outbox()
+        try:
+            return self._completed(*await self._outputs())
+        except Pausing:
+            stop = self.run.control.stopped or INTERRUPTED
+            return self._result(RunState.COMPLETE, stop.exit_code, {}, stop)
+
+    async def _heed_mode(self, otherwise: str | None = None) -> None:
+        """Go on in the mode that somebody asked for, if anybody did."""
+        asked = self.home.mode_asked_for()
+        await self._go_on_as(asked or otherwise or self.run.mode)
+        if asked is not None:
+            self.home.mode_followed()
 
     async def _go_on_as(self, mode: str) -> None:
         """Take another mode, if it is one and every step's provider knows it; say so when it is not."""
@@ -275,9 +295,12 @@ class Driver:
         """Chunks of calls that wait for their turn take the lane they should be in now."""
         run = self.run
         for chunk in run.tables.open_chunks(run.row.key):
-            if chunk.lane not in (BATCH, REALTIME) or chunk.id in self.runner.busy or not self._untouched(chunk):
+            if chunk.lane not in (BATCH, REALTIME) or chunk.id in self.runner.busy:
                 continue
-            if await moved(run, chunk):
+            async with self.runner.alone(chunk.id):
+                now = run.tables.chunk(chunk.id)
+                went = self._untouched(now) and await moved(run, now)
+            if went:
                 await self._enqueue(chunk.id)
 
     def _untouched(self, chunk: ChunkRow) -> bool:
@@ -289,7 +312,7 @@ class Driver:
         """Plan, feed and watch until nothing is left to do or the run stops; then see that every phase has come to rest."""
         tasks: list[asyncio.Task[None]] = []
         try:
-            await self._go_on_as(self.home.mode_asked_for() or self.run.options.mode)
+            await self._heed_mode(self.run.options.mode)
             await self._adopt_chunks()
             tasks += [asyncio.create_task(self._plan_units()), asyncio.create_task(self._feed())]
             await self._watch(*tasks)
@@ -370,13 +393,15 @@ class Driver:
                 if task.done():
                     task.result()
             await self.settle_outbox()
-            await self._go_on_as(self.home.mode_asked_for() or run.mode)
+            await self._heed_mode()
             if planner.done() and not await self._go_through():
                 return
             self.on_progress(self.progress("running"))
             looks += 1
             if looks % 10 == 0:
                 await self._check_engine()
+                if planner.done():
+                    await self._check_pulse()
                 if run.options.deadline is not None and run.mode == BATCH:
                     await self._move_waiting()
             await self._pause(0.1 if looks < 50 else 0.5)
@@ -412,7 +437,16 @@ class Driver:
         """A workflow that ended in an error is a defect of ours: stop with its words instead of waiting for ever."""
         for name, error in await self.engine.failures():
             if name not in self._known_failures:
-                self.run.control.stop(Stop(f"internal error in {name}: {error}", 1, failed=True, hint="run the same command again"))
+                self.run.control.stop(Stop(f"internal error in {name}: {error}", 1, failed=True, hint=AGAIN))
+
+    async def _check_pulse(self) -> None:
+        """Chunks that nobody has worked on for long, though nothing keeps them, get a workflow; when that does not help, the run stops."""
+        alive = bool(self.runner.busy) or self.runner.begun != self._pulse
+        self._pulse, self._still = self.runner.begun, 0 if alive else self._still + 1
+        if self._still == STILL:
+            await self._adopt_chunks()
+        elif self._still >= 2 * STILL:
+            self.run.control.stop(Stop("nothing goes on any more; this is a defect, please report it", 1, failed=True, hint=AGAIN))
 
     async def settle_outbox(self) -> None:
         """Hand postings to the ledger, then mark them; a posting the ledger already has is not counted again."""
@@ -431,7 +465,7 @@ class Driver:
             await self.after.run_steps()
             result = self._completed(*await self._outputs())
         except Pausing:
-            return await self._stopped(run.control.stopped or Stop("interrupted", 130))
+            return await self._stopped(run.control.stopped or INTERRUPTED)
         except HeadgateError as error:
             return await self._stopped(Stop(error.message, 1, failed=True, hint=error.hint))
         await run.tables.set_run_state(run.row.key, RunState.COMPLETE, result.reason, run.clock(), run.clock())

@@ -158,3 +158,9 @@ def test_refused_submissions_wait_longer_each_time(refusals: int, hint: float | 
 def test_every_state_has_a_row_and_final_ones_lead_nowhere() -> None:
     assert set(SUBMISSION_NEXT) == set(SubmissionState)
     assert not SUBMISSION_NEXT[SubmissionState.COLLECTED]
+
+
+def test_a_job_that_was_lost_is_collected_before_anything_is_submitted_again() -> None:
+    """It may have been worked on: its rows are booked first."""
+    for state in (SubmissionState.LOST, SubmissionState.ENDED, SubmissionState.SUBMITTED):
+        assert decide_submission(SubmissionView(state, 3, 0.0, "job"), 1.0, 1.0) == (Action.PROCEED, None)

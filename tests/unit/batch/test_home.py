@@ -65,6 +65,19 @@ def test_a_small_file_is_replaced_whole(tmp_path: Path) -> None:
             home.write("no/such/folder", b"")
 
 
+def test_a_mode_that_was_asked_for_is_told_until_it_is_followed(tmp_path: Path) -> None:
+    """A process that ends in between has not lost it, and neither has whoever asks for another one meanwhile."""
+    home = Home(tmp_path)
+    assert home.mode_asked_for() is None
+    home.ask_for_mode("batch")
+    assert home.mode_asked_for() == Home(tmp_path).mode_asked_for() == "batch"
+    home.ask_for_mode("realtime")
+    home.mode_followed()
+    assert home.mode_asked_for() == "realtime"
+    home.mode_followed()
+    assert home.mode_asked_for() is None and list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match="cannot use"):

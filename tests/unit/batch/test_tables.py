@@ -93,6 +93,22 @@ def attempt(chunk: ChunkRow, seq: int, n: int, state: UnitState, line: int | Non
     return Attempt(step=chunk.step, seq=seq, n=n, chunk=chunk.id, lane="batch", outcome=outcome, state=state, line=line, **values)
 
 
+def intent(chunk: ChunkRow, key: str) -> dict[str, object]:
+    """The intent to submit a chunk."""
+    return {
+        "key": key,
+        "run": 1,
+        "chunk": chunk.id,
+        "n": 1,
+        "provider": "sim-openai",
+        "account": "default",
+        "prefix": f"abc123-{chunk.id}-1",
+        "rows": chunk.n,
+        "reserved_nanos": 100,
+        "intent_at": 1.0,
+    }
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[Book]:
     made = Book(tmp_path)
@@ -119,11 +135,11 @@ def test_the_books_balance_after_every_commit(tmp_path_factory: pytest.TempPathF
             chunk = data.draw(st.sampled_from(chunks))
             units = book.tables.units(chunk.id)
             open_ = [u.seq for u in units if u.state in (UnitState.TODO, UnitState.SENT)]
-            fresh = all(u.state not in (UnitState.RETRY, UnitState.VALID) for u in units)
+            fresh = all(u.state is not UnitState.RETRY for u in units)
             if fresh and len(open_) > 1 and data.draw(st.booleans()):
                 half = len(open_) // 2
                 groups = [(part[0], part[-1], len(part)) for part in (open_[:half], open_[half:])]
-                book.do(book.tables.split_chunk(chunk, groups, 3.0))
+                book.do(book.tables.split_chunk(chunk, groups, Ways(1, "expression") if chunk.step == 0 else Ways(), 3.0))
             elif open_:
                 some = data.draw(st.lists(st.sampled_from(open_), min_size=1, unique=True))
                 book.commit(chunk, {seq: data.draw(ENDS) for seq in some})
@@ -216,9 +232,36 @@ def test_advancing_twice_opens_nothing_twice(book: Book) -> None:
 def test_a_split_that_would_lose_a_unit_is_refused(book: Book) -> None:
     chunk = book.plan(0, 3)
     with pytest.raises(StoreError, match="would be in no part"):
-        book.do(book.tables.split_chunk(chunk, [(0, 0, 1), (2, 2, 1)], 3.0))
+        book.do(book.tables.split_chunk(chunk, [(0, 0, 1), (2, 2, 1)], Ways(), 3.0))
     assert len(book.tables.units(chunk.id)) == 3
     book.check()
+
+
+def test_units_of_a_split_chunk_that_are_valid_go_on(book: Book) -> None:
+    chunk = book.plan(0, 4)
+    book.commit(chunk, {1: UnitState.VALID, 3: UnitState.FAILED})
+    book.do(book.tables.split_chunk(chunk, [(0, 0, 1), (2, 2, 1)], Ways(1, "expression"), 3.0))
+    book.check()
+    parts = book.tables.open_chunks(1)
+    assert [(part.step, [unit.seq for unit in book.tables.units(part.id)]) for part in parts] == [(0, [0]), (0, [2]), (1, [1])]
+    assert [(total.started, total.valid, total.failed) for total in book.tables.totals(1)] == [(4, 1, 1), (1, 0, 0)]
+
+
+def test_a_chunk_goes_to_another_lane_only_while_it_is_in_none(book: Book) -> None:
+    """What was refused is in none again, and what is at the provider is not moved behind its back."""
+    chunk = book.plan(0, 2)
+    book.do(book.tables.built(chunk.id, 1))
+    book.do(book.tables.intend(intent(chunk, "k1"), 2.0))
+    book.do(book.tables.submitted(chunk, "k1", BatchHandle("b1"), "create", 2.0))
+    assert book.do(book.tables.move_chunk(chunk, "realtime", None, 3.0, {})) is False
+    assert (book.tables.chunk(chunk.id).lane, book.tables.chunk(chunk.id).epoch) == ("batch", 0)
+    book.do(book.tables.set_submission(1, "k1", SubmissionState.ENDED, None, 3.0))
+    book.do(book.tables.set_back(chunk, "k1", "no room", 3.0))
+    assert book.tables.chunk(chunk.id).state is ChunkState.BUILT
+    assert book.do(book.tables.move_chunk(chunk, "realtime", None, 3.0, {})) is True
+    moved = book.tables.chunk(chunk.id)
+    assert (moved.lane, moved.epoch, moved.state) == ("realtime", 1, ChunkState.OPEN)
+    assert {unit.state for unit in book.tables.units(chunk.id)} == {UnitState.TODO}
 
 
 def test_an_attempt_is_stored_once(book: Book) -> None:
@@ -232,19 +275,7 @@ def test_an_attempt_is_stored_once(book: Book) -> None:
 
 def test_a_submission_is_collected_once_and_its_reservation_shrinks_with_what_is_spent(book: Book) -> None:
     chunk = book.plan(0, 3)
-    fields = {
-        "key": "k",
-        "run": 1,
-        "chunk": chunk.id,
-        "n": 1,
-        "provider": "sim-openai",
-        "account": "default",
-        "prefix": "abc123-1-1",
-        "rows": 3,
-        "reserved_nanos": 100,
-        "intent_at": 1.0,
-    }
-    book.do(book.tables.intend(fields, 1.0))
+    book.do(book.tables.intend(intent(chunk, "k"), 1.0))
     assert book.tables.reserved(1) == 100
     assert {u.state for u in book.tables.units(chunk.id)} == {UnitState.SENT}
     book.do(book.tables.submitted(chunk, "k", BatchHandle("b1"), "create", 2.0))

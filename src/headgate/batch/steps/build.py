@@ -6,6 +6,7 @@ A chunk that has fewer rows than the provider's batches must have is answered ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -16,7 +17,7 @@ from headgate.batch.reasons import Reason
 from headgate.batch.rows import ChunkRow, UnitRow
 from headgate.batch.run import Run, StepPlan
 from headgate.batch.segments import SegmentWriter
-from headgate.batch.states import ChunkState, Outcome, UnitState, Verdict
+from headgate.batch.states import OPEN_UNITS, ChunkState, Outcome, UnitState, Verdict
 from headgate.batch.steps import realtime
 from headgate.batch.steps.attempts import Finding, without_call
 from headgate.batch.steps.cached import recall
@@ -63,13 +64,21 @@ async def build(run: Run, chunk: ChunkRow) -> Verdict:
             await store.store(faults)
     groups = [item for item in planned if isinstance(item, PlannedChunk)]
     if len(groups) > 1:
-        await run.tables.split_chunk(chunk, [(g.seqs[0], g.seqs[-1], len(g.seqs)) for g in groups], run.clock())
+        await run.tables.split_chunk(chunk, _parts(run, chunk, groups), run.ways(chunk.step), run.clock())
         return Verdict.END
     left = await _store_known(run, plan, chunk, known, groups)
     if 0 < left < least:
         return await _one_by_one(run, chunk, left, least)
     await run.tables.built(chunk.id, row.id)
     return Verdict.NEXT
+
+
+def _parts(run: Run, chunk: ChunkRow, groups: Sequence[PlannedChunk]) -> list[tuple[int, int, int]]:
+    """The pieces of a chunk: lowest and highest number and how many units, those included that wait for another try."""
+    pending = [u.seq for u in run.tables.units(chunk.id) if u.state in OPEN_UNITS]
+    starts = [pending[0], *(group.seqs[0] for group in groups[1:]), pending[-1] + 1]
+    parts = [[seq for seq in pending if low <= seq < after] for low, after in pairwise(starts)]
+    return [(part[0], part[-1], len(part)) for part in parts]
 
 
 async def _store_known(run: Run, plan: StepPlan, chunk: ChunkRow, known: dict[int, Finding], groups: Sequence[PlannedChunk]) -> int:

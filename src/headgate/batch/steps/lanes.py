@@ -20,13 +20,12 @@ def wanted(run: Run, chunk: ChunkRow) -> tuple[str, Why | None]:
 
 
 async def moved(run: Run, chunk: ChunkRow) -> bool:
-    """Put the chunk into the lane it should be in; True when that is another one, so that this lane has nothing more to do with it."""
+    """Put the chunk into the lane it should be in; True when it went to another one, so that this lane has nothing more to do with it."""
     lane, why = wanted(run, chunk)
     if lane == chunk.lane:
         return False
     data: JsonObject = {"chunk": chunk.id, "step": run.steps[chunk.step].step.name, "lane": lane, "why": why}
-    await run.tables.move_chunk(chunk, lane, why, run.clock(), data)
-    return True
+    return await run.tables.move_chunk(chunk, lane, why, run.clock(), data)
 
 
 def leaves(run: Run, chunk: ChunkRow) -> bool:

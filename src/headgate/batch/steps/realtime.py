@@ -31,14 +31,17 @@ GROUP = 256
 
 
 async def work(run: Run, chunk: ChunkRow) -> Verdict:
-    """Answer every pending unit of the chunk. Units whose answer was not good are tried again here, one by one."""
+    """Answer every pending unit of the chunk. Units whose answer was not good are tried again here, one by one.
+
+    AGAIN when some were left to another lane, and the run's mode has changed back meanwhile.
+    """
     plan = run.steps[chunk.step]
     units = [unit for unit in run.tables.units(chunk.id) if unit.state in OPEN_UNITS]
     async with ResultStore(run, plan, chunk) as store, Committer(run, store) as committer:
         await _answer(UnitCalls(run, plan, chunk, committer), units)
-    if run.tables.unanswered(chunk.id) and await moved(run, chunk):
-        return Verdict.END
-    return Verdict.NEXT
+    if not run.tables.unanswered(chunk.id):
+        return Verdict.NEXT
+    return Verdict.END if await moved(run, chunk) else Verdict.AGAIN
 
 
 async def _answer(calls: UnitCalls, units: Sequence[UnitRow]) -> None:

@@ -60,7 +60,7 @@ async def queue_again(run: Run, plan: StepPlan, chunk: ChunkRow, submission: Sub
     if refusals >= PATIENCE and not under_way(run, plan, chunk):
         units = [unit for unit in run.tables.units(chunk.id) if unit.state in OPEN_UNITS]
         if len(units) > max(1, run.pipeline.processing.chunk_size // PARTS):
-            await run.tables.split_chunk(chunk, _halves(units), run.clock())
+            await run.tables.split_chunk(chunk, _halves(units), run.ways(chunk.step), run.clock())
             return Verdict.END
         if refusals >= PATIENCE + run.options.refusals:
             run.control.stop(Stop(f"there is no room for a batch of {len(units)} units: {message}", 1))

@@ -7,7 +7,7 @@ from headgate.batch.decide import Action, SubmissionView, decide_submission, sub
 from headgate.batch.plan import custom_id
 from headgate.batch.rows import ChunkRow, SubmissionRow
 from headgate.batch.run import Run
-from headgate.batch.states import Verdict
+from headgate.batch.states import ChunkState, Verdict
 from headgate.batch.steps import room
 from headgate.batch.steps.jobs import StoredRows, batch_client, make_tag, owns, patiently, row_bounds
 from headgate.batch.steps.lanes import moved
@@ -43,6 +43,8 @@ class Submitter:
             last = self.run.tables.last_submission(self.chunk.id)
             if not self._seqs():
                 return Verdict.NEXT
+            if self.run.tables.chunk(self.chunk.id).state is ChunkState.OPEN:
+                return Verdict.END  # it was in another lane meanwhile: the workflow that it came back with builds it anew
             provider, account = self.plan.target.provider.name, self.plan.target.credential.account
             claimed = frozenset[str]() if self._found is None else self.run.tables.claimed_batches(provider, account) | self._foreign
             action, candidate = decide_submission(self._view(last), self.run.clock(), self.run.options.grace, self._found, claimed)

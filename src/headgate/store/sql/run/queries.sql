@@ -66,6 +66,9 @@ VALUES (:run, :step, :lane, 'open', :round, :parent, :n, :created_at, :why);
 -- name: move_chunk
 UPDATE chunk SET lane = :lane, why = :why, state = 'open', epoch = epoch + 1 WHERE id = :id AND state IN ('open', 'built');
 
+-- name: unsubmit_chunk
+UPDATE chunk SET state = 'built' WHERE id = :id AND state = 'submitted';
+
 -- name: set_chunk_why
 UPDATE chunk SET why = :why WHERE id = :id;
 
@@ -155,6 +158,9 @@ FROM unit WHERE run = :run AND step = :step AND seq = :seq;
 
 -- name: inputs_of_step
 SELECT seq, input_segment, input_row FROM unit WHERE run = :run AND step = :step AND state != 6 ORDER BY seq;
+
+-- name: parents
+SELECT seq, parent_seq FROM unit WHERE run = :run AND step = :step;
 
 -- name: mark_sent
 UPDATE unit SET state = 1 WHERE chunk = :chunk AND state = 0;
