@@ -60,7 +60,7 @@ class After:
 
     def _results(self) -> Iterator[JsonObject]:
         last = last_unit_step([plan.row for plan in self.run.steps])
-        return results(self.run.tables, self.run.row.key, last.idx)
+        return self.run.control.heeded(results(self.run.tables, self.run.row.key, last.idx))
 
     async def _program(self, script: str, args: Sequence[str]) -> bytes:
         run = self.run
@@ -117,8 +117,10 @@ class After:
 
 
 def compress(outputs: Path, entry: PostProcess) -> Path | None:
-    """Compress the files below `outputs` that the entry's patterns match. Raises `RunError` when none does."""
+    """Compress the files below `outputs` that the entry's patterns match. Raises `RunError` when none does, and none ever did."""
     found = sorted({path for pattern in entry.files for path in outputs.glob(pattern) if path.is_file() and path.suffix != ".gz"})
+    if not found and any(path for pattern in entry.files for path in outputs.glob(f"{pattern}.gz")):
+        return outputs
     if not found:
         raise RunError(f"no file below {outputs} matches {', '.join(entry.files)}")
     for path in found:

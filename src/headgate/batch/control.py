@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -84,6 +84,12 @@ class Control:
         """Raise `Pausing` if the run is stopping."""
         if self.stopped is not None:
             raise Pausing
+
+    def heeded(self, items: Iterable[T]) -> Iterator[T]:
+        """The same items, and `Pausing` in place of the next one as soon as the run stops. For whatever thread goes through them."""
+        for item in items:
+            self.check()
+            yield item
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, or raise `Pausing` as soon as the run stops."""

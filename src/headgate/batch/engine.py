@@ -175,10 +175,19 @@ class Engine:
             self._database.dispose()
 
 
+class _Brief(logging.Formatter):
+    """An exception in one line: where it was raised inside of the library helps nobody who reads it."""
+
+    def formatException(self, ei: logging._SysExcInfoType) -> str:
+        error = ei[1]
+        return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
 def quiet_log() -> None:
     """Errors of the library only, and to today's standard error: its own handler keeps the stream it was made with, closed or not."""
     logger = logging.getLogger("dbos")
     handler = logging.StreamHandler()
+    handler.setFormatter(_Brief())
     handler.setLevel(logging.ERROR)
     logger.handlers.clear()
     logger.addHandler(handler)

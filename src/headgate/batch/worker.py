@@ -474,7 +474,7 @@ class Driver:
     async def _outputs(self) -> tuple[dict[str, Path], list[str]]:
         """Write what a whole run leaves, and do what its pipeline wants done with it; also what went wrong with that."""
         run = self.run
-        outputs = await asyncio.to_thread(write_outputs, run.tables, run.row, run.tables.steps(run.row.key))
+        outputs = await asyncio.to_thread(write_outputs, run.tables, run.row, run.tables.steps(run.row.key), run.control.heeded)
         made, problems = await self.after.post_process()
         return {**outputs, **made}, problems
 
