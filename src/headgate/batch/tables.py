@@ -304,10 +304,12 @@ class Tables:
 
         return await self.db.write(work)
 
-    async def close_barrier(self, run: int, step: int, chunks: Sequence[int], ways: Ways, at: float) -> tuple[int, ...]:
-        """Close the chunks of a step that waits for all of its units, and hand what they became to the next step, in unit order.
+    async def close_barrier(
+        self, run: int, step: int, chunks: Sequence[int], ways: Ways, order: Mapping[int, int], at: float
+    ) -> tuple[int, ...]:
+        """Close the chunks of a step that waits for all of its units, and hand what they became to the next step.
 
-        The step is marked finished in the same transaction. Returns the new chunks' ids.
+        They follow the place of each unit in `order`. The step is marked finished in the same transaction. Returns the new chunks' ids.
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, ...]:
@@ -316,7 +318,7 @@ class Tables:
                 found = [as_value(UnitRow, row) for row in db.execute(SQL["units_of_chunk"], {"chunk": chunk})]
                 units += [unit for unit in found if unit.state is UnitState.VALID]
                 db.execute(SQL["finish_chunk"], {"id": chunk, "at": at, "retry": 0, "away": 0})
-            units.sort(key=lambda unit: unit.seq)
+            units.sort(key=lambda unit: order[unit.seq])
             made = _spread(db, run, step, ways, None, units, at) if ways.next is not None else []
             db.execute(SQL["finish_step"], {"run": run, "step": step, "at": at})
             for child, following, n in made:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from headgate.batch.evaluate import Judged
 from headgate.batch.gathering import FAN_PARENT, aggregated, chosen, fingerprint, first_of_each, grouped, joined
-from headgate.batch.pipeline import Step, StepKind
+from headgate.batch.pipeline import BARRIERS, Step, StepKind
 from headgate.batch.plan import UNIT_ID
 from headgate.batch.rows import ChunkRow, UnitRow
 from headgate.batch.run import Run, StepPlan, record_of
@@ -29,7 +30,7 @@ Becomes = Callable[[int, JsonObject], tuple[JsonObject, ...]]
 async def close(run: Run, step: int, chunks: Sequence[ChunkRow]) -> tuple[int, ...]:
     """Decide every unit of the step and open the next one; returns the new chunks. Safe to repeat after a crash."""
     plan = run.steps[step]
-    places = run.tables.inputs_of_step(run.row.key, step)
+    places = await asyncio.to_thread(_in_order, run, step)
     becomes = await asyncio.to_thread(DECISIONS[plan.step.kind], run, plan, places)
     for chunk in chunks:
         units = [unit for unit in run.tables.units(chunk.id) if unit.state in OPEN_UNITS]
@@ -39,7 +40,28 @@ async def close(run: Run, step: int, chunks: Sequence[ChunkRow]) -> tuple[int, .
                 found = await asyncio.to_thread(_findings, run, units[start : start + GROUP], becomes)
                 for group in bounded(found):
                     await store.store(group)
-    return await run.tables.close_barrier(run.row.key, step, [chunk.id for chunk in chunks], run.ways(step), run.clock())
+    order = {seq: place for place, seq in enumerate(places)}
+    return await run.tables.close_barrier(run.row.key, step, [chunk.id for chunk in chunks], run.ways(step), order, run.clock())
+
+
+def _in_order(run: Run, step: int) -> dict[int, tuple[int, int]]:
+    """Where the input records of the step's units lie, by unit number, in the order of the units that they came from.
+
+    Numbers given at a fan_out hang on which chunk was spread first. What is decided here must not: the same seed gives the same results.
+    """
+    places = run.tables.inputs_of_step(run.row.key, step)
+    since = max((plan.row.idx for plan in run.steps[:step] if plan.step.kind in BARRIERS), default=0)
+    spread = [after for before, after in pairwise(_unit_steps(run, since, step)) if run.steps[before].step.kind is StepKind.FAN_OUT]
+    ancestors: dict[int, tuple[int, ...]] = {seq: (seq,) for seq in places}
+    for after in reversed(spread):
+        parents = run.tables.parents(run.row.key, after)
+        ancestors = {seq: (parents[known[0]], *known) for seq, known in ancestors.items()}
+    return {seq: places[seq] for seq in sorted(places, key=ancestors.__getitem__)}
+
+
+def _unit_steps(run: Run, first: int, last: int) -> list[int]:
+    """The steps that units go through between two, both included."""
+    return [plan.row.idx for plan in run.steps if first <= plan.row.idx <= last and plan.step.kind is not StepKind.RUN]
 
 
 def _findings(run: Run, units: Sequence[UnitRow], becomes: Becomes) -> list[Finding]:
@@ -53,9 +75,10 @@ def _finding(unit: UnitRow, record: JsonObject, children: tuple[JsonObject, ...]
 
 
 def _records(run: Run, places: Places, seqs: Iterable[int] | None = None) -> Iterator[tuple[int, JsonObject]]:
-    """The input records of some units (all, in order, unless named), a few hundred read at a time."""
+    """The input records of some units (all, in order, unless named), a few hundred read at a time. Raises `Pausing` as the run stops."""
     wanted = list(places if seqs is None else seqs)
     for start in range(0, len(wanted), GROUP):
+        run.control.check()
         group = wanted[start : start + GROUP]
         lines = run.tables.read_lines(places[seq] for seq in group)
         for seq in group:
@@ -112,8 +135,7 @@ def _joined(run: Run, plan: StepPlan, places: Places) -> Becomes:
 
 def _ancestor(run: Run, step: Step, seq: int, idx: int, origin: int) -> JsonObject:
     """The record of the unit that a unit of `step` came from, as it was when it was spread."""
-    steps = [other.row.idx for other in run.steps if origin <= other.row.idx <= idx and other.step.kind is not StepKind.RUN]
-    for current in reversed(steps[1:]):
+    for current in reversed(_unit_steps(run, origin, idx)[1:]):
         parent = run.tables.unit(run.row.key, current, seq).parent_seq
         assert parent is not None, f"a unit of {step.name} has no parent"
         seq = parent
