@@ -56,7 +56,7 @@ def report_of(tables: Tables, row: RunRow, field: str | None, now: float) -> Rep
     outputs = sorted(path for path in (tables.folder / "outputs").rglob("*") if path.is_file() and not path.name.startswith("."))
     return Report(
         status=status,
-        funnel=funnel(status.steps, status.units),
+        funnel=funnel(status.unit_steps, status.units),
         reasons=by_reason(status.failed),
         field=field,
         groups=groups,

@@ -12,12 +12,11 @@ import msgspec
 
 from headgate.batch.home import Home
 from headgate.batch.notices import notices
-from headgate.batch.outputs import last_unit_step
 from headgate.batch.progress import share_done
 from headgate.batch.readings import Readings
 from headgate.batch.rows import RunRow, StepRow, StepTotals, SubmissionRow
 from headgate.batch.signals import Signal, by_reason, signals
-from headgate.batch.states import RunState, SubmissionState
+from headgate.batch.states import RUN_SCOPE, RunState, SubmissionState
 from headgate.batch.tables import Tables
 from headgate.batch.tally import Tally, total
 from headgate.errors import RunError, StoreError
@@ -95,9 +94,14 @@ class RunStatus(msgspec.Struct, frozen=True):
         return self.run.planned if self.run.total is None else self.run.total
 
     @property
+    def unit_steps(self) -> tuple[StepTotals, ...]:
+        """The steps that units go through; those after all units have none."""
+        return tuple(step for step in self.steps if step.kind != RUN_SCOPE)
+
+    @property
     def valid(self) -> int:
-        """Units valid at the last step that units go through."""
-        return last_unit_step(self.steps).valid if self.steps else 0
+        """Units valid at the last step."""
+        return self.unit_steps[-1].valid if self.unit_steps else 0
 
     @property
     def failures(self) -> int:
@@ -107,7 +111,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     @property
     def pending(self) -> int:
         """Units that are neither valid at the last step nor failed: at a step, on their way to the next one, or not begun with."""
-        between = sum(max(0, before.valid - after.started) for before, after in pairwise(self.steps))
+        between = sum(max(0, before.valid - after.started) for before, after in pairwise(self.unit_steps))
         return sum(step.pending for step in self.steps) + between + max(0, self.units - self.run.planned)
 
     @property

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from headgate.batch.again import NewChunk, note, open_chunk, pause
 from headgate.batch.audit_rows import SQL, Facts
+from headgate.batch.outputs import last_unit_step
 from headgate.batch.repair import Key, Plan, Restore, shortened
 from headgate.batch.rows import RunRow, StepRow
 from headgate.batch.states import RunState, UnitState
@@ -69,6 +70,7 @@ class Writes:
         self._db = db
         self._run = run
         self._steps = steps
+        self._last = last_unit_step(steps).idx
         self._at = at
 
     def _do(self, statement: str, **fields: int | float | str | None) -> sqlite3.Cursor:
@@ -147,7 +149,7 @@ class Writes:
                         self._do("close_chunk", id=chunk, at=self._at)
 
     def _handed_on(self, unit: Restore) -> bool:
-        last = unit.step == len(self._steps) - 1
+        last = unit.step == self._last
         return last or self._do("children_of", step=unit.step + 1, seq=unit.seq).fetchone() is not None
 
     def _insert(self, unit: Restore, chunk: int, places: Mapping[int, tuple[int, int]]) -> None:

@@ -70,6 +70,19 @@ def walked(headgate: Command, headgate_environment: Path, headgate_sim: Simulato
 # Verify
 
 
+def test_a_step_after_all_units_has_no_units_to_miss(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    after = "    - name: keep\n      scope: run\n      script: scripts/extract_units.py\n      output_dir: kept\napi:\n"
+    write_quiz(headgate_environment, config=CONFIG.replace("api:\n", after))
+    headgate("run", "Quiz", "-r", "one", "-q", code=0)
+    found = headgate("verify", "one", "--deep", "--json", code=0).json()
+    assert [step["step"] for step in found["steps"]] == ["ask"]
+    status = headgate("status", "one", "--json", code=0).json()
+    assert (status["summary"]["valid"], status["summary"]["pending"]) == (6, 0)
+    report = headgate("report", "one", "--failures-by", "text", "--json", code=0).json()
+    assert (report["valid"], [row["step"] for row in report["funnel"]]) == (6, ["ask"])
+    assert len(headgate("export", "one", "--format", "jsonl", code=0).out.splitlines()) == 6
+
+
 @pytest.mark.parametrize("mode", ["realtime", "batch"])
 def test_a_run_in_which_all_is_well(headgate: Command, headgate_environment: Path, headgate_sim: Simulator, mode: str) -> None:
     write_quiz(headgate_environment, config=TWO)
