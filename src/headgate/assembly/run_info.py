@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.assembly.run_words import cost_text, model_of, name_of, state_word, tokens_text
+from headgate.assembly.run_words import cost_text, imported_facts, imported_of, model_of, name_of, state_word, tokens_text
 from headgate.assembly.status import RunStatus, opened_run, status_of
 from headgate.assembly.status_json import status_json
 from headgate.batch.document import Document, Section, Table, percent
@@ -63,6 +63,7 @@ def info_json(info: RunInfo) -> JsonObject:
         "seed": info.status.run.seed,
         "pipeline_digest": info.status.run.pipeline_digest,
         "engine_version": info.status.run.engine_version,
+        "imported": imported_of(info.status),
         "chunks": {
             "count": info.count,
             "by_state": {state.value: count for state, count in info.by_state.items()},
@@ -106,6 +107,7 @@ def info_document(info: RunInfo, moment: Callable[[float], str]) -> Document:
         ("units", counts),
         ("cost", cost_text(status)),
         ("tokens", tokens_text(status)),
+        *imported_facts(status),
     )
     marked = "* chosen on the command line, not by the pipeline"
     steps = Table(("", "step", "valid", "of", ""), tuple(_step_row(status, step) for step in status.steps), frozenset({2, 3}))

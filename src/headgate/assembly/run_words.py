@@ -8,6 +8,7 @@ from headgate.assembly.status import RunStatus
 from headgate.batch.rows import StepRow
 from headgate.batch.states import RunState
 from headgate.domain.cost import money
+from headgate.wire.json import JsonObject, decode
 
 GOING = frozenset({RunState.RUNNING, RunState.PLANNING})
 OVERRIDDEN = "*"
@@ -62,3 +63,23 @@ def tokens_text(status: RunStatus) -> str:
         return text
     share = again.tokens / every.tokens if every.tokens else 0.0
     return f"{text}; of them for retries: input {again.input_tokens:,}, output {again.output_tokens:,} ({share:.1%})"
+
+
+def imported_of(status: RunStatus) -> JsonObject | None:
+    """Where a run was taken over from, and what was said of it there; None for a run of our own."""
+    found: JsonObject | None = decode(status.run.options).get("imported")
+    return found
+
+
+def imported_facts(status: RunStatus) -> tuple[tuple[str, str], ...]:
+    """The same as lines of a page. A cost that was named elsewhere is an estimate, and in no sum."""
+    found = imported_of(status)
+    if found is None:
+        return ()
+    estimate = found["cost_estimate_nanos"]
+    facts = [("imported from", str(found["from"]))]
+    if found["display_name"]:
+        facts.append(("called there", str(found["display_name"])))
+    if estimate is not None:
+        facts.append(("estimated there", f"{money(estimate)}, which is in no sum here"))
+    return tuple(facts)

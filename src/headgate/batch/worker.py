@@ -145,7 +145,7 @@ async def create_run(tables: Tables, plan: Plan, now: float) -> RunRow:
         "engine_version": ENGINE_VERSION,
         "options": encode_text(_options(plan)),
     }
-    await tables.create_run(fields, [_step_row(plan, idx, step, now) for idx, step in enumerate(plan.pipeline.steps)])
+    await tables.create_run(fields, [step_row(plan, idx, step, now) for idx, step in enumerate(plan.pipeline.steps)])
     return _again(tables)
 
 
@@ -161,7 +161,8 @@ def _options(plan: Plan) -> JsonObject:
     }
 
 
-def _step_row(plan: Plan, idx: int, step: Step, now: float) -> StepRow:
+def step_row(plan: Plan, idx: int, step: Step, now: float) -> StepRow:
+    """A step as it is written when a run begins: where its calls go, and what they cost on that day."""
     if step.kind is not StepKind.LLM:
         return StepRow(idx, step.name, step.kind.value, LOCAL_LANES.get(step.kind, BARRIER))
     target = plan.targets[step.name]

@@ -1,0 +1,1 @@
+"""Runs of Octobatch: read from their folders, and never written there."""
