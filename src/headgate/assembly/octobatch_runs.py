@@ -12,9 +12,11 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from headgate.assembly.mending import pinned
 from headgate.assembly.parts import Parts
 from headgate.assembly.run_places import RUN_NAME, run_folder
 from headgate.assembly.runs import SNAPSHOT, pipeline_roots
+from headgate.assembly.status import opened_run
 from headgate.batch.compiled import compile_pipeline, unit_seed
 from headgate.batch.engine import ENGINE_VERSION
 from headgate.batch.evaluate import Judged, judge_text
@@ -24,6 +26,7 @@ from headgate.batch.octobatch.decisions import Arrived, Decider, Judge, cleaned
 from headgate.batch.octobatch.findings import Finding, Findings, Odd
 from headgate.batch.octobatch.folder import OldRun, Spool
 from headgate.batch.octobatch.index import read_index
+from headgate.batch.octobatch.leave import KINDS, FolderWriter
 from headgate.batch.octobatch.manifest import Manifest
 from headgate.batch.octobatch.write import SQL, RunWriter, Written
 from headgate.batch.outputs import write_outputs
@@ -43,8 +46,6 @@ from headgate.errors import ConfigError, StoreError, UsageError
 from headgate.store import Database
 from headgate.wire.json import JsonObject, encode, encode_text
 
-KINDS = frozenset({StepKind.LLM, StepKind.EXPRESSION, StepKind.FAN_OUT, StepKind.RUN})
-"""Kinds of steps that Octobatch has."""
 REPORT = "import.json"
 """The file in the run's folder that says what was taken over, and from where."""
 
@@ -139,29 +140,45 @@ async def import_run(parts: Parts, source: Path, name: str | None, pipeline: str
     manifest = old.manifest()
     found = _pipeline(old, manifest, pipeline)
     folder = _target_folder(parts, old.root, name)
-    with _draft(folder) as draft:
+    with draft_beside(folder) as draft:
         with Database.open(Home(draft).database, migrations="run", synchronous="FULL") as database, Spool(draft.parent / "lines") as spool:
             taking = Taking(parts, old, manifest, found, Tables(database, draft), spool, findings)
             done = await taking.take(folder)
         own = with_own_items(found, draft)
         Home(draft).write(SNAPSHOT, snapshot(own))
         Home(draft).write(REPORT, encode(imported_json(done)) + b"\n")
-        try:
-            draft.rename(folder)
-        except OSError as error:
-            raise StoreError(f"cannot make {folder}: {error.strerror}") from error
+        moved(draft, folder)
     return done
 
 
+def export_folder(folder: Path, target: Path) -> None:
+    """Write the run in `folder` as a folder of Octobatch's. Raises `UsageError`, `RunError`, `StoreError`."""
+    if target.exists():
+        raise UsageError(f"{target} is there already", hint="choose another name")
+    if Home(folder).locked():
+        raise UsageError(f"{folder} is driven by a process", hint=f"headgate pause {folder.name}")
+    with draft_beside(target.absolute()) as draft, opened_run(folder) as (tables, row):
+        FolderWriter(tables, row, pinned(folder), draft).write()
+        moved(draft, target)
+
+
+def moved(draft: Path, target: Path) -> None:
+    """Put a folder that is whole in its place. Raises `StoreError`."""
+    try:
+        draft.rename(target)
+    except OSError as error:
+        raise StoreError(f"cannot make {target}: {error.strerror}") from error
+
+
 @contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
+def draft_beside(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` that is not taken for a run, and gone afterwards."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         outer = Path(tempfile.mkdtemp(prefix=".importing-", dir=folder.parent))
         (outer / "run").mkdir()
     except OSError as error:
-        raise StoreError(f"cannot write in {folder.parent}: {error.strerror}", hint="choose another place with --as") from error
+        raise StoreError(f"cannot write in {folder.parent}: {error.strerror}", hint="choose another place") from error
     try:
         yield outer / "run"
     finally:
@@ -206,7 +223,7 @@ def _target_folder(parts: Parts, source: Path, name: str | None) -> Path:
     if folder.exists():
         raise UsageError(f"{folder} is there already", hint="choose another name with --as")
     if folder.resolve().is_relative_to(source):
-        raise UsageError(f"{folder} lies in the folder that is read", hint="choose another place with --as")
+        raise UsageError(f"{folder} lies in the folder that is read", hint="choose another place")
     return folder
 
 

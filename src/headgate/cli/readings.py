@@ -10,6 +10,7 @@ from headgate.cli.lazy import call
 
 ACTIONS = "headgate.cli.actions.readings"
 STATUS = "headgate.cli.actions.status"
+OCTOBATCH = "headgate.cli.actions.octobatch"
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -76,16 +77,18 @@ def analyze(**options: object) -> int:
 @click.option("--step", metavar="STEP", help="Of this step; results are of the last one otherwise, the rest of all.")
 @click.option(
     *("--format", "kind"),
-    type=click.Choice(["jsonl", "csv", "parquet", "html"]),
+    type=click.Choice(["jsonl", "csv", "parquet", "html", "octobatch"]),
     default="jsonl",
     show_default=True,
-    help="The form; html is a report with the first rows.",
+    help="The form; html is a report with the first rows, octobatch a folder of the whole run.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 @click.option("--excel-safe", is_flag=True, help="Put ' before texts of a CSV that a spreadsheet might execute.")
 @click.option("-o", "--output", type=FILE, help="Write to this file instead of standard output.")
 def export(**options: object) -> int:
     """Take the results, failures, receipts or units of RUN elsewhere, also while it is driven. Reads only."""
+    if options["kind"] == "octobatch":
+        return call(f"{OCTOBATCH}:export", options)
     return call(f"{ACTIONS}:export", options)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headgate.assembly.octobatch_runs import Imported, import_run
+from headgate.assembly.octobatch_runs import Imported, export_folder, import_run
 from headgate.assembly.parts import load_parts
 from headgate.assembly.status import opened_run
 from headgate.assembly.verifying import verify_run
 from headgate.batch.books import check_books
-from headgate.batch.outputs import failures
+from headgate.batch.outputs import failures, last_unit_step, results
 from headgate.batch.states import RunState
 from headgate.testing.octobatch_runs import ASK, COUNT, GRADE, SPREAD, OctobatchRun, children
 from headgate.wire.json import JsonObject
@@ -194,3 +195,66 @@ def test_a_step_that_computes_keeps_what_it_found(headgate_environment: Path) ->
         (1, 0, "none"),
         (1, 0, "none"),
     ]
+
+
+# There and back
+
+
+def told(folder: Path) -> JsonObject:
+    """What a run says of its units: results, failures, and every attempt but for when it was."""
+    with opened_run(folder) as (tables, row):
+        steps = tables.steps(row.key)
+        last = last_unit_step(steps).idx
+        return {
+            "results": list(results(tables, row.key, last)),
+            "failures": list(failures(tables, row.key, steps)),
+            "attempts": [
+                {name: attempt[name] for name in ("step", "seq", "n", "lane", "outcome", "reason", "model", "usage", "cost_source")}
+                for attempt in tables.attempts(row.key)
+            ],
+        }
+
+
+@given(fates=FATES)
+@settings(deadline=None, max_examples=25, suppress_health_check=FRESH)
+def test_a_run_comes_back_as_it_was(headgate_environment: Path, fates: list[list[str]]) -> None:
+    place = headgate_environment / f"a{len(list(headgate_environment.iterdir()))}"
+    run, _ = write(place / "old", fates)
+    first = take(run.close(), place / "new")
+    export_folder(place / "new", place / "left")
+    second = take(place / "left", place / "back")
+    assert second.findings == ()
+    assert (second.steps, second.tokens, second.told, second.state) == (first.steps, first.tokens, first.tokens, first.state)
+    assert told(place / "back") == told(place / "new")
+    assert verify_run(place / "back", deep=True).whole
+
+
+@given(sizes=st.lists(st.integers(0, 3), min_size=1, max_size=4), graded=st.integers(0, 12))
+@settings(deadline=None, max_examples=15, suppress_health_check=FRESH)
+def test_units_that_became_several_come_back(headgate_environment: Path, sizes: list[int], graded: int) -> None:
+    place = headgate_environment / f"b{len(list(headgate_environment.iterdir()))}"
+    run = OctobatchRun(place / "old", (ASK, SPREAD, GRADE))
+    units = [run.unit(n) | {"parts": ["p"] * size} for n, size in enumerate(sizes)]
+    run.chunk("chunk_000", "VALIDATED", units)
+    made = [child for unit in run.answered("chunk_000", "ask", units) for child in children(unit)]
+    for name, group, state in (("chunk_001", made[:graded], "VALIDATED"), ("chunk_002", made[graded:], "grade_PENDING")):
+        run.chunk(name, state, group)
+        run.rows(f"chunks/{name}/spread_validated.jsonl", group)
+    run.answered("chunk_001", "grade", made[:graded], [child["unit_id"] for child in made[:1]])
+    take(run.close(), place / "new")
+    export_folder(place / "new", place / "left")
+    assert take(place / "left", place / "back").findings == ()
+    assert told(place / "back") == told(place / "new")
+
+
+def test_units_that_are_not_made_yet_are_left_to_be_done(headgate_environment: Path) -> None:
+    run = OctobatchRun(headgate_environment / "old", (ASK,))
+    run.chunk("chunk_000", "VALIDATED", [run.unit(0)])
+    run.answered("chunk_000", "ask", [run.unit(0)])
+    take(run.close(), headgate_environment / "new")
+    with sqlite3.connect(headgate_environment / "new" / "run.sqlite") as db:
+        db.execute("UPDATE run SET total = NULL")
+    db.close()
+    export_folder(headgate_environment / "new", headgate_environment / "left")
+    done = take(headgate_environment / "left", headgate_environment / "back")
+    assert (done.units, done.left, done.findings) == (10, 9, ())

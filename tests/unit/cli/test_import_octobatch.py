@@ -13,6 +13,7 @@ import pytest
 
 from headgate.sim.server import Simulator
 from headgate.testing.octobatch_runs import ASK, COUNT, GRADE, SPREAD, SUM, OctobatchRun, children, failure
+from headgate.testing.pipelines import write_quiz
 from headgate.wire.json import Json
 
 pytest_plugins = ["headgate.testing.pytest_plugin"]
@@ -354,3 +355,34 @@ def test_a_run_in_the_place_of_new_ones(headgate: Command, headgate_environment:
     old = headgate_environment / "runs" / "first"
     write_whole(old).close()
     assert headgate("import", "octobatch", "runs/first", "--json", code=0).json()["run"] == "first-imported"
+
+
+# Back again
+
+
+def test_a_run_of_ours_can_be_left(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """A real run, written as Octobatch would have, and taken over again."""
+    write_quiz(headgate_environment)
+    headgate("run", "Quiz", "-r", "one", "-q", code=0)
+    assert headgate("export", "one", "--format", "octobatch", "-o", "left", code=0).err == "written to left\n"
+    manifest = json.loads((headgate_environment / "left" / "MANIFEST.json").read_text())
+    assert (manifest["status"], manifest["pipeline"]) == ("complete", ["ask"])
+    assert {name: (chunk["state"], chunk["items"], chunk["valid"]) for name, chunk in manifest["chunks"].items()} == {
+        "chunk_000": ("VALIDATED", 6, 6)
+    }
+    validated = rows(headgate_environment / "left" / "chunks/chunk_000/ask_validated.jsonl")
+    assert [record["unit_id"] for record in validated] == [f"q{n}" for n in range(6)]
+    found = headgate("import", "octobatch", "left", "--json", code=0).json()
+    assert (found["state"], found["steps"][0]["valid"], found["findings"]) == ("complete", 6, [])
+    assert rows(headgate_environment / "runs/left/outputs/results.jsonl") == rows(headgate_environment / "runs/one/outputs/results.jsonl")
+    estimated = headgate("status", "one", "--json", code=0).json()["cost_usd"]
+    assert float(found["manifest"]["cost_estimate_usd"]) == float(estimated) > 0
+
+
+def test_what_cannot_be_left(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment)
+    headgate("run", "Quiz", "-r", "one", "-q", code=0)
+    assert "needs a name" in headgate("export", "one", "--format", "octobatch", code=2).err
+    assert "holds the whole run" in headgate("export", "one", "--format", "octobatch", "--step", "ask", "-o", "left", code=2).err
+    (headgate_environment / "there").write_text("mine")
+    assert "is there already" in headgate("export", "one", "--format", "octobatch", "-o", "there", code=2).err

@@ -10,7 +10,7 @@ from headgate.batch.evaluate import Judged
 from headgate.batch.gathering import FAN_FIELDS, FAN_INDEX, children_of
 from headgate.batch.octobatch.findings import Findings, Odd
 from headgate.batch.octobatch.folder import Place, Spool
-from headgate.batch.octobatch.index import METADATA, RAW_TEXT, RETRY_COUNT, Answer, Entry, Index, Kind, answer_of
+from headgate.batch.octobatch.index import METADATA, RAW_TEXT, REASON, RETRY_COUNT, Answer, Entry, Index, Kind, answer_of
 from headgate.batch.pipeline import Step, StepKind
 from headgate.batch.plan import UNIT_ID
 from headgate.batch.reasons import Reason, retryable
@@ -110,7 +110,7 @@ class Decider:
     def _try(self, step: int, uid: str, entry: Entry, last: bool) -> Try:
         line = self._spool.get(entry.place)
         answer = self._index.steps[step].answers.get((entry.chunk, uid)) if last else None
-        if answer is None and entry.kind is Kind.VALID and self._steps[step].kind is StepKind.LLM:
+        if answer is None and self._steps[step].kind is StepKind.LLM and (entry.kind is Kind.VALID or METADATA in line):
             answer = answer_of(line, entry.place)
         raw = self._raw(line, answer)
         tokens = (None, None, None) if answer is None else (answer.input_tokens, answer.output_tokens, answer.model)
@@ -238,10 +238,11 @@ def cleaned(record: JsonObject) -> JsonObject:
 def reason_of(line: Mapping[str, Json], raw: str, answer: Answer | None) -> Reason:
     """Why a unit failed, in our words (OCT-93)."""
     stage = line.get("failure_stage")
+    own = line.get(REASON)
+    if isinstance(own, str) and own in REASONS:
+        return Reason(own)
     if answer is not None and answer.error is not None:
         return Reason.PROVIDER_ERROR
-    if isinstance(stage, str) and stage in REASONS:
-        return Reason(stage)
     if answer is not None and answer.finish in CUT:
         return Reason.TRUNCATED
     if isinstance(stage, str) and stage in STAGES:

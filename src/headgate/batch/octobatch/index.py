@@ -19,6 +19,8 @@ from headgate.wire.json import Json, JsonObject, encode
 METADATA = "_metadata"
 RAW_TEXT = "_raw_text"
 RETRY_COUNT = "retry_count"
+REASON = "_reason"
+"""The field of a failure record with our own word for why, in folders that we wrote."""
 MOST_TOKENS = 10**12
 
 
@@ -76,8 +78,8 @@ class Index(msgspec.Struct, frozen=True):
 
 
 def digest_of(record: JsonObject) -> bytes:
-    """What tells records apart, but for what a retry adds to them."""
-    return blake2b(encode({name: value for name, value in sorted(record.items()) if name != RETRY_COUNT}), digest_size=16).digest()
+    """What tells records apart, in whatever order their fields are."""
+    return blake2b(encode(dict(sorted(record.items()))), digest_size=16).digest()
 
 
 def read_index(old: OldRun, manifest: Manifest, steps: tuple[Step, ...], spool: Spool, findings: Findings) -> Index:

@@ -1,4 +1,4 @@
-"""``headgate import octobatch``."""
+"""``headgate import octobatch``, and ``headgate export`` in its form."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
-from headgate.assembly.octobatch_runs import REPORT, Imported, import_run, imported_json
+from headgate.assembly.octobatch_runs import REPORT, Imported, export_folder, import_run, imported_json
 from headgate.assembly.parts import load_parts
+from headgate.assembly.run_places import find_run
 from headgate.batch.states import RunState
 from headgate.cli import sanitize
 from headgate.cli.actions.imports import DROPPED
 from headgate.cli.actions.output import table
+from headgate.errors import UsageError
 from headgate.wire.json import encode_text
 
 SHOWN = 3
@@ -47,3 +49,14 @@ def tell(done: Imported) -> None:
         click.echo(f"note: {sanitize(note)}", err=True)
     if done.state is not RunState.COMPLETE:
         click.echo(f"hint: headgate run {sanitize(done.pipeline)} --run-dir {sanitize(str(done.folder))} goes on with it", err=True)
+
+
+def export(run: str, what: str, step: str | None, kind: str, as_json: bool, excel_safe: bool, output: Path | None) -> int:
+    """See `headgate export --help`."""
+    if what != "results" or step is not None or as_json or excel_safe:
+        raise UsageError(f"a folder of {kind} holds the whole run: it cannot be of a part, or in another form")
+    if output is None:
+        raise UsageError(f"a folder of {kind} needs a name", hint="add --output FOLDER")
+    export_folder(find_run(load_parts(), run), output)
+    click.echo(f"written to {sanitize(str(output))}", err=True)
+    return 0
