@@ -76,7 +76,7 @@ SUMMARIES: dict[str, str] = {
     "dump": "Show all runs, or one, as a screen would.",
     "embed": "Turn texts into vectors.",
     "export": "Take a run's results, failures, receipts or units elsewhere.",
-    "import": "Take over the configuration of another gateway, or a run of Octobatch.",
+    "import": "Take over another system's settings, or a run of Octobatch.",
     "info": "Show everything about a run on a page.",
     "keys": "Make, limit, rotate and revoke the keys of clients.",
     "kill": "End the process that drives a run.",

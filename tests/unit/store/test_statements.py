@@ -17,7 +17,7 @@ SCHEMAS = sorted(path.name for path in FOLDER.iterdir() if (path / "queries.sql"
 
 def schema_of(name: str) -> str:
     """The schema that the statements of a folder are for: its own, else the ledger's, or that of runs."""
-    return "run" if name == "mending" else name if any((FOLDER / name).glob("[0-9]*.sql")) else "ledger"
+    return "run" if name in ("mending", "importing") else name if any((FOLDER / name).glob("[0-9]*.sql")) else "ledger"
 
 
 class Unbound(dict[str, None]):
