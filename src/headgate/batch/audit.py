@@ -113,7 +113,7 @@ def audit(tables: Tables, run: RunRow, steps: Sequence[StepRow], *, driven: bool
     if run.state is RunState.COMPLETE:
         faults += _unfinished(facts)
         readable = not {Kind.TORN, Kind.MISPLACED, Kind.SEGMENTS, Kind.RESULTLESS} & {fault.kind for fault in faults}
-        faults += [Fault(Kind.RESULTS, text) for text in (results_differ(tables, run.key, last) if readable else ())]
+        faults += [Fault(Kind.RESULTS, text) for text in (results_differ(tables, run.key, steps[-1].idx) if readable else ())]
     return Audit(run=run, driven=driven, steps=counted, faults=tuple(faults), facts=facts, torn=torn)
 
 

@@ -386,3 +386,19 @@ def test_what_cannot_be_left(headgate: Command, headgate_environment: Path, head
     assert "holds the whole run" in headgate("export", "one", "--format", "octobatch", "--step", "ask", "-o", "left", code=2).err
     (headgate_environment / "there").write_text("mine")
     assert "is there already" in headgate("export", "one", "--format", "octobatch", "-o", "there", code=2).err
+
+
+LOOP = COUNT.replace("      expressions:\n        letters: len(answer)", "") + (
+    "      init:\n        letters: '0'\n      expressions:\n        letters: letters + 1\n      loop_until: letters >= 3"
+)
+
+
+def test_what_a_step_that_computes_says_of_itself_stays(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """Octobatch has it in the same place as what it says of calls."""
+    config = OctobatchRun(headgate_environment / "spare", (ASK, LOOP, GRADE)).folder / "config"
+    headgate("run", str(config), "-r", "one", "-q", "--max-units", "4", code=0)
+    headgate("export", "one", "--format", "octobatch", "-o", "left", code=0)
+    assert headgate("import", "octobatch", "left", "--json", code=0).json()["units"] == 4
+    records = rows(headgate_environment / "runs/left/outputs/results.jsonl")
+    assert records == rows(headgate_environment / "runs/one/outputs/results.jsonl")
+    assert {record["_metadata"]["iterations"] for record in records} == {3}

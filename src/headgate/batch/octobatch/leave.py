@@ -136,7 +136,7 @@ class FolderWriter:
                 yield f"{step.name}{SUFFIXES[Kind.VALID]}", record_of(lines[child])
         else:
             line = lines[unit.segment or 0, unit.row or 0]
-            yield f"{step.name}{SUFFIXES[Kind.VALID]}", {**record_of(line), **_call(step, final, line)}
+            yield f"{step.name}{SUFFIXES[Kind.VALID]}", _with_call(record_of(line), _call(step, final, line))
         if step.kind == StepKind.LLM and final["segment"] is not None:
             line = lines[final["segment"], final["row"]]
             yield f"{step.name}_results.jsonl", {UNIT_ID: record[UNIT_ID], **_call(step, final, line)}
@@ -255,6 +255,14 @@ def _call(step: StepRow, tried: JsonObject, line: Mapping[str, Json]) -> JsonObj
         "finish_reason": "STOP",
     }
     return {RAW_TEXT: line.get("raw", ""), METADATA: told}
+
+
+def _with_call(record: JsonObject, call: JsonObject) -> JsonObject:
+    """A record with what is said of its call; what a step that computes has put into the same place stays."""
+    own = record.get(METADATA)
+    if not call or not isinstance(own, dict):
+        return record | call
+    return record | call | {METADATA: own | call[METADATA]}
 
 
 def _failure(step: StepRow, record: JsonObject, tried: JsonObject, lines: Mapping[Place, Json]) -> JsonObject:
