@@ -57,8 +57,12 @@ def _rendered(plan: Plan, sampled: Sampled) -> Iterable[str]:
 
 def _priced(plan: Plan) -> Iterable[str]:
     unknown = dict.fromkeys(target.name for target in plan.targets.values() if target.card is None or not target.card.prices)
-    if unknown:
-        yield f"the price of {', '.join(unknown)} is unknown: what it costs is not counted, and --max-cost cannot be kept"
+    if not unknown:
+        return
+    told = f"the price of {', '.join(unknown)} is unknown"
+    if plan.cost_cap_nanos is not None:
+        raise ConfigError(f"{told}: a cost limit cannot be kept", hint="run without --max-cost and api.realtime.cost_cap_usd")
+    yield f"{told}: what it costs is not counted"
 
 
 def disk_bytes(outlook: Outlook) -> float:

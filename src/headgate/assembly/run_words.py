@@ -7,7 +7,8 @@ from pathlib import Path
 from headgate.assembly.status import RunStatus
 from headgate.batch.rows import StepRow
 from headgate.batch.states import RunState
-from headgate.domain.cost import money
+from headgate.domain.cost import known_money, money
+from headgate.domain.printable import counted
 from headgate.wire.json import JsonObject, decode
 
 GOING = frozenset({RunState.RUNNING, RunState.PLANNING})
@@ -17,13 +18,20 @@ OVERRIDDEN = "*"
 
 def cost_text(status: RunStatus) -> str:
     """What was spent, and that it is more where calls have no known price."""
-    known = money(status.spent)
-    return known if status.cost is not None else f"unknown: at least {known}, and what {status.unpriced:,} calls without a known price cost"
+    return spent_text(status.spent, status.unpriced)
+
+
+def spent_text(nanos: int, unpriced: int) -> str:
+    """`nanos` in words, when `unpriced` calls whose price is not known come on top."""
+    if not unpriced:
+        return money(nanos)
+    least = f"at least {money(nanos)}, and " if nanos else ""
+    return f"unknown: {least}what {counted(unpriced, 'call')} without a known price cost"
 
 
 def short_cost(status: RunStatus) -> str:
     """What was spent, for a column; ``≥`` where it is more by what calls without a known price cost."""
-    return money(status.spent) if status.cost is not None else f"≥ {money(status.spent)}"
+    return known_money(status.spent, status.unpriced)
 
 
 def cost_per_valid(status: RunStatus) -> int | None:

@@ -17,7 +17,7 @@ def usd(nanos: int | None) -> str | None:
 
 
 def status_json(status: RunStatus) -> JsonObject:
-    """The status as plain JSON. `cost_usd` is what calls with a known price cost; `unpriced_calls` have none."""
+    """The status as plain JSON. `cost_usd` is null where there are `unpriced_calls`; `priced_cost_usd` leaves them out."""
     row = status.run
     return {
         "run": row.id,
@@ -33,8 +33,7 @@ def status_json(status: RunStatus) -> JsonObject:
         "finished_at": row.finished_at,
         "units": row.total,
         "planned": row.planned,
-        "cost_usd": usd_text(status.spent),
-        "unpriced_calls": status.unpriced,
+        **_cost(status.spent, status.unpriced),
         "held_usd": usd_text(status.held),
         "cap_usd": usd(row.cost_cap_nanos),
         "overridden": list(status.overridden),
@@ -50,6 +49,10 @@ def status_json(status: RunStatus) -> JsonObject:
         "problems": list(status.problems),
         "notices": list(status.notices),
     }
+
+
+def _cost(nanos: int, unpriced: int) -> JsonObject:
+    return {"cost_usd": None if unpriced else usd_text(nanos), "priced_cost_usd": usd_text(nanos), "unpriced_calls": unpriced}
 
 
 def _summary(status: RunStatus) -> JsonObject:
@@ -94,8 +97,7 @@ def _tally(tally: Tally) -> JsonObject:
         "calls": tally.calls,
         "input": tally.input_tokens,
         "output": tally.output_tokens,
-        "cost_usd": usd_text(tally.cost_nanos),
-        "unpriced_calls": tally.unpriced,
+        **_cost(tally.cost_nanos, tally.unpriced),
     }
 
 
@@ -113,7 +115,7 @@ def step_json(status: RunStatus, step: StepTotals, target: StepRow) -> JsonObjec
         "failed": step.failed,
         "pending": step.pending,
         "state": step_state(status, step),
-        "cost_usd": usd_text(step.cost_nanos),
+        **_cost(step.cost_nanos, step.unpriced),
         "failures": by_reason(found for found in status.failed if found[0] == step.idx),
     }
 

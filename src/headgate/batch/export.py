@@ -49,10 +49,12 @@ def rows_of(tables: Tables, run: RunRow, steps: list[StepRow], what: str, step: 
 def units(tables: Tables, run: RunRow, steps: Iterable[StepRow]) -> Iterator[JsonObject]:
     """A row for each unit at each step: its state, calls and cost, and its record as it left the step, or came to it."""
     for step in steps:
-        found = Readings(tables, run.key).units(step.idx)
+        readings = Readings(tables, run.key)
+        found = readings.units(step.idx)
         while group := list(islice(found, PAGE)):
             lines = tables.read_lines(place for unit in group for place in _places(unit))
-            yield from (_unit_row(unit, step, lines) for unit in group)
+            unpriced = readings.unpriced_units(step.idx, group[0].seq, group[-1].seq)
+            yield from (_unit_row(unit, step, lines, unit.seq not in unpriced) for unit in group)
 
 
 def _places(unit: UnitRow) -> Iterator[tuple[int, int]]:
@@ -61,7 +63,7 @@ def _places(unit: UnitRow) -> Iterator[tuple[int, int]]:
         yield unit.segment, unit.row
 
 
-def _unit_row(unit: UnitRow, step: StepRow, lines: Mapping[tuple[int, int], Json]) -> JsonObject:
+def _unit_row(unit: UnitRow, step: StepRow, lines: Mapping[tuple[int, int], Json], priced: bool) -> JsonObject:
     record: JsonObject = lines[list(_places(unit))[-1]]["record"]
     return {
         "unit_id": record.get("unit_id"),
@@ -71,7 +73,7 @@ def _unit_row(unit: UnitRow, step: StepRow, lines: Mapping[tuple[int, int], Json
         "state": unit.state.name.lower(),
         "tries": unit.tries,
         "attempts": unit.attempts,
-        "cost_usd": usd_text(unit.cost_nanos),
+        "cost_usd": usd_text(unit.cost_nanos) if priced else None,
         "reason": unit.reason,
         "record": record,
     }

@@ -16,7 +16,8 @@ _RESHAPING = frozenset({"fan_out", "fan_in", "aggregate", "dedupe", "sample"})
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A run at one moment. `done` is the share of unit-steps decided (0 to 1), `eta` seconds (None while unknown).
 
-    Money in nano-dollars: `spent` so far, `projected` for the whole run (None while unknown), `held` set aside for open calls.
+    Money in nano-dollars: `spent` so far as far as prices are known, `projected` for the whole run (None while unknown), `held` set aside
+    for open calls.
     """
 
     state: str
@@ -40,6 +41,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     def failed(self) -> int:
         """Units that failed at any step."""
         return sum(step.failed for step in self.steps)
+
+    @property
+    def unpriced(self) -> int:
+        """Calls whose price is not known, and which `spent` leaves out."""
+        return sum(step.unpriced for step in self.steps)
 
 
 def expected_units(total: int | None, steps: Sequence[StepTotals]) -> list[float] | None:
@@ -79,9 +85,12 @@ def remaining_seconds(done: float, before: float, elapsed: float) -> float | Non
 
 
 def projected_cost(total: int | None, steps: Sequence[StepTotals]) -> int | None:
-    """Nano-dollars for the whole run, if every unit still to come costs what the decided ones did, step by step."""
+    """Nano-dollars for the whole run, if every unit still to come costs what the decided ones did, step by step.
+
+    None while that cannot be told, and where a call has no known price.
+    """
     expected = expected_units(total, steps)
-    if expected is None:
+    if expected is None or any(step.unpriced for step in steps):
         return None
     cost = 0
     for step, units in zip(steps, expected, strict=True):

@@ -81,6 +81,10 @@ class Readings:
             yield from (as_value(UnitRow, row) for row in rows)
             after = rows[-1][0]
 
+    def unpriced_units(self, step: int, first: int, last: int) -> frozenset[int]:
+        """Which of the units `first` to `last` had a call at a step whose price is not known."""
+        return frozenset(row[0] for row in self._rows("unpriced_units", step=step, first=first, last=last))
+
     def _rows(self, statement: str, **fields: Json) -> list[tuple[Json, ...]]:
         named: JsonObject = {"run": self.run, **fields}
         return self.tables.db.read(lambda db: db.execute(SQL[statement], named).fetchall())

@@ -212,7 +212,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepTotals(msgspec.Struct, frozen=True):
-    """A step in numbers; started = valid + failed + pending, always."""
+    """A step in numbers; started = valid + failed + pending, always. `cost_nanos` leaves the `unpriced` calls out."""
 
     idx: int
     name: str
@@ -227,6 +227,7 @@ class StepTotals(msgspec.Struct, frozen=True):
     chunks: int
     open_chunks: int
     retried: int
+    unpriced: int = 0
 
     @property
     def pending(self) -> int:

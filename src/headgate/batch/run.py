@@ -70,7 +70,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CAP_REACHED = Stop("the cost cap is reached", 2, hint="run the same command with a higher --max-cost to go on")
-UNBOUNDED = Stop("the cost of this model cannot be bounded, and the run has a cost cap", 2, hint="run without --max-cost")
+UNBOUNDED = Stop(
+    "the cost of this model cannot be bounded, and the run has a cost cap",
+    2,
+    hint="begin another run, without --max-cost or with max_tokens",
+)
 
 
 class StepPlan:

@@ -52,6 +52,13 @@ def money(nanos: int | None) -> str:
     return f"${dollars:.{digits}f}"
 
 
+def known_money(nanos: int, unpriced: int) -> str:
+    """`nanos` for reading, when `unpriced` calls whose price is not known come on top: ``≥`` what is known, or unknown; never zero."""
+    if not unpriced:
+        return money(nanos)
+    return f"≥ {money(nanos)}" if nanos else money(None)
+
+
 def cost_field(cost: Cost | None) -> JsonObject:
     """``cost`` of a usage object: dollars as an exact JSON number, null when unpriced; no field for None."""
     if cost is None:

@@ -14,7 +14,6 @@ import pytest
 
 from headgate.batch.pipeline_load import STAGES
 from headgate.catalog.cards import ModelCard, Price, Rates
-from headgate.cli.actions.output import unpriced
 from headgate.cli.params import Dollars, Duration
 from headgate.ledger import Filter, Ledger
 from headgate.providers import PROVIDERS
@@ -45,7 +44,7 @@ def test_a_run_from_start_to_receipts(headgate: Command, headgate_environment: P
     write_quiz(headgate_environment)
     done = headgate("run", "Quiz", "-r", "one", "--mode", mode, "--json", code=0)
     told = done.json()
-    assert set(told) == {"run", "folder", "state", "exit_code", "valid", "failed", "cost_nanos", "reason", "outputs"}
+    assert set(told) == {"run", "folder", "state", "exit_code", "valid", "failed", "cost_nanos", "unpriced_calls", "reason", "outputs"}
     assert (told["run"], told["state"], told["exit_code"], told["valid"], told["failed"]) == ("one", "complete", 0, 6, 0)
     assert told["cost_nanos"] == headgate_sim.bill.total > 0
     assert "sim-openai/sim-small" in done.err
@@ -279,13 +278,53 @@ def test_many_real_calls_are_not_made_unasked(
     assert "--yes" in refused.err
 
 
-def test_a_model_without_a_price_is_not_free() -> None:
-    priced = ModelCard(id="a", display_name="A", prices=(Price(since="2026-01-01", source="a page", rates=Rates(input="1", output="2")),))
-    assert unpriced([(priced, "x/a")]) == ""
-    assert (
-        unpriced([(priced, "x/a"), (None, "y/b"), (ModelCard(id="c", display_name="C"), "z/c")])
-        == " and what y/b, z/c costs, which is unknown"
-    )
+SERVER = """providers:
+  my-server:
+    dialect: openai_chat
+    base_url: {url}/openai/v1
+    allow_private: true
+    key_env: MY_SERVER_KEY
+    default_model: sim-small
+"""
+
+
+@pytest.fixture
+def unpriced(headgate_environment: Path, headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A provider whose model has no known price."""
+    (headgate_environment / "headgate.yaml").write_text(SERVER.format(url=headgate_sim.url), encoding="utf-8")
+    monkeypatch.setenv("MY_SERVER_KEY", "sim-key")
+    write_quiz(headgate_environment)
+    return "my-server"
+
+
+def test_a_model_without_a_price_is_not_free(headgate: Command, unpriced: str, headgate_environment: Path) -> None:
+    """OCT-17: no command says that calls without a price cost nothing."""
+    done = headgate("run", "Quiz", "-p", unpriced, "-r", "one", "--yes", code=0)
+    unknown = "cost unknown: what 6 calls without a known price cost"
+    assert f"complete: 6 valid, 0 failed, {unknown}" in done.out
+    assert unknown in headgate("watch", "one", code=0).out and f"units 6, {unknown}" in headgate("status", "one", code=0).out
+    assert "1 run, cost unknown" in headgate("ls", code=0).out
+    assert "cost unknown)" in headgate("delete", "one", code=2).err
+    for command in (("watch", "one"), ("status", "one"), ("info", "one"), ("report", "one"), ("ls",), ("dump",), ("dump", "one")):
+        assert "0.00" not in headgate(*command, code=0).out.replace("set aside $0.000000", "")
+
+
+def test_an_unknown_cost_is_null_in_json(headgate: Command, unpriced: str) -> None:
+    done = headgate("run", "Quiz", "-p", unpriced, "-r", "one", "--yes", "--json", code=0).json()
+    assert (done["cost_nanos"], done["unpriced_calls"]) == (None, 6)
+    status = headgate("status", "one", "--json", code=0).json()
+    for told in (status, status["tokens"]["total"], *status["steps"]):
+        assert (told["cost_usd"], told["priced_cost_usd"], told["unpriced_calls"]) == (None, "0.00", 6)
+    assert status["tokens"]["retry"]["cost_usd"] == "0.00"
+    assert headgate("watch", "one", "--json", code=0).json()["cost_usd"] is None
+    units = headgate("export", "one", "--what", "units", code=0).out.splitlines()
+    assert [json.loads(unit)["cost_usd"] for unit in units] == [None] * 6
+
+
+def test_a_limit_that_cannot_be_kept_is_refused_beforehand(headgate: Command, unpriced: str, headgate_environment: Path) -> None:
+    refused = headgate("run", "Quiz", "-p", unpriced, "-r", "one", "--yes", "--max-cost", "1", code=3)
+    assert "the price of my-server/sim-small is unknown: a cost limit cannot be kept" in refused.err
+    assert not (headgate_environment / "runs" / "one").exists()
 
 
 # Before and after
@@ -296,7 +335,7 @@ def test_a_pipeline_is_checked_without_a_call(headgate: Command, headgate_enviro
     told = headgate("validate", "Quiz", "--units", "2", "--show-prompt", code=0)
     assert told.out.splitlines() == [
         *(f"✓ {name}: {what}" for name, what in STAGES.items()),
-        "✓ Quiz: 1 steps, 6 units (direct)",
+        "✓ Quiz: 1 step, 6 units (direct)",
         "✓ 2 units tried at ask",
         "Answer this. answer: question 0",
         "",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.domain.cost import NANO, UNPRICED, Cost, add_costs, usd_text
+from headgate.domain.cost import NANO, UNPRICED, Cost, add_costs, known_money, money, usd_text
 
 amounts = st.integers(-(10**24), 10**24)
 
@@ -60,3 +60,9 @@ def test_an_unknown_price_is_not_zero() -> None:
 
 def test_dollars_are_decimal() -> None:
     assert Cost(1_500_000_000).usd == Decimal("1.5")
+
+
+@given(st.integers(0, 10**15), st.integers(0, 5))
+def test_what_is_not_known_is_never_shown_as_the_amount(nanos: int, unpriced: int) -> None:
+    text = known_money(nanos, unpriced)
+    assert text == (money(nanos) if not unpriced else "unknown" if not nanos else f"≥ {money(nanos)}")

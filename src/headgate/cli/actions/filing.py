@@ -11,11 +11,12 @@ import msgspec
 
 from headgate.assembly.filing import Filed, archive_run, delete_run, rename_run, unarchive_run
 from headgate.assembly.parts import load_parts
+from headgate.assembly.run_words import short_cost
 from headgate.assembly.runs import find_run
 from headgate.assembly.status import read_status
 from headgate.cli import sanitize
-from headgate.cli.actions.output import money
 from headgate.cli.actions.runs import short
+from headgate.domain.printable import counted
 from headgate.errors import UsageError
 from headgate.wire.json import encode_text
 
@@ -54,7 +55,7 @@ def delete(run: str, provider: bool, yes: bool, as_json: bool) -> int:
     if as_json:
         click.echo(encode_text({**msgspec.structs.asdict(done)}))
         return 1 if left else 0
-    batches = f", and {done.at_provider} batches at providers" if provider else ""
+    batches = f", and {counted(done.at_provider, 'batch')} at providers" if provider else ""
     click.echo(f"{sanitize(done.run)} is deleted{batches}")
     for text in left:
         click.echo(f"left: {sanitize(text)}", err=True)
@@ -65,7 +66,7 @@ def _confirm(folder: Path, provider: bool) -> None:
     """Ask before a run is deleted. Raises `UsageError` where nobody can be asked."""
     found = read_status(folder)
     at = " and what providers keep of it" if provider else ""
-    question = f"Delete {sanitize(found.run.id)} ({sanitize(found.state)}, {found.valid} results, {money(found.spent)} spent){at}"
+    question = f"Delete {sanitize(found.run.id)} ({sanitize(found.state)}, {counted(found.valid, 'result')}, cost {short_cost(found)}){at}"
     if not sys.stdin.isatty():
-        raise UsageError(f"{question}: nobody can be asked", hint=f"headgate delete {short(folder)} --yes")
+        raise UsageError(f"{question}? Nobody can be asked", hint="add --yes")
     click.confirm(f"{question}?", abort=True, err=True)

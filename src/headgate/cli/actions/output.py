@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from shutil import get_terminal_size
 
 import click
 
 from headgate.batch.document import text_table
 from headgate.batch.progress import Progress, duration_text
-from headgate.catalog.cards import ModelCard
-from headgate.domain.cost import money
-
-
-def unpriced(models: Iterable[tuple[ModelCard | None, str]]) -> str:
-    """What is to be added to an amount that leaves models without a price out (OCT-17)."""
-    names = [name for card, name in models if card is None or not card.prices]
-    return f" and what {', '.join(names)} costs, which is unknown" if names else ""
+from headgate.domain.cost import known_money, money
 
 
 def progress_line(progress: Progress) -> str:
@@ -27,14 +19,16 @@ def progress_line(progress: Progress) -> str:
     projected = _projected(progress)
     cap = f" (cap {money(progress.cap)})" if progress.cap is not None else ""
     waiting = f"  {progress.waiting}" if progress.waiting else ""
-    return f"{progress.done:4.0%}  {steps}  ETA {duration_text(progress.eta)}  {money(progress.spent)}{projected}{cap}{waiting}"
+    spent = known_money(progress.spent, progress.unpriced)
+    return f"{int(100 * progress.done + 1e-9):3}%  {steps}  ETA {duration_text(progress.eta)}  {spent}{projected}{cap}{waiting}"
 
 
 def _projected(progress: Progress) -> str:
     """What the whole run will cost: extrapolated once something is decided, before that at most what is set aside."""
     if progress.projected is not None:
         return f" of ~{money(progress.projected)}"
-    return f" of at most {money(progress.spent + progress.held)}" if progress.held else ""
+    bounded = progress.held and not progress.unpriced
+    return f" of at most {money(progress.spent + progress.held)}" if bounded else ""
 
 
 def _failed(count: int) -> str:
@@ -89,4 +83,4 @@ def _milestone(progress: Progress) -> str:
 
 
 table = text_table
-__all__ = ["ProgressPrinter", "money", "progress_line", "table", "unpriced"]
+__all__ = ["ProgressPrinter", "money", "progress_line", "table"]

@@ -13,15 +13,18 @@ import uvloop
 
 from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.pipelines import Checked, check_pipeline, checked_json
+from headgate.assembly.run_words import spent_text
 from headgate.assembly.runs import Opened, RunRequest, ask_for_mode, drive_run, find_run, open_run
 from headgate.batch.control import INTERRUPTED, TIMED_OUT, Control
 from headgate.batch.pipeline_load import STAGES
+from headgate.batch.progress import Progress
 from headgate.batch.states import RunState
 from headgate.batch.worker import Result
 from headgate.cli import sanitize
-from headgate.cli.actions.output import ProgressPrinter, money, unpriced
+from headgate.cli.actions.output import ProgressPrinter
 from headgate.cli.actions.plan import Look, announce, look_ahead, plan_run
 from headgate.cli.actions.signals import listen
+from headgate.domain.printable import counted
 from headgate.wire.json import Json, encode_text
 
 COLLECTED = (20_000, 20, 20)
@@ -137,22 +140,30 @@ def conclude(opened: Opened, result: Result, as_json: bool) -> None:
             "exit_code": result.exit_code,
             "valid": progress.valid,
             "failed": progress.failed,
-            "cost_nanos": progress.spent,
+            "cost_nanos": None if progress.unpriced else progress.spent,
+            "unpriced_calls": progress.unpriced,
             "reason": result.reason,
             "outputs": {name: str(path) for name, path in result.outputs.items()},
         }
         click.echo(encode_text(document))
         return
-    unknown = unpriced((target.card, target.name) for target in opened.plan.targets.values())
-    click.echo(f"{result.state.value}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}{unknown}")
+    click.echo(ended(result.state, progress))
+    width = max(map(len, result.outputs), default=0)
     for name, path in result.outputs.items():
-        click.echo(f"  {name:9} {short(path)}")
+        click.echo(f"  {sanitize(name):{width}}  {sanitize(short(path))}")
     if result.reason:
         click.echo(f"reason: {sanitize(result.reason)}", err=True)
     if result.hint:
         click.echo(f"hint: {sanitize(result.hint)}", err=True)
     if result.state is not RunState.COMPLETE:
         click.echo(f"go on with: headgate run {opened.plan.pipeline.name} --run-dir {short(opened.home.folder)}", err=True)
+
+
+def ended(state: RunState, progress: Progress, reason: str | None = None) -> str:
+    """How a run ended, in a line."""
+    told = f" ({sanitize(reason)})" if reason else ""
+    cost = "cost " * (progress.unpriced > 0) + spent_text(progress.spent, progress.unpriced)
+    return f"{state.value}{told}: {progress.valid:,} valid, {progress.failed:,} failed, {cost}"
 
 
 def short(path: Path) -> str:
@@ -186,16 +197,17 @@ def _tell_checked(checked: Checked, show_prompt: bool) -> None:
         if passed and name in STAGES:
             click.echo(f"✓ {name}: {STAGES[name]}")
     if found is not None and tried is not None:
-        click.echo(f"✓ {sanitize(found.name)}: {len(found.steps)} steps, {found.unit_count():,} units ({found.processing.strategy.value})")
+        size = f"{counted(len(found.steps), 'step')}, {counted(found.unit_count(), 'unit')}"
+        click.echo(f"✓ {sanitize(found.name)}: {size} ({found.processing.strategy.value})")
         if tried.steps and not tried.faults:
-            click.echo(f"✓ {tried.units} units tried at {', '.join(map(sanitize, tried.steps))}")
+            click.echo(f"✓ {counted(tried.units, 'unit')} tried at {', '.join(map(sanitize, tried.steps))}")
         if show_prompt and tried.prompt:
             click.echo(sanitize(tried.prompt))
     for warning in checked.warnings:
         click.echo(f"! {sanitize(warning)}")
     for name, passed in checked.checks:
         if passed is False:
-            click.echo(f"✗ {name}: {len(checked.errors)} {'error' if len(checked.errors) == 1 else 'errors'}", err=True)
+            click.echo(f"✗ {name}: {counted(len(checked.errors), 'error')}", err=True)
     for error in checked.errors:
         click.echo(f"  {sanitize(error)}", err=True)
     unseen = [name for name, passed in checked.checks if passed is None]

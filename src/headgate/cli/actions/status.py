@@ -11,12 +11,14 @@ from headgate.assembly.parts import Parts, load_parts
 from headgate.assembly.run_dump import home_document, home_dump, run_document, run_dump
 from headgate.assembly.run_info import info_document, info_json, read_info
 from headgate.assembly.run_places import find_run
-from headgate.assembly.run_words import OVERRIDDEN, short_cost, state_word, target_text, tokens_text
+from headgate.assembly.run_words import OVERRIDDEN, cost_text, short_cost, state_word, target_text, tokens_text
 from headgate.assembly.status import Listed, list_runs, read_status
 from headgate.assembly.status_json import status_json
 from headgate.cli import sanitize
 from headgate.cli.actions.delivery import moment, show
-from headgate.cli.actions.output import money, table, unpriced
+from headgate.cli.actions.output import money, table
+from headgate.domain.cost import known_money
+from headgate.domain.printable import counted
 from headgate.wire.json import Json, encode_text
 
 
@@ -30,9 +32,8 @@ def status(run: str, as_json: bool) -> int:
     row = found.run
     total = row.total if row.total is not None else f"{row.planned} planned so far"
     click.echo(f"{row.id}: {row.pipeline}, {row.mode}, {found.state}" + (f" ({sanitize(row.reason)})" if row.reason else ""))
-    asked = [(step.provider, step.model) for step in found.steps if step.provider and step.model]
-    unknown = unpriced((parts.catalog.find(provider, model), f"{provider}/{model}") for provider, model in asked)
-    click.echo(f"units {total}, spent {money(found.spent)}{unknown}, set aside {money(found.held)}")
+    spent = f"{'cost' if found.unpriced else 'spent'} {cost_text(found)}"
+    click.echo(f"units {total}, {spent}, set aside {money(found.held)}")
     rows = [
         (
             s.name,
@@ -41,7 +42,7 @@ def status(run: str, as_json: bool) -> int:
             str(s.valid),
             str(s.failed),
             str(s.pending),
-            money(s.cost_nanos),
+            known_money(s.cost_nanos, s.unpriced),
         )
         for s, target in zip(found.steps, found.targets, strict=True)
     ]
@@ -52,10 +53,10 @@ def status(run: str, as_json: bool) -> int:
         click.echo(f"[TOKENS] {tokens_text(found)}")
     for submission in found.submissions:
         seen = submission.raw_status or "not looked at yet"
-        click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {submission.rows} rows")
+        click.echo(f"batch {submission.batch_id or '—'}: {submission.state.value}, {seen}, {counted(submission.rows, 'row')}")
     unlisted = sum(count for count, _ in found.batches.values()) - len(found.submissions)
     if unlisted:
-        click.echo(f"and {unlisted:,} older batches that are over")
+        click.echo(f"and {counted(unlisted, 'older batch')} over")
     for notice in found.notices:
         click.echo(f"note: {notice}")
     for problem in found.problems:
@@ -75,8 +76,9 @@ def ls(as_json: bool) -> int:
         return 0
     header = ("run", "pipeline", "mode", "state", "units", "valid", "failed", "cost", "begun")
     click.echo(table([_listed_row(one) for one in found], header, frozenset({4, 5, 6, 7})))
-    total = sum(one.status.spent for one in found if one.status is not None)
-    click.echo(f"{len(found)} runs, {money(total)}")
+    read = [one.status for one in found if one.status is not None]
+    total = known_money(sum(status.spent for status in read), sum(status.unpriced for status in read))
+    click.echo(f"{counted(len(found), 'run')}, {total if total.startswith('$') else f'cost {total}'}")
     return 0
 
 

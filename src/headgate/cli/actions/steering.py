@@ -16,9 +16,9 @@ from headgate.assembly.steering import UNDER_WAY, Steered, kill_run, pause_run
 from headgate.assembly.watching import Glance, Watcher, progress_json
 from headgate.batch.states import RunState
 from headgate.cli import flush, sanitize
-from headgate.cli.actions.output import ProgressPrinter, money
+from headgate.cli.actions.output import ProgressPrinter
 from headgate.cli.actions.plan import Look, announce, look_ahead
-from headgate.cli.actions.runs import conclude, drive, short
+from headgate.cli.actions.runs import conclude, drive, ended, short
 from headgate.wire.json import Json, encode_text
 
 HEARTBEAT = 30.0
@@ -167,9 +167,7 @@ class _Lines:
     def end(self, glance: Glance, code: int) -> None:
         """The end in a line."""
         self._printer.finish()
-        progress, reason = glance.progress, glance.run.reason
-        told = f" ({sanitize(reason)})" if reason else ""
-        click.echo(f"{glance.run.state.value}{told}: {progress.valid} valid, {progress.failed} failed, {money(progress.spent)}")
+        click.echo(ended(glance.run.state, glance.progress, glance.run.reason))
 
 
 class _JsonLines:

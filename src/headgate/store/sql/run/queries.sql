@@ -287,7 +287,8 @@ UPDATE outbox SET settled_at = :at WHERE key = :key AND settled_at IS NULL;
 -- name: step_totals
 SELECT s.idx, s.name, s.kind, s.lane, s.provider, s.model,
     coalesce(sum(c.n - c.retry - c.away), 0), coalesce(sum(c.valid), 0), coalesce(sum(c.failed), 0),
-    coalesce(sum(c.cost_nanos), 0), count(c.id), coalesce(sum(c.state NOT IN ('done', 'split')), 0), coalesce(sum(c.retry), 0)
+    coalesce(sum(c.cost_nanos), 0), count(c.id), coalesce(sum(c.state NOT IN ('done', 'split')), 0), coalesce(sum(c.retry), 0),
+    (SELECT coalesce(sum(t.unpriced), 0) FROM tally t WHERE t.run = s.run AND t.step = s.idx)
 FROM step s LEFT JOIN chunk c ON c.run = s.run AND c.step = s.idx
 WHERE s.run = :run GROUP BY s.idx ORDER BY s.idx;
 
@@ -349,6 +350,9 @@ SELECT what, count(*) FROM event WHERE run = :run AND level = 'warning' GROUP BY
 -- name: some_units
 SELECT seq, parent_seq, state, tries, errors, attempts, input_segment, input_row, segment, row, cost_nanos, reason, children, returns
 FROM unit WHERE run = :run AND step = :step AND seq > :after ORDER BY seq LIMIT :limit;
+-- name: unpriced_units
+SELECT DISTINCT seq FROM attempt WHERE run = :run AND step = :step AND seq BETWEEN :first AND :last AND cost_nanos IS NULL;
+
 -- name: lessons
 SELECT s.name, s.provider, s.model, count(*),
     sum(json_extract(a.usage, '$.input_total')), sum(json_extract(a.usage, '$.input_total') * json_extract(a.usage, '$.input_total')),
