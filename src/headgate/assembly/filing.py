@@ -14,7 +14,7 @@ import msgspec
 
 from headgate.assembly.mending import taken
 from headgate.assembly.parts import Parts
-from headgate.assembly.run_places import RUN_NAME, find_run
+from headgate.assembly.run_places import ARCHIVE, RUN_NAME, archived, find_run
 from headgate.assembly.runs import REQUEST, SNAPSHOT, stored_target
 from headgate.batch.again import note
 from headgate.batch.audit_rows import SQL
@@ -27,7 +27,6 @@ from headgate.client import BatchClient, Target
 from headgate.dialects.batch import TERMINAL, BatchHandle
 from headgate.errors import HeadgateError, RunError, StoreError, UsageError
 
-ARCHIVE = "_archive"
 RESTING = frozenset({RunState.COMPLETE, RunState.FAILED, RunState.PAUSED})
 ENGINE = ("engine.sqlite", "engine.sqlite-wal", "engine.sqlite-shm")
 """The engine's own database; without it the engine plans a run again from the run's tables."""
@@ -56,11 +55,6 @@ def unarchive_run(parts: Parts, name: str) -> Filed:
     """Move a run back from the archive. Raises `UsageError` when there is none of that name, or another one in its place."""
     folder = _archived(parts, name)
     return _moved(folder, parts.settings.run_dir / folder.name)
-
-
-def archived(parts: Parts) -> list[str]:
-    """The names of the runs in the archive."""
-    return sorted(path.name for path in (parts.settings.run_dir / ARCHIVE).glob("*/") if Home(path).exists)
 
 
 def _archived(parts: Parts, name: str) -> Path:

@@ -53,7 +53,7 @@ def pinned(folder: Path) -> Pipeline:
     path = folder / SNAPSHOT
     if not path.exists():
         raise RunError(f"{path} is missing: the run cannot go on without its copy of the pipeline")
-    return load_snapshot(path.read_bytes())
+    return load_snapshot(path.read_bytes(), folder)
 
 
 class Retried(msgspec.Struct, frozen=True):

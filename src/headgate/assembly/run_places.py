@@ -12,6 +12,8 @@ from headgate.batch.tables import Tables
 from headgate.errors import RunError, UsageError
 from headgate.store import Database
 
+ARCHIVE = "_archive"
+"""The folder in the run folder where runs are put away."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -37,9 +39,19 @@ def find_run(parts: Parts, name: str) -> Path:
     if matching:
         raise UsageError(f"several runs begin with {name!r}: {', '.join(matching[:5])}")
     listed = f"; there are {', '.join(known[-5:])}" if known else ""
-    raise UsageError(
-        f"there is no run {name!r} in {parts.settings.run_dir}{listed}", hint="headgate run DrunkenSailor --provider sim-openai"
-    )
+    raise UsageError(f"there is no run {name!r} in {parts.settings.run_dir}{listed}", hint=_hint(parts, name, known))
+
+
+def archived(parts: Parts) -> list[str]:
+    """The names of the runs in the archive."""
+    return sorted(path.name for path in (parts.settings.run_dir / ARCHIVE).glob("*/") if Home(path).exists)
+
+
+def _hint(parts: Parts, name: str, known: list[str]) -> str:
+    """What to do about a run that is not there."""
+    if name in archived(parts):
+        return f"it is in the archive: headgate unarchive {name}"
+    return "headgate ls" if known else "headgate run DrunkenSailor --provider sim-openai"
 
 
 def read_run(folder: Path) -> tuple[RunRow, list[StepRow]]:

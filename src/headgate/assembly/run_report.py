@@ -20,6 +20,7 @@ from headgate.batch.signals import by_reason
 from headgate.batch.statistics import Interval
 from headgate.batch.tables import Tables
 from headgate.domain.cost import money
+from headgate.domain.printable import counted
 from headgate.wire.json import JsonObject
 
 GROUPS = 10
@@ -147,7 +148,7 @@ def _facts(report: Report, moment: Callable[[float], str]) -> tuple[tuple[str, s
         ("cost", cost_text(status)),
         ("cost per valid unit", money(cost_per_valid(status))),
         ("tokens", tokens_text(status)),
-        ("calls", f"{tokens.calls:,}, of them {again.calls:,} retries{overhead}"),
+        ("calls", f"{tokens.calls:,}, of them {counted(again.calls, 'retry')}{overhead}"),
         ("batches", f"{batches:,}"),
         ("chunks", f"{sum(step.chunks for step in status.steps):,}"),
     )

@@ -22,6 +22,7 @@ from headgate.batch.statistics import (
     outcome_table,
     wilson,
 )
+from headgate.domain.printable import counted
 from headgate.errors import UsageError
 from headgate.ledger.csv_text import safe_cell
 from headgate.wire.json import Json, JsonObject, encode_text
@@ -196,13 +197,22 @@ def analysis_document(analysis: Analysis) -> Document:
     """The table as a page."""
     options = analysis.options
     title = options.title or f"{options.field} by {options.group_by}"
-    notes = [f"Total: {analysis.total:,} results" + (f", {analysis.skipped:,} skipped: a field is missing" if analysis.skipped else "")]
+    notes = [f"Total: {counted(analysis.total, 'result')}" + _skipped(analysis)]
     if analysis.top is not None:
         notes.append(f"Top: {analysis.top}")
-    notes.append("In parentheses the interval that holds the true value with a confidence of 95 %.")
+    if analysis.rows:
+        notes.append("In parentheses the interval that holds the true value with a confidence of 95 %.")
     header = _header(analysis)
     table = Table(header, tuple(_text_row(analysis, row) for row in analysis.rows), frozenset(range(1, len(header))))
     return Document(title, (), (Section("", table, (*notes, *analysis.notes)),))
+
+
+def _skipped(analysis: Analysis) -> str:
+    if not analysis.skipped:
+        return ""
+    options = analysis.options
+    number = ", or is no number" if options.numeric_field is not None else ""
+    return f", {analysis.skipped:,} skipped: {options.group_by} or {options.field} is missing{number}"
 
 
 def _header(analysis: Analysis) -> tuple[str, ...]:
@@ -230,9 +240,9 @@ def analysis_csv(analysis: Analysis) -> str:
     """CSV: shares and nets as decimals with two places, behind them the bounds of their intervals."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    counted = analysis.options.count_field is not None
-    header = ("Group", "Total", *analysis.values, *_nets(analysis.options)) if counted else _header(analysis)
-    bounds = analysis.values if counted else ("Mean",)
+    counts = analysis.options.count_field is not None
+    header = ("Group", "Total", *analysis.values, *_nets(analysis.options)) if counts else _header(analysis)
+    bounds = analysis.values if counts else ("Mean",)
     writer.writerow([safe_cell(cell) for cell in (*header, *(f"{name}_{end}" for name in bounds for end in ("low", "high")))])
     for row in analysis.rows:
         writer.writerow(_csv_row(analysis, row))

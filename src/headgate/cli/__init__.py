@@ -180,8 +180,9 @@ def report(error: HeadgateError) -> None:
     """Print an error: what, why, and what to do."""
     click.echo(f"error: {sanitize(error.message)}", err=True)
     cause = error.__cause__
-    if cause is not None and str(cause) and str(cause) not in error.message:
-        click.echo(f"  because: {sanitize(str(cause))}", err=True)
+    why = "" if cause is None else (cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause))
+    if why and why not in error.message:
+        click.echo(f"  because: {sanitize(why)}", err=True)
     if error.hint:
         click.echo(f"hint: {sanitize(error.hint)}", err=True)
 

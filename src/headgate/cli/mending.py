@@ -21,7 +21,7 @@ def verify(**options: object) -> int:
 
 @click.command()
 @click.argument("run")
-@click.option("--step", metavar="NAME", help="Only units that failed at this step.")
+@click.option("--step", metavar="STEP", help="Only units that failed at this step.")
 @click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Only units that failed for this; may be repeated.")
 @click.option("--all", "everything", is_flag=True, help="Every failed unit, also where another try cannot end differently.")
 @click.option("--go", is_flag=True, help="Drive the run at once.")
@@ -37,7 +37,7 @@ def retry(**options: object) -> int:
 
 @click.command()
 @click.argument("run")
-@click.option("--step", metavar="NAME", help="Only units that failed at this step.")
+@click.option("--step", metavar="STEP", help="Only units that failed at this step.")
 @click.option("--use-source-config", "source", flag_value=True, default=True, help="Judge by the pipeline as it is now (the default).")
 @click.option("--use-run-config", "source", flag_value=False, help="Judge by the run's own copy of the pipeline.")
 @click.option("--dry-run", is_flag=True, help="Say what would become of them, and change nothing.")

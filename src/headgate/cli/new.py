@@ -14,7 +14,7 @@ def new() -> None:
 
 @new.command("pipeline")
 @click.argument("name")
-@click.option("--from", "template", default="classify", show_default=True, metavar="TEMPLATE", help="What it does: see below.")
+@click.option("--from", "template", default="classify", show_default=True, metavar="TEMPLATE", help="One of the templates above.")
 @click.option("--folder", type=click.Path(file_okay=False), default="pipelines", show_default=True, help="Where its folder is made.")
 @click.option("--schema", "with_schema", is_flag=True, help="Write the schema beside it, so that an editor completes and checks the keys.")
 @click.option("--force", is_flag=True, help="Write over what is there.")

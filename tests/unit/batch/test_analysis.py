@@ -53,7 +53,7 @@ def test_text_and_csv_of_shares() -> None:
     assert lines[0] == "Walks"
     assert lines[2].split() == ["Group", "Total", "Ship", "water", "Net"]
     assert lines[4].startswith("far        2  100.0% (34.2–100.0)    0.0% (0.0–65.8)  +100.0% (+34.2 to +100.0)")
-    assert "Total: 6 results, 3 skipped: a field is missing" in lines
+    assert "Total: 6 results, 3 skipped: who or end is missing" in lines
     assert "Top: far" in lines
     rows = list(csv.reader(io.StringIO(analysis_text(found, "csv"))))
     assert rows[0] == ["Group", "Total", "Ship", "water", "Net", "Ship_low", "Ship_high", "water_low", "water_high"]

@@ -15,6 +15,10 @@ from headgate.wire.json import JsonObject
         ("run_state", "info", {"state": "running", "reason": None}, ("STATE", "running")),
         ("chunk_open", "info", {"chunk": 3, "step": 1, "n": 20}, ("STEP", "chunk 3 at step 1: 20 units")),
         ("chunk_done", "", {"chunk": 3, "step": 1, "valid": 8, "retry": 2}, ("STEP", "chunk 3 at step 1 is done: 8 valid, 2 asked again")),
+        (
+            *("chunk_done", "", {"chunk": 3, "step": 1, "valid": 8, "retry": 0, "back": 4}),
+            ("STEP", "chunk 3 at step 1 is done: 8 valid, 4 sent back"),
+        ),
         ("submitted", "info", {"submission": "a-0-1-1", "batch": "b", "matched_by": "tag"}, ("SUBMIT", "a-0-1-1 is batch b (by tag)")),
         ("batch_status", "info", {"submission": "a-0-1-1", "raw": "in_progress", "status": "running"}, ("POLL", "a-0-1-1: in_progress")),
         ("refused", "warning", {"submission": "a-0-1-1", "error": "full"}, ("THROTTLE", "a-0-1-1 was refused: full")),

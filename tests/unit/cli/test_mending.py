@@ -211,21 +211,21 @@ def test_which_units_are_retried(headgate: Command, headgate_environment: Path, 
     assert headgate("run", "Quiz", "-r", "one", "--concurrency", "1", "--json").json()["failed"] == 3
     headgate_sim.set_faults(())
     none = headgate("retry", "one", "--step", "count", code=0)
-    assert "0 failed units get new tries" in none.out and "3 failed units are left" in none.err
+    assert "new tries for 0 failed units" in none.out and "3 failed units left as before" in none.err
     assert headgate("status", "one", "--json").json()["state"] == "complete", "nothing to do changes nothing"
     assert "no step 'cuont'" in headgate("retry", "one", "--step", "cuont", code=2).err
     assert "'tired' is no reason" in headgate("retry", "one", "--reason", "tired", code=2).err
     told = headgate("retry", "one", "--reason", "refusal", "--json", code=0).json()
     assert (told["units"], told["reasons"], told["left"]) == (1, {"refusal": 1}, 2)
     text = headgate("retry", "one", "--all", code=0)
-    assert "2 failed units get new tries in 2 new chunks" in text.out
+    assert "new tries for 2 failed units in 2 new chunks" in text.out
     assert "go on with: headgate run Quiz --run-dir runs/one" in text.err
     done = headgate("resume", "one", "--json", code=0).json()
     assert (done["valid"], done["failed"]) == (5, 1)
     assert headgate("verify", "one", code=0).out.endswith("integrity OK\n")
     again = headgate("retry", "one", "--all", "--go", "--json", "-q", code=0)
     assert (again.json()["valid"], again.json()["failed"]) == (5, 1)
-    assert "1 failed units get new tries" in again.err
+    assert "new tries for 1 failed unit\n" in again.err
 
 
 # Revalidate
@@ -256,7 +256,7 @@ def test_stored_answers_are_judged_again_without_a_call(headgate: Command, judge
     assert standing(headgate) == before
 
     told = headgate("revalidate", "one", code=0)
-    assert "3 units are valid, judged by" in told.out and "go on with: headgate run Quiz --run-dir runs/one" in told.err
+    assert "valid now: 3 units, judged by" in told.out and "go on with: headgate run Quiz --run-dir runs/one" in told.err
     counted = headgate("verify", "one", "--deep", "--json", code=0).json()
     assert [(s["valid"], s["failed"], s["pending"]) for s in counted["steps"]] == [(5, 1, 0), (2, 0, 3)]
     assert counted["state"] == "paused"

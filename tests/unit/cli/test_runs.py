@@ -13,7 +13,6 @@ import click
 import pytest
 
 from headgate.batch.pipeline_load import STAGES
-from headgate.catalog.cards import ModelCard, Price, Rates
 from headgate.cli.params import Dollars, Duration
 from headgate.ledger import Filter, Ledger
 from headgate.providers import PROVIDERS

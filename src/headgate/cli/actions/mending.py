@@ -20,6 +20,7 @@ from headgate.cli import sanitize
 from headgate.cli.actions.output import table
 from headgate.cli.actions.runs import short
 from headgate.cli.actions.steering import Resuming, go_on
+from headgate.domain.printable import counted
 from headgate.errors import UsageError
 from headgate.wire.json import encode_text
 
@@ -43,7 +44,7 @@ def tell_audit(found: Audit) -> None:
     """The steps as a table, then what is wrong."""
     row = found.run
     driven = ", a process drives it" if found.driven else ""
-    click.echo(f"{sanitize(row.id)}: {sanitize(row.pipeline)}, {row.state.value}{driven}, {found.facts.total} units")
+    click.echo(f"{sanitize(row.id)}: {sanitize(row.pipeline)}, {row.state.value}{driven}, {counted(found.facts.total, 'unit')}")
     header = ("step", "expected", "valid", "failed", "pending", "missing", "twice", "orphaned")
     rows = [
         (sanitize(s.step), *(str(n) for n in (s.expected, s.valid, s.failed, s.pending, s.missing, s.duplicated, s.orphaned)))
@@ -73,15 +74,18 @@ def retry(run: str, step: str | None, reasons: tuple[str, ...], everything: bool
     folder = find_run(parts, run)
     done = asyncio.run(retry_run(folder, step, reasons, everything))
     if go and done.units:
-        click.echo(f"{done.units} failed units get new tries", err=True)
+        click.echo(f"new tries for {counted(done.units, 'failed unit')}", err=True)
         return go_on(parts, folder, Resuming(yes=True, quiet=quiet, as_json=as_json))
     if as_json:
         click.echo(encode_text({**msgspec.structs.asdict(done), "folder": str(folder)}))
         return 0
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
-    click.echo(f"{done.units} failed units get new tries in {done.chunks} new chunks" + (f" ({sanitize(why)})" if why else ""))
+    click.echo(
+        f"new tries for {counted(done.units, 'failed unit')} in {counted(done.chunks, 'new chunk')}"
+        + (f" ({sanitize(why)})" if why else "")
+    )
     if done.left:
-        click.echo(f"{done.left} failed units are left as they are; --all takes them too", err=True)
+        click.echo(f"{counted(done.left, 'failed unit')} left as before; --all takes every one", err=True)
     if done.units:
         go_on_with(done.pipeline, folder)
     return 0
@@ -105,8 +109,8 @@ def revalidate(run: str, step: str | None, source: bool, dry_run: bool, as_json:
     ]
     if rows:
         click.echo(table(rows, ("step", "failed", "judged", "valid now", "still wrong"), frozenset({1, 2, 3})))
-    would = "would be" if dry_run else "are"
-    click.echo(f"{done.passing} units {would} valid, judged by {sanitize(done.source)}")
+    would = "would be valid" if dry_run else "valid now"
+    click.echo(f"{would}: {counted(done.passing, 'unit')}, judged by {sanitize(done.source)}")
     if done.opened:
         go_on_with(done.pipeline, folder)
     return 0
