@@ -39,6 +39,8 @@ from headgate.batch.run import RunOptions
 from headgate.batch.states import RUN_SCOPE, RunState
 from headgate.batch.tables import Tables
 from headgate.batch.worker import Plan, step_row
+from headgate.catalog.cards import Catalog
+from headgate.catalog.resolve import Target as Resolved
 from headgate.catalog.resolve import resolve_step
 from headgate.client import Target
 from headgate.domain.cost import money, usd_text
@@ -48,6 +50,20 @@ from headgate.wire.json import JsonObject, encode, encode_text
 
 REPORT = "import.json"
 """The file in the run's folder that says what was taken over, and from where."""
+
+
+class ImportRequest(msgspec.Struct, frozen=True):
+    """What a user asked for. `source` is the old folder, `name` the new run's name (None: called as it was).
+
+    `pipeline` is a folder or name to be used in place of the run's own copy of its configuration; `provider` and `model` are where all
+    calls go from now on (None: where they went).
+    """
+
+    source: Path
+    name: str | None = None
+    pipeline: str | None = None
+    provider: str | None = None
+    model: str | None = None
 
 
 class StepTaken(msgspec.Struct, frozen=True):
@@ -129,20 +145,17 @@ def _tokens_json(tokens: tuple[int, int, int, int]) -> JsonObject:
     return {"initial": {"input": tokens[0], "output": tokens[1]}, "retry": {"input": tokens[2], "output": tokens[3]}}
 
 
-async def import_run(parts: Parts, source: Path, name: str | None, pipeline: str | None) -> Imported:
-    """Take over the run in the folder `source` as `name` (None: called as it was).
-
-    `pipeline` is a folder or name to be used in place of the run's own copy of its configuration. Raises `ConfigError` for a folder that
-    cannot be read, `UsageError` where there is a run of that name.
-    """
+async def import_run(parts: Parts, request: ImportRequest) -> Imported:
+    """Take over a run. Raises `ConfigError` for a folder that cannot be read, `UsageError` where there is a run of that name."""
     findings = Findings()
-    old = OldRun(source, findings)
+    old = OldRun(request.source, findings)
     manifest = old.manifest()
-    found = _pipeline(old, manifest, pipeline)
-    folder = _target_folder(parts, old.root, name)
+    found = _pipeline(old, manifest, request.pipeline)
+    folder = _target_folder(parts, old.root, request.name)
+    targets = Targets(parts, manifest, found, request)
     with draft_beside(folder) as draft:
         with Database.open(Home(draft).database, migrations="run", synchronous="FULL") as database, Spool(draft.parent / "lines") as spool:
-            taking = Taking(parts, old, manifest, found, Tables(database, draft), spool, findings)
+            taking = Taking(parts, old, manifest, targets, Tables(database, draft), spool, findings)
             done = await taking.take(folder)
         own = with_own_items(found, draft)
         Home(draft).write(SNAPSHOT, snapshot(own))
@@ -227,22 +240,74 @@ def _target_folder(parts: Parts, source: Path, name: str | None) -> Path:
     return folder
 
 
+class Targets:
+    """Where the calls of a run went, and will go. `retired` says of models that are gone why nothing can go there any more."""
+
+    def __init__(self, parts: Parts, manifest: Manifest, pipeline: Pipeline, request: ImportRequest) -> None:
+        """No key is needed. Raises `ConfigError` where no provider is named, or one that there is not."""
+        said = manifest.metadata
+        asked = request.provider is not None or request.model is not None
+        self.pipeline = pipeline
+        self.chosen = asked or bool(said.cli_provider_override or said.cli_model_override)
+        self.retired: dict[str, None] = {}
+        self._parts = parts
+        self._api = (pipeline.api.provider or said.provider, pipeline.api.model or said.model)
+        overridden = (said.provider, said.model) if self.chosen else (None, None)
+        self._first = (request.provider, request.model) if asked else overridden
+        self.known = {step.name: self._target(step) for step in pipeline.llm_steps}
+
+    def _target(self, step: Step) -> Target:
+        parts = self._parts
+        try:
+            found = self._resolved(step, parts.catalog)
+        except ConfigError as error:
+            found = self._resolved(step, _revived(parts.catalog))
+            self.retired[error.message] = None
+        own = parts.settings.providers.get(found.provider)
+        account = parts.account or (own.account if own is not None else None)
+        return msgspec.structs.replace(parts, account=account).keyless_target(found)
+
+    def _resolved(self, step: Step, catalog: Catalog) -> Resolved:
+        return resolve_step(
+            cli_provider=self._first[0],
+            cli_model=self._first[1],
+            step_provider=step.provider,
+            step_model=step.model,
+            api_provider=self._api[0],
+            api_model=self._api[1],
+            default_provider=self._parts.settings.default_provider,
+            catalog=catalog,
+            default_models=self._parts.default_models,
+            with_keys=self._parts.with_keys(),
+        )
+
+
+def _revived(catalog: Catalog) -> Catalog:
+    """The catalog as it was before any model was retired: what has been called there can be named."""
+    entries = tuple(
+        msgspec.structs.replace(entry, models=tuple(msgspec.structs.replace(card, status="active") for card in entry.models))
+        for entry in catalog.providers.values()
+    )
+    return Catalog(entries, catalog.digest)
+
+
 class Taking:
     """One run being taken over."""
 
     def __init__(
-        self, parts: Parts, old: OldRun, manifest: Manifest, pipeline: Pipeline, tables: Tables, spool: Spool, findings: Findings
+        self, parts: Parts, old: OldRun, manifest: Manifest, targets: Targets, tables: Tables, spool: Spool, findings: Findings
     ) -> None:
         self._parts = parts
         self._old = old
         self._manifest = manifest
-        self._pipeline = pipeline
+        self._targets = targets
+        self._pipeline = targets.pipeline
         self._tables = tables
         self._spool = spool
         self._findings = findings
         self._began = manifest.began or time.time()
         self._ended = max(self._began, manifest.ended or self._began)
-        self._seed = str(pipeline.processing.seed)
+        self._seed = str(self._pipeline.processing.seed)
 
     async def take(self, folder: Path) -> Imported:
         """Read everything, and write the run that will lie in `folder`."""
@@ -304,42 +369,21 @@ class Taking:
             "engine_version": ENGINE_VERSION,
             "options": encode_text({**options, "imported": imported}),
         }
-        await self._tables.create_run(fields, [step_row(plan, at, step, self._began) for at, step in enumerate(self._pipeline.steps)])
+        await self._tables.create_run(fields, [step_row(plan, at, step, time.time()) for at, step in enumerate(self._pipeline.steps)])
         row = self._tables.find_run(run_id)
         if row is None:
             raise StoreError(f"the run in {self._tables.folder} vanished while it was written")
         return row, self._tables.steps(row.key)
 
     def _plan(self, run_id: str) -> Plan:
-        said = self._manifest.metadata
-        chosen = bool(said.cli_provider_override or said.cli_model_override)
-        targets = {step.name: self._target(step, chosen) for step in self._pipeline.llm_steps}
+        """The run as one that is begun today, at today's prices."""
         return Plan(
             run_id=run_id,
             pipeline=self._pipeline,
-            targets=targets,
-            options=RunOptions(mode="realtime" if said.mode == "realtime" else "batch"),
-            overridden=frozenset(targets) if chosen else frozenset(),
+            targets=self._targets.known,
+            options=RunOptions(mode="realtime" if self._manifest.metadata.mode == "realtime" else "batch"),
+            overridden=frozenset(self._targets.known) if self._targets.chosen else frozenset(),
         )
-
-    def _target(self, step: Step, chosen: bool) -> Target:
-        """Where a step's calls went, and will go; no key is needed for it. Raises `ConfigError`."""
-        parts, said = self._parts, self._manifest.metadata
-        found = resolve_step(
-            cli_provider=said.provider if chosen else None,
-            cli_model=said.model if chosen else None,
-            step_provider=step.provider,
-            step_model=step.model,
-            api_provider=self._pipeline.api.provider or said.provider,
-            api_model=self._pipeline.api.model or said.model,
-            default_provider=parts.settings.default_provider,
-            catalog=parts.catalog,
-            default_models=parts.default_models,
-            with_keys=parts.with_keys(),
-        )
-        own = parts.settings.providers.get(found.provider)
-        account = parts.account or (own.account if own is not None else None)
-        return msgspec.structs.replace(parts, account=account).keyless_target(found)
 
     async def _end(self, row: RunRow, steps: list[StepRow], units: int, written: list[Written]) -> tuple[RunState, str]:
         """Say how the run stands: complete only when nothing at all is left to do."""
@@ -405,5 +449,7 @@ class Taking:
                 f"units that wait for {', '.join(drawing)} will draw other random numbers than Octobatch would have; "
                 "processing.seed_mode: octobatch in the configuration keeps its own"
             )
+        if any(step.pending for step in taken):
+            yield from (f"{why}; import it with --model to let it go on elsewhere" for why in self._targets.retired)
         if any(step.pending for step in taken) and self._pipeline.api.cost_cap_nanos is not None:
             yield "a cost cap counts only what is spent from now on"

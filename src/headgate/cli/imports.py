@@ -30,6 +30,8 @@ def litellm(**options: object) -> int:
 @click.argument("run_dir", type=click.Path())
 @click.option("--as", "name", metavar="NAME", help="The new run's name or folder (else as the old one is called).")
 @click.option("--pipeline", metavar="NAME", help="A pipeline with the same steps, in place of the run's own copy of its configuration.")
+@click.option("-p", "--provider", help="Send every call from now on to this provider.")
+@click.option("-m", "--model", help="Send every call from now on to this model; provider/model works too.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with the places of all that is odd.")
 def octobatch(**options: object) -> int:
     """Make a run of what the Octobatch run in RUN_DIR has done, to look at, mend, and go on with. RUN_DIR itself is only read.

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headgate.assembly.octobatch_runs import Imported, export_folder, import_run
+from headgate.assembly.octobatch_runs import Imported, ImportRequest, export_folder, import_run
 from headgate.assembly.parts import load_parts
 from headgate.assembly.status import opened_run
 from headgate.assembly.verifying import verify_run
@@ -94,7 +94,7 @@ def fate_after(fate: Sequence[str], step: int) -> Sequence[str]:
 
 def take(folder: Path, target: Path) -> Imported:
     """Take a run over."""
-    return asyncio.run(import_run(load_parts(), folder, str(target), None))
+    return asyncio.run(import_run(load_parts(), ImportRequest(folder, str(target))))
 
 
 @given(fates=FATES)

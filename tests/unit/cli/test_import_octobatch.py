@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,29 @@ def test_steps_after_all_units(headgate: Command, headgate_environment: Path, ol
     assert (found["state"], found["left"]) == ("paused", 0)
 
 
+def test_a_model_that_is_gone(headgate: Command, headgate_environment: Path, headgate_sim: Simulator, old: Path) -> None:
+    """What was asked there can be looked at; what is left goes elsewhere."""
+    run = OctobatchRun(old, (ASK,))
+    config = old / "config/config.yaml"
+    config.write_text(config.read_text().replace("  provider: sim-openai\n", "  poll_interval_seconds: 5\n"))
+    run.metadata |= {"provider": "gemini", "model": "gemini-2.0-flash-001", "mode": "realtime"}
+    run.chunk("chunk_000", "VALIDATED", [run.unit(0)])
+    run.answered("chunk_000", "ask", [run.unit(0)])
+    run.chunk("chunk_001", "ask_PENDING", [run.unit(1)])
+    run.close()
+    told = headgate("import", "octobatch", str(old), code=0).err
+    assert "gemini/gemini-2.0-flash-001 is retired" in told
+    assert "import it with --model" in told
+    assert "gemini/gemini-2.0-flash-001" in headgate("info", "first", code=0).out
+    headgate("import", "octobatch", str(old), "--as", "other", "-p", "sim-openai", code=0)
+    headgate("resume", "other", "-q", "-y", code=0)
+    receipts = rows(headgate_environment / "runs/other/outputs/receipts.jsonl")
+    assert [(receipt["unit"], receipt["model_answered"], receipt["cost_usd"] is None) for receipt in receipts] == [
+        (0, "model-x", True),
+        (1, receipts[1]["model_answered"], False),
+    ]
+
+
 # What is odd
 
 
@@ -277,6 +301,22 @@ def test_links_that_lead_out_are_refused(headgate: Command, headgate_environment
     done = headgate("import", "octobatch", str(old), code=3)
     assert "chunks/chunk_000/ask_validated.jsonl leads out of the run's folder" in done.err
     assert not (headgate_environment / "runs").exists() or list((headgate_environment / "runs").iterdir()) == []
+
+
+def test_a_configuration_that_lies_elsewhere_is_refused(headgate: Command, headgate_environment: Path, old: Path) -> None:
+    write_whole(old).close()
+    (old / "config").rename(headgate_environment / "elsewhere")
+    (old / "config").symlink_to(headgate_environment / "elsewhere")
+    assert "config leads out of the run's folder" in headgate("import", "octobatch", str(old), code=3).err
+
+
+def test_what_is_no_file_is_refused(headgate: Command, old: Path) -> None:
+    """Nobody waits for a pipe to be written to."""
+    write_whole(old).close()
+    path = old / "chunks/chunk_000/ask_validated.jsonl"
+    path.unlink()
+    os.mkfifo(path)
+    assert "chunks/chunk_000/ask_validated.jsonl is no file" in headgate("import", "octobatch", str(old), code=3).err
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", ".", "x\0y"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from headgate.assembly.octobatch_runs import REPORT, Imported, export_folder, import_run, imported_json
+from headgate.assembly.octobatch_runs import REPORT, Imported, ImportRequest, export_folder, import_run, imported_json
 from headgate.assembly.parts import load_parts
 from headgate.assembly.run_places import find_run
 from headgate.batch.states import RunState
@@ -21,9 +21,9 @@ SHOWN = 3
 """Places that are shown of each kind of oddity."""
 
 
-def octobatch(run_dir: str, name: str | None, pipeline: str | None, as_json: bool) -> int:
+def octobatch(run_dir: str, name: str | None, pipeline: str | None, provider: str | None, model: str | None, as_json: bool) -> int:
     """See `headgate import octobatch --help`."""
-    done = asyncio.run(import_run(load_parts(), Path(run_dir), name, pipeline))
+    done = asyncio.run(import_run(load_parts(), ImportRequest(Path(run_dir), name, pipeline, provider, model)))
     if as_json:
         click.echo(encode_text(imported_json(done)))
     else:
