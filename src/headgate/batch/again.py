@@ -116,18 +116,12 @@ async def try_again(tables: Tables, run: int, units: Sequence[FailedUnit], steps
                 db.executemany(SQL["put_back"], [{"run": run, "step": step, "seq": unit.seq, "chunk": chunk} for unit in part])
                 uncount(db, part)
                 made += 1
-        reopen(db, run)
         reason = f"{len(units)} failed units get new tries"
         pause(db, run, reason, at)
         note(db, run, "failed_again", {"units": len(units), "chunks": made}, at)
         return made
 
     return await tables.db.write(work)
-
-
-def reopen(db: sqlite3.Connection, run: int) -> None:
-    """What is done once after all units has to be done again: there will be others."""
-    db.execute(SQL["reopen_steps"], {"run": run})
 
 
 def next_round(db: sqlite3.Connection, units: Sequence[FailedUnit]) -> int:

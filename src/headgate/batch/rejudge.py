@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from headgate.batch.again import FailedUnit, NewChunk, next_round, note, open_chunk, pause, reopen, uncount
+from headgate.batch.again import FailedUnit, NewChunk, next_round, note, open_chunk, pause, uncount
 from headgate.batch.audit_rows import SQL
 from headgate.batch.evaluate import Judged, judge_text
 from headgate.batch.outputs import LOCAL
@@ -87,7 +87,6 @@ async def accept(tables: Tables, run: int, passing: Sequence[Rejudged], lanes: S
         db.executemany(RUN_SQL["set_unit"], attempts)
         db.executemany(SQL["move_to"], attempts)
         uncount(db, units)
-        reopen(db, run)
         pause(db, run, f"{len(units)} stored answers are valid now", at)
         note(db, run, "revalidated", {"step": step, "units": len(units)}, at)
         return chunk

@@ -201,9 +201,6 @@ UPDATE chunk SET n = t.units + retry + away, valid = t.valid, failed = t.failed,
     WHERE k.run = :run
 ) t WHERE chunk.id = t.id;
 
--- name: reopen_steps
-UPDATE step SET finished_at = NULL WHERE run = :run AND kind = 'run';
-
 -- name: lift_law
 DROP TRIGGER IF EXISTS chunk_law;
 
