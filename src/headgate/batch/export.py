@@ -112,11 +112,15 @@ class Spool:
             yield decode(line)
 
 
+_FLOAT = 2**53
+"""Up to here every integer is a float as well."""
+
+
 def _kind(value: Json) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, float | str):
         return type(value).__name__
     if isinstance(value, int):
-        return "int" if -_INT64 <= value < _INT64 else "json"
+        return "int" if abs(value) <= _FLOAT else "long" if -_INT64 <= value < _INT64 else "json"
     return "json"
 
 
@@ -176,10 +180,12 @@ def _arrow_type(arrow: ModuleType, kinds: set[str]) -> Json:
 
 
 def _column(kinds: set[str]) -> str:
-    """The kind of a column: int, float, bool or str where all its values are, else json."""
+    """The kind of a column: int, float, bool or str where all its values are, else json; numbers no float can hold are not made one."""
     found = kinds - {"NoneType"}
     if found == {"int", "float"}:
         return "float"
+    if found <= {"int", "long"} and found:
+        return "int"
     return next(iter(found)) if len(found) == 1 else "json"
 
 

@@ -109,7 +109,7 @@ def test_a_complete_run_is_renamed_with_its_receipts(headgate: Command, run: Pat
 
 def test_deleting_a_run_asks_and_leaves_what_is_not_its_own(headgate: Command, run: Path, headgate_environment: Path) -> None:
     refused = headgate("delete", "one", code=2)
-    assert "Delete one (complete, 6 results, $" in refused.err and "headgate delete runs/one --yes" in refused.err
+    assert "Delete one (complete, 6 results, cost $" in refused.err and "hint: add --yes" in refused.err
     (run / "notes.txt").write_text("mine")
     told = headgate("delete", "one", "--yes", code=1)
     assert told.out == "one is deleted\n" and "notes.txt is no file of the run" in told.err
