@@ -24,9 +24,10 @@ from headgate.batch.books import check_books
 from headgate.batch.control import Control
 from headgate.batch.home import Home
 from headgate.batch.pipeline import Pipeline
-from headgate.batch.pipeline_load import find_pipeline
+from headgate.batch.pipeline_load import find_pipeline, load_pipeline
 from headgate.batch.rows import Posting, SubmissionRow
 from headgate.batch.run import RunOptions
+from headgate.batch.segments import SegmentWriter
 from headgate.batch.states import RunState, SubmissionState
 from headgate.batch.tables import Tables
 from headgate.batch.worker import Plan, Result, execute
@@ -660,6 +661,18 @@ class FailsOnce:
         return self._function(*args, **named)
 
 
+class FailsThere:
+    """As `FailsOnce`, among the calls whose first argument is the one in question."""
+
+    def __init__(self, function: Callable[..., object], there: Callable[..., bool], n: int, error: Exception) -> None:
+        self.once = FailsOnce(function, n, error)
+        self._function, self._there = function, there
+
+    def __call__(self, place: object, *args: object, **named: object) -> object:
+        function = self.once if self._there(place) else self._function
+        return function(place, *args, **named)
+
+
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 DISK: dict[str, tuple[object, str, Exception]] = {
     "segment": (os, "pwrite", FULL),
@@ -691,6 +704,40 @@ def fails_once(house: MakeHouse, monkeypatch: pytest.MonkeyPatch, mode: str, wha
     run.check(run.drive(), exact=False)
     true_up(run)
     return True
+
+
+FULL_STORE = StoreError("no space left on the device", hint="df -h")
+MIXED = load_pipeline(Path(__file__).with_name("pipelines") / "Mixed")
+SHAPED: dict[str, tuple[object, str, Callable[..., bool], int, Exception]] = {
+    "fan_out": (SegmentWriter, "append", lambda writer: writer.path.name.startswith("01-"), 2, FULL_STORE),
+    "barrier": (SegmentWriter, "append", lambda writer: writer.path.name.startswith("04-"), 3, FULL_STORE),
+    "closing the barrier": (Tables, "close_barrier", lambda tables: True, 1, FULL_STORE),
+    "unit files": (Path, "write_bytes", lambda path: path.parent.name == ".files.draft", 7, FULL),
+    "unit files put in place": (Path, "rename", lambda path: path.name == ".files.draft", 1, FULL),
+    "the run step is done": (Tables, "finish_step", lambda tables: True, 1, FULL_STORE),
+    "outputs": (Path, "open", lambda path: path.name == ".failures.jsonl.draft", 1, FULL),
+    "outputs put in place": (Path, "replace", lambda path: path.name == ".receipts.jsonl.draft", 1, FULL),
+}
+"""Where the disk is full in a run of many shapes: what fails, and at the how-manieth time."""
+
+
+@pytest.mark.parametrize("where", SHAPED)
+@pytest.mark.parametrize("mode", ["realtime", pytest.param("batch", marks=pytest.mark.proofs)])
+def test_a_disk_that_is_full_at_a_shape_stops_the_run_and_spoils_nothing(
+    house: MakeHouse, monkeypatch: pytest.MonkeyPatch, mode: str, where: str
+) -> None:
+    run = house("sim-openai", mode=mode, pipeline=MIXED)
+    place, name, there, n, error = SHAPED[where]
+    fault = FailsThere(getattr(place, name), there, n, error)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, lambda *args, **named: fault(*args, **named))
+        stopped = run.drive()
+    assert (stopped.state, stopped.exit_code) == (RunState.FAILED, 1)
+    assert "space" in str(stopped.reason).lower() and stopped.hint
+    run.check(run.drive(), failed=len(run.lines("failures")), units=len(run.lines("failures")) + 20)
+    files = [decode(path.read_bytes()) for path in (run.folder / "outputs" / "files").iterdir()]
+    assert sorted(encode(record) for record in files) == sorted(encode(record) for record in run.lines("results"))
+    assert not [path for path in (run.folder / "outputs").rglob(".*") if path.name != ".failures.jsonl.draft"]
 
 
 WRITES = [("realtime", "segment", 3), ("batch", "segment", 4), ("realtime", "database", 12), ("batch", "database", 14)]

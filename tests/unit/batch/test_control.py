@@ -29,6 +29,18 @@ def test_the_first_reason_stays_and_listeners_hear_it_once() -> None:
     run(story())
 
 
+def test_whoever_goes_through_items_is_met_between_two_of_them() -> None:
+    async def story() -> None:
+        control = Control()
+        items = control.heeded(range(3))
+        assert next(items) == 0
+        control.stop(INTERRUPTED)
+        with pytest.raises(Pausing):
+            next(items)
+
+    run(story())
+
+
 def test_a_sleep_ends_with_the_stop() -> None:
     async def story() -> None:
         control = Control()

@@ -272,6 +272,16 @@ def test_a_file_for_each_unit(shaped, headgate_environment: Path) -> None:
     assert told["valid"] == 4
 
 
+def test_files_that_are_compressed_already_are_no_fault_the_next_time(shaped, headgate: Command, headgate_environment: Path) -> None:
+    """The run step is done once, so that its files are there in their compressed form alone."""
+    more = "post_process: [{name: pack, type: gzip, files: ['units/*.json']}]\n"
+    shaped(FILES.replace(", compression: gzip", ""), "realtime", template="answer: {{ topic }}\n", more=more)
+    folder = headgate_environment / "runs" / "one" / "outputs" / "units"
+    first = sorted(path.name for path in folder.iterdir())
+    assert "failed" not in headgate("run", "Quiz", "-r", "one", code=0).err
+    assert sorted(path.name for path in folder.iterdir()) == first == ["x_a.json.gz", "x_c.json.gz", "y_b.json.gz", "y_d.json.gz"]
+
+
 def test_names_that_meet_stop_the_run_with_its_reason(shaped, headgate: Command, headgate_environment: Path) -> None:
     told, _ = shaped(FILES.replace(" + '/' + unit_id", ""), "realtime", template="answer: {{ topic }}\n", code=1)
     assert told["state"] == "failed" and told["reason"] == "two units would be written to x.json"
