@@ -10,8 +10,9 @@ import msgspec
 
 from headgate.assembly.runs import SNAPSHOT, read_run
 from headgate.batch.home import Home
-from headgate.batch.outputs import last_unit_step, results
+from headgate.batch.outputs import results
 from headgate.batch.pipeline_load import load_snapshot
+from headgate.batch.rows import last_unit_step
 from headgate.batch.statistics import Interval, WalkTheory, mean_interval, outcome_table, walk_theory
 from headgate.batch.tables import Tables
 from headgate.store import Database

@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.assembly.run_words import cost_text, imported_facts, imported_of, model_of, name_of, state_word, tokens_text
 from headgate.assembly.status import RunStatus, opened_run, status_of
-from headgate.assembly.status_json import status_json
+from headgate.assembly.status_json import status_json, step_state
 from headgate.batch.document import Document, Section, Table, percent
 from headgate.batch.progress import duration_text
 from headgate.batch.readings import Readings
@@ -119,14 +119,11 @@ def _step_row(status: RunStatus, step: StepTotals) -> tuple[str, ...]:
     current = status.current == step.idx
     failed = f"{step.failed:,} failed" if step.failed else ""
     note = ", ".join(part for part in (failed, "current" if current else "") if part)
-    return (_glyph(status, step), step.name, f"{step.valid:,}", f"{step.started:,}", note)
+    return (GLYPHS[step_state(status, step)], step.name, f"{step.valid:,}", f"{step.started:,}", note)
 
 
-def _glyph(status: RunStatus, step: StepTotals) -> str:
-    """✓ every unit of it is decided, ● there is work, ○ nothing came to it yet."""
-    if step.pending or (status.current is not None and step.started and step.idx > status.current):
-        return "●"
-    return "✓" if step.started else "○"
+GLYPHS = {"done": "✓", "running": "●", "waiting": "●", "pending": "○"}
+"""How the states of steps are shown: every unit is decided, there is work, nothing came yet."""
 
 
 def _chunk_section(info: RunInfo) -> Section:

@@ -12,10 +12,10 @@ from headgate.assembly.run_words import cost_per_valid, cost_text, model_of, nam
 from headgate.assembly.status import RunStatus, opened_run, status_of
 from headgate.assembly.status_json import tokens_json, usd
 from headgate.batch.document import Document, Section, Table, percent, share_text
-from headgate.batch.outputs import failures, last_unit_step, results
+from headgate.batch.outputs import failures, results
 from headgate.batch.progress import duration_text
 from headgate.batch.report import ErrorCount, Failures, FunnelRow, GroupCount, bias_notes, count_groups, funnel
-from headgate.batch.rows import RunRow
+from headgate.batch.rows import RunRow, last_unit_step, unit_steps
 from headgate.batch.signals import by_reason
 from headgate.batch.statistics import Interval
 from headgate.batch.tables import Tables
@@ -57,7 +57,7 @@ def report_of(tables: Tables, row: RunRow, field: str | None, now: float) -> Rep
     outputs = sorted(path for path in (tables.folder / "outputs").rglob("*") if path.is_file() and not path.name.startswith("."))
     return Report(
         status=status,
-        funnel=funnel(status.unit_steps, status.units),
+        funnel=funnel(unit_steps(status.steps), status.units),
         reasons=by_reason(status.failed),
         field=field,
         groups=groups,

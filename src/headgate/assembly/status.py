@@ -12,11 +12,11 @@ import msgspec
 
 from headgate.batch.home import Home
 from headgate.batch.notices import notices
-from headgate.batch.progress import share_done
+from headgate.batch.progress import RESHAPING, share_done
 from headgate.batch.readings import Readings
-from headgate.batch.rows import RunRow, StepRow, StepTotals, SubmissionRow
+from headgate.batch.rows import RunRow, StepRow, StepTotals, SubmissionRow, last_unit_step, unit_steps
 from headgate.batch.signals import Signal, by_reason, signals
-from headgate.batch.states import RUN_SCOPE, RunState, SubmissionState
+from headgate.batch.states import RunState, SubmissionState
 from headgate.batch.tables import Tables
 from headgate.batch.tally import Tally, total
 from headgate.errors import RunError, StoreError
@@ -96,12 +96,12 @@ class RunStatus(msgspec.Struct, frozen=True):
     @property
     def unit_steps(self) -> tuple[StepTotals, ...]:
         """The steps that units go through; those after all units have none."""
-        return tuple(step for step in self.steps if step.kind != RUN_SCOPE)
+        return tuple(unit_steps(self.steps))
 
     @property
     def valid(self) -> int:
-        """Units valid at the last step."""
-        return self.unit_steps[-1].valid if self.unit_steps else 0
+        """Units valid at the last step that units go through."""
+        return last_unit_step(self.steps).valid if self.steps else 0
 
     @property
     def failures(self) -> int:
@@ -110,8 +110,12 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     @property
     def pending(self) -> int:
-        """Units that are neither valid at the last step nor failed: at a step, on their way to the next one, or not begun with."""
-        between = sum(max(0, before.valid - after.started) for before, after in pairwise(self.unit_steps))
+        """Units that are neither valid at the last step nor failed: at a step, on their way to the next one, or not begun with.
+
+        On the way from a step that makes more or fewer units of them, units are not counted until they are at the next one.
+        """
+        ways = (way for way in pairwise(unit_steps(self.steps)) if way[0].kind not in RESHAPING)
+        between = sum(max(0, before.valid - after.started) for before, after in ways)
         return sum(step.pending for step in self.steps) + between + max(0, self.units - self.run.planned)
 
     @property

@@ -6,6 +6,7 @@ from headgate.assembly.status import RunStatus
 from headgate.batch.progress import duration_text
 from headgate.batch.rows import StepRow, StepTotals, SubmissionRow
 from headgate.batch.signals import by_reason
+from headgate.batch.states import RUN_SCOPE, RunState
 from headgate.batch.tally import Tally, total
 from headgate.domain.cost import usd_text
 from headgate.wire.json import JsonObject
@@ -122,6 +123,8 @@ def step_json(status: RunStatus, step: StepTotals, target: StepRow) -> JsonObjec
 
 def step_state(status: RunStatus, step: StepTotals) -> str:
     """``done``, ``running``, ``pending`` (nothing came to it yet) or ``waiting`` (for units of earlier steps)."""
+    if step.kind == RUN_SCOPE:
+        return "done" if status.run.state is RunState.COMPLETE else "pending"
     before = status.steps[: step.idx]
     more = any(earlier.pending for earlier in before) or status.run.total is None
     if step.pending:

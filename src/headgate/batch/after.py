@@ -11,9 +11,10 @@ from headgate.batch.analysis import analysis_text, analyze
 from headgate.batch.analysis_args import parse_args
 from headgate.batch.compiled import CompiledPipeline
 from headgate.batch.extract import extract_units
-from headgate.batch.outputs import last_unit_step, results
+from headgate.batch.outputs import results
 from headgate.batch.pipeline import PostProcess, Script
 from headgate.batch.programs import BUILT_IN, built_in, run_program
+from headgate.batch.rows import last_unit_step
 from headgate.batch.run import Run, StepPlan
 from headgate.errors import HeadgateError, RunError, StoreError
 from headgate.wire.json import JsonObject

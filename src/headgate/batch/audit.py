@@ -10,8 +10,8 @@ import msgspec
 from headgate.batch.audit_rows import Children, Facts, Place, Stranded, Unit, read_facts
 from headgate.batch.audit_segments import Torn, odd_tables, torn_frames
 from headgate.batch.outputs import results_differ
-from headgate.batch.rows import RunRow, SegmentRow, StepRow
-from headgate.batch.states import PENDING_UNITS, RUN_SCOPE, RunState, UnitState
+from headgate.batch.rows import RunRow, SegmentRow, StepRow, unit_steps
+from headgate.batch.states import PENDING_UNITS, RunState, UnitState
 from headgate.batch.tables import Tables
 from headgate.errors import StoreError
 
@@ -98,7 +98,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit(tables: Tables, run: RunRow, steps: Sequence[StepRow], *, driven: bool, deep: bool = False) -> Audit:
     """Count a run. `deep` reads and decodes every frame; while a process drives the run, work that is pending is no fault."""
-    steps = [step for step in steps if step.kind != RUN_SCOPE]  # those have no units
+    steps = unit_steps(steps)
     facts = read_facts(tables, run.key, len(steps) - 1)
     torn = torn_frames(tables.folder, _needed(facts, driven), facts.frames, deep)
     names = _names(tables, facts)

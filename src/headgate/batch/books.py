@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from headgate.batch.rows import StepTotals
-from headgate.batch.states import PENDING_UNITS, RUN_SCOPE, UnitState
+from headgate.batch.rows import StepTotals, unit_steps
+from headgate.batch.states import PENDING_UNITS, UnitState
 from headgate.batch.tables import Tables
 
 
@@ -35,7 +35,7 @@ def check_books(tables: Tables, run: int) -> list[str]:
                 f"step {total.name}: counters say {total.started} started, {total.valid} valid, {total.failed} failed; "
                 f"the units are {valid + failed + pending}, {valid}, {failed}"
             )
-    for before, after in pairwise(total for total in totals if total.kind != RUN_SCOPE):
+    for before, after in pairwise(unit_steps(totals)):
         promoted, due = sum(counts.get((after.idx, state), 0) for state in UnitState), made.get(before.idx, 0)
         if not before.open_chunks and due != promoted:
             problems.append(f"step {after.name}: {promoted} units started of the {due} that {before.valid} valid at {before.name} make")

@@ -14,9 +14,9 @@ from typing import IO
 
 from headgate.batch.document import Document, clip, html_parts, html_table
 from headgate.batch.drafts import draft_of
-from headgate.batch.outputs import failures, last_unit_step, receipts, results
+from headgate.batch.outputs import failures, receipts, results
 from headgate.batch.readings import Readings
-from headgate.batch.rows import RunRow, StepRow, UnitRow
+from headgate.batch.rows import RunRow, StepRow, UnitRow, last_unit_step
 from headgate.batch.states import UnitState
 from headgate.batch.tables import PAGE, Tables
 from headgate.domain.cost import usd_text

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
-from headgate.batch.rows import RunRow, StepRow, StepTotals
+from headgate.batch.rows import RunRow, StepRow, StepTotals, last_unit_step
 from headgate.batch.run import record_of
-from headgate.batch.states import RUN_SCOPE
 from headgate.batch.tables import PAGE, Tables
 from headgate.domain.cost import usd_text
 from headgate.errors import StoreError
@@ -36,11 +35,6 @@ def write_outputs(
         "receipts": receipts(tables, run, steps),
     }
     return {name: write_lines(folder / f"{name}.jsonl", heeded(lines)) for name, lines in sources.items()}
-
-
-def last_unit_step(steps: Sequence[S]) -> S:
-    """The last step that units go through."""
-    return next(step for step in reversed(steps) if step.kind != RUN_SCOPE)
 
 
 def results(tables: Tables, run: int, step: int) -> Iterator[JsonObject]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import or_
 
 import msgspec
 
-from headgate.batch.rows import StepTotals
+from headgate.batch.rows import StepTotals, last_unit_step, unit_steps
 from headgate.batch.states import RUN_SCOPE
 
-_RESHAPING = frozenset({"fan_out", "fan_in", "aggregate", "dedupe", "sample"})
+RESHAPING = frozenset({"fan_out", "fan_in", "aggregate", "dedupe", "sample"})
 """Kinds of step at which units become more or fewer."""
 
 
@@ -35,7 +37,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def valid(self) -> int:
         """Units valid at the last step that units go through."""
-        return next((step.valid for step in reversed(self.steps) if step.kind != RUN_SCOPE), 0)
+        return last_unit_step(self.steps).valid if self.steps else 0
 
     @property
     def failed(self) -> int:
@@ -58,7 +60,7 @@ def expected_units(total: int | None, steps: Sequence[StepTotals]) -> list[float
     expected: list[float] = []
     coming = float(total)
     for before, step in zip((None, *steps), steps, strict=False):
-        if before is not None and before.kind in _RESHAPING and before.valid:
+        if before is not None and before.kind in RESHAPING and before.valid:
             coming *= step.started / before.valid
         if step.kind == RUN_SCOPE:
             expected.append(0.0)
@@ -66,6 +68,15 @@ def expected_units(total: int | None, steps: Sequence[StepTotals]) -> list[float
         expected.append(max(coming, float(step.started)))
         coming = max(expected[-1] - step.failed, 0.0)
     return expected
+
+
+def goals(total: int | None, steps: Sequence[StepTotals]) -> list[int]:
+    """Of how many units each step that units go through is said to have done some: the run's, or as many as they have become before it."""
+    expected = expected_units(total, steps)
+    if total is None or expected is None:
+        return [step.started for step in unit_steps(steps)]
+    became = accumulate((before.kind in RESHAPING for before in steps), or_, initial=False)
+    return [round(now) if other else total for _, now, other in zip(unit_steps(steps), expected, became, strict=False)]
 
 
 def share_done(total: int | None, steps: Sequence[StepTotals]) -> float:

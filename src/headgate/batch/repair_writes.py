@@ -8,9 +8,8 @@ from itertools import groupby
 
 from headgate.batch.again import NewChunk, note, open_chunk, pause
 from headgate.batch.audit_rows import SQL, Facts
-from headgate.batch.outputs import last_unit_step
 from headgate.batch.repair import Key, Plan, Restore, shortened
-from headgate.batch.rows import RunRow, StepRow
+from headgate.batch.rows import RunRow, StepRow, last_unit_step
 from headgate.batch.states import RunState, UnitState
 from headgate.batch.tables import Tables
 from headgate.errors import StoreError

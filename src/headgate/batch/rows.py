@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import msgspec
 
-from headgate.batch.states import ChunkState, Outcome, RunState, SubmissionState, UnitState
+from headgate.batch.states import RUN_SCOPE, ChunkState, Outcome, RunState, SubmissionState, UnitState
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -233,3 +236,16 @@ class StepTotals(msgspec.Struct, frozen=True):
     def pending(self) -> int:
         """Units not yet decided at this step."""
         return self.started - self.valid - self.failed
+
+
+S = TypeVar("S", StepRow, StepTotals)
+
+
+def unit_steps(steps: Sequence[S]) -> list[S]:
+    """The steps that units go through: all but those that are done once for the whole run, which come last."""
+    return [step for step in steps if step.kind != RUN_SCOPE]
+
+
+def last_unit_step(steps: Sequence[S]) -> S:
+    """The last step that units go through: what came through it are the results. A pipeline has at least one."""
+    return unit_steps(steps)[-1]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.batch.progress import duration_text, projected_cost, remaining_seconds, share_done
+from headgate.batch.progress import duration_text, goals, projected_cost, remaining_seconds, share_done
 from headgate.batch.rows import StepTotals
 
 
@@ -49,3 +49,10 @@ def test_projected_cost_goes_by_what_decided_units_cost() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(None, "—"), (0.4, "0s"), (59.4, "59s"), (185, "3m05s"), (3720, "1h02m")])
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_goals_are_the_units_or_what_they_have_become() -> None:
+    steps = [step(0, 4, 4, 0, kind="fan_out"), step(1, 14, 10, 0), step(2, 0, 0, 0), step(3, 0, 0, 0, kind="run")]
+    assert goals(4, steps) == [4, 14, 14]
+    assert goals(60, [step(0, 60, 40, 20), step(1, 40, 0, 0)]) == [60, 60]
+    assert goals(None, steps) == [4, 14, 0]

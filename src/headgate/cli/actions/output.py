@@ -9,13 +9,15 @@ from shutil import get_terminal_size
 import click
 
 from headgate.batch.document import text_table
-from headgate.batch.progress import Progress, duration_text
+from headgate.batch.progress import Progress, duration_text, goals
+from headgate.batch.rows import unit_steps
 from headgate.domain.cost import known_money, money
 
 
 def progress_line(progress: Progress) -> str:
     """One line: share done, units, ETA, money spent and projected."""
-    steps = "  ".join(f"{step.name} {step.valid}/{progress.units or step.started}" + _failed(step.failed) for step in progress.steps)
+    shown = zip(unit_steps(progress.steps), goals(progress.units, progress.steps), strict=True)
+    steps = "  ".join(f"{step.name} {step.valid}/{goal}" + _failed(step.failed) for step, goal in shown)
     projected = _projected(progress)
     cap = f" (cap {money(progress.cap)})" if progress.cap is not None else ""
     waiting = f"  {progress.waiting}" if progress.waiting else ""
@@ -26,6 +28,8 @@ def progress_line(progress: Progress) -> str:
 def _projected(progress: Progress) -> str:
     """What the whole run will cost: extrapolated once something is decided, before that at most what is set aside."""
     if progress.projected is not None:
+        if not progress.projected and not progress.spent:
+            return ""
         return f" of ~{money(progress.projected)}"
     bounded = progress.held and not progress.unpriced
     return f" of at most {money(progress.spent + progress.held)}" if bounded else ""
