@@ -18,9 +18,9 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def run_folder(parts: Parts, name: str) -> Path:
-    """The folder of a run: a path, else a name under the run folder. Raises `UsageError` for what could not be either."""
+    """The folder of a run: a path (it has a slash, or is a folder), else a name under the run folder. Raises `UsageError` for neither."""
     path = Path(name)
-    if name and (path.is_absolute() or len(path.parts) > 1 or path.is_dir()):
+    if name and ("/" in name or path.is_dir()):
         return path.absolute()
     if not RUN_NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot be the name of a run", hint="use letters, digits, dots, dashes and underscores")

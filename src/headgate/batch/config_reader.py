@@ -16,6 +16,8 @@ from headgate.wire.json import Json, JsonObject, type_name
 
 _Word = TypeVar("_Word", bound=StrEnum)
 _MISSING = object()
+MOST_INTEGER = 2**63 - 1
+MOST_NUMBER = 1_000_000_000
 
 
 def suggestion(name: str, known: Iterable[str]) -> str | None:
@@ -131,28 +133,26 @@ class Section:
         return value or ""
 
     def integer(self, key: str, default: int, *, least: int = 0) -> int:
-        """An integer of at least `least`."""
+        """An integer from `least` to `MOST_INTEGER`."""
         value = self._typed(key, (int,), "an integer")
-        if value is _MISSING:
-            return default
-        if value < least:
-            self.error(f"{key!r} must be at least {least}, not {value}", key)
-            return default
-        return int(value)
+        return default if value is _MISSING or not self._within(key, value, least, MOST_INTEGER) else int(value)
 
     def optional_integer(self, key: str, *, least: int = 0) -> int | None:
         """An integer of at least `least`, or None if absent."""
         return self.integer(key, least, least=least) if self.has(key) else None
 
     def number(self, key: str, default: float | None = None, *, least: float = 0.0) -> float | None:
-        """A number of at least `least`."""
+        """A number from `least` to `MOST_NUMBER`."""
         value = self._typed(key, (int, float), "a number")
-        if value is _MISSING:
-            return default
+        return default if value is _MISSING or not self._within(key, value, least, MOST_NUMBER) else float(value)
+
+    def _within(self, key: str, value: float, least: float, most: int) -> bool:
+        """Whether a number is one that may be; an error when it is not."""
         if value < least:
             self.error(f"{key!r} must be at least {least}, not {value}", key)
-            return default
-        return float(value)
+        elif not value <= most:
+            self.error(f"{key!r} must be at most {most:,}", key)
+        return least <= value <= most
 
     def boolean(self, key: str, default: bool) -> bool:
         """``true`` or ``false``."""

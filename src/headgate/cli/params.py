@@ -62,7 +62,7 @@ class Dollars(click.ParamType[int]):
     name = "USD"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a positive decimal number."""
+        """Read a decimal number from a nano-dollar to a billion."""
         if isinstance(value, int):
             return value
         try:
@@ -71,7 +71,13 @@ class Dollars(click.ParamType[int]):
             self.fail(f"{value!r} is not an amount; write 2.50", param, ctx)
         if not amount.is_finite() or amount <= 0:
             self.fail("the amount must be greater than zero", param, ctx)
+        if not Decimal(1) / NANO <= amount <= MOST_DOLLARS:
+            self.fail(f"the amount must be between 0.000000001 and {MOST_DOLLARS:,}", param, ctx)
         return int(amount * NANO)
+
+
+MOST_DOLLARS = 1_000_000_000
+"""What an amount of nano-dollars surely has room for."""
 
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -237,6 +237,7 @@ FAULTS = [
     ("pipeline:", "pipelines:", "config.yaml:1:1: section 'pipeline' is missing"),
     ("  chunk_size: 10", "  chunk_sise: 10", "config.yaml:10:3: unknown key 'chunk_sise'"),
     ("  chunk_size: 10", "  chunk_size: 0", "config.yaml:10:3: 'chunk_size' must be at least 1, not 0"),
+    ("  chunk_size: 10", "  chunk_size: 99999999999999999999", "config.yaml:10:3: 'chunk_size' must be at most 9,223,372,036,854,775,807"),
     ("  chunk_size: 10", "  chunk_size: ten", "config.yaml:10:3: 'chunk_size' must be an integer, not a string"),
     ("  chunk_size: 10", "  chunk_size: true", "'chunk_size' must be an integer, not a boolean"),
     ("strategy: direct", "strategy: direkt", "config.yaml:9:3: 'strategy' cannot be 'direkt'"),

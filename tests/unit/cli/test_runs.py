@@ -173,6 +173,18 @@ def test_amounts(text: str, nanos: int) -> None:
     assert Dollars().convert(text, None, None) == nanos
 
 
+@pytest.mark.parametrize("text", ["1e400", "1e-12", "0", "-1", "nan", "inf"])
+def test_what_is_no_amount(headgate: Command, headgate_environment: Path, text: str) -> None:
+    write_quiz(headgate_environment)
+    assert "the amount must be" in headgate("run", "Quiz", "--max-cost", text, code=2).err
+
+
+def test_a_path_with_a_slash_is_a_folder(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    write_quiz(headgate_environment)
+    headgate("run", "Quiz", "-r", "./here", "-q", code=0)
+    assert (headgate_environment / "here" / "outputs" / "results.jsonl").exists()
+
+
 def test_a_step_that_does_not_exist(headgate: Command, headgate_environment: Path) -> None:
     write_quiz(headgate_environment, config=CONFIG.replace("validation:\n  ask:", "validation:\n  aks:"))
     done = headgate("run", "Quiz", code=3)
