@@ -79,11 +79,6 @@ class RunStatus(msgspec.Struct, frozen=True):
         return total(self.tallies)
 
     @property
-    def first_tries(self) -> Tally:
-        """The first calls of units."""
-        return total(self.tallies, retry=False)
-
-    @property
     def retries(self) -> Tally:
         """Calls for units that had been asked before at the same step."""
         return total(self.tallies, retry=True)

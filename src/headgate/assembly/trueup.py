@@ -8,13 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.assembly.mending import taken
 from headgate.assembly.parts import Parts
 from headgate.assembly.runs import book_postings
-from headgate.batch.home import Home
 from headgate.batch.outputs import receipts, write_lines
-from headgate.batch.tables import Tables
-from headgate.errors import RunError
-from headgate.store import Database
 
 
 class TrueUp(msgspec.Struct, frozen=True):
@@ -32,14 +29,7 @@ async def true_up_run(parts: Parts, folder: Path, invoice: Mapping[str, int]) ->
     the differences, and ``outputs/receipts.jsonl`` is written anew if it exists. Doing it again changes nothing. Raises `HomeLocked` while
     a process drives the run, `RunError` when there is none.
     """
-    home = Home(folder)
-    if not home.exists:
-        raise RunError(f"{folder} holds no run", hint="ls runs")
-    with home, Database.open(home.database, migrations="run", synchronous="FULL") as database:
-        tables = Tables(database, folder)
-        row = tables.find_run()
-        if row is None:
-            raise RunError(f"{folder} holds no run yet")
+    with taken(folder) as (tables, row):
         calls, delta = await tables.true_up(row, invoice, time.time())
         await book_postings(parts, tables, row.id)
         path = folder / "outputs" / "receipts.jsonl"

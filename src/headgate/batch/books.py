@@ -5,22 +5,11 @@ A valid unit starts one unit at the next step, or as many as it became there (`c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
-from headgate.batch.rows import StepTotals, unit_steps
+from headgate.batch.rows import unit_steps
 from headgate.batch.states import PENDING_UNITS, UnitState
 from headgate.batch.tables import Tables
-
-
-def check_counters(totals: Sequence[StepTotals]) -> list[str]:
-    """What contradicts the law by the chunks' counters alone, which cost the same however many units there are."""
-    return [
-        f"step {total.name}: counters say {total.started} started, {total.valid} valid, {total.failed} failed, "
-        f"{total.open_chunks} chunks open"
-        for total in totals
-        if total.pending < 0 or (total.pending > 0 and not total.open_chunks)
-    ]
 
 
 def check_books(tables: Tables, run: int) -> list[str]:

@@ -8,7 +8,6 @@ from headgate.batch.answers import Extracted, extract_json
 from headgate.batch.pipeline import Coercion
 from headgate.wire.json import Json, JsonObject, encode_text
 
-MAX_NOTES = 5
 _MAX_HOPS = 16
 _MAX_DEPTH = 64
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -174,10 +173,3 @@ def resolve_pointer(root: Json, reference: str) -> Json:
         else:
             return None
     return value
-
-
-def summarise(notes: tuple[str, ...]) -> tuple[str, ...]:
-    """At most `MAX_NOTES` notes, the rest as a count, for logs and records."""
-    if len(notes) <= MAX_NOTES:
-        return notes
-    return (*notes[:MAX_NOTES], f"and {len(notes) - MAX_NOTES} more")

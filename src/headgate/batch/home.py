@@ -95,7 +95,7 @@ class Home:
             handle.close()
             raise HomeLocked(
                 f"{self.folder} is driven by {owner}",
-                hint=f"headgate status {self.folder} shows how it stands; stop that process to take over",
+                hint=f"headgate status {self.folder} shows how it stands; headgate pause {self.folder} stops it",
             )
         with suppress(OSError):  # the name is for messages only; a full disk must not keep a run from being taken up
             os.ftruncate(handle.fileno(), 0)

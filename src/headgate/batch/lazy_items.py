@@ -110,7 +110,7 @@ def item_of(value: Json, where: str, name_field: str | None, positions: Sequence
         raise ConfigError(f"an item must be a mapping, not {type_name(value)}", where=where)
     name = _name(value, name_field)
     if name is None:
-        wanted = ", ".join(filter(None, (name_field, "id", "name")))
+        wanted = ", ".join(dict.fromkeys(filter(None, (name_field, "id", "name"))))
         raise ConfigError(f"an item needs an id in one of: {wanted}", where=where)
     return Item(clean_id(name), _fields(value, positions, where), where)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
@@ -83,6 +83,27 @@ MOST_DOLLARS = 1_000_000_000
 F = TypeVar("F", bound=Callable[..., object])
 
 
+def with_options(function: F, options: Iterable[Callable[[F], F]]) -> F:
+    """`function` as a command with these options, in their order."""
+    for option in reversed(tuple(options)):
+        function = option(function)
+    return function
+
+
+def going_on(function: F) -> F:
+    """The options of commands that go on with a run."""
+    options = (
+        click.option("--max-cost", type=Dollars(), help="Stop before more than this is spent, earlier costs included."),
+        click.option("--concurrency", type=click.IntRange(1, 4096), help="Calls in flight at once, per provider, account and model."),
+        click.option("--timeout", type=Duration(), help="Pause after this long (30m, 2h, 1h30m), with exit code 3."),
+        click.option("--api-key", help="The provider's key, for once; others on this machine may see it: prefer the environment or .env."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    )
+    return with_options(function, options)
+
+
 def in_whose_name(function: F) -> F:
     """The options that say whose budgets a call counts for, and what it may cost."""
     options = (
@@ -91,6 +112,4 @@ def in_whose_name(function: F) -> F:
         click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag whose budgets it counts for; may be repeated."),
         click.option("--run", metavar="NAME", help="The run it is a part of."),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return with_options(function, options)

@@ -70,5 +70,5 @@ def refuse_older(version: int, migrations: tuple[Migration, ...], place: Path | 
     if version < len(migrations):
         raise StoreError(
             f"{place} has schema {version}, this version of Headgate needs {len(migrations)}",
-            hint="open it once for writing with this version, for instance by resuming the run",
+            hint="open it once for writing with this version: a run is by headgate resume, also when it is complete",
         )

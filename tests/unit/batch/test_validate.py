@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.batch.coerce import Coercer, resolve_pointer, summarise
+from headgate.batch.coerce import Coercer, resolve_pointer
 from headgate.batch.pipeline import DEFAULT_COERCIONS, Coercion, Level, Rule, Rules
 from headgate.batch.reasons import POLICIES, Reason, policy, retryable
 from headgate.batch.schemas import CompiledSchema, read_schema
@@ -92,11 +92,6 @@ def test_coercion_never_raises_and_is_idempotent(answer):
     coercer = Coercer(CARD, DEFAULT_COERCIONS)
     once, _ = coercer.apply(answer)
     assert coercer.apply(once)[0] == once
-
-
-def test_notes_are_summarised():
-    assert summarise(("a", "b")) == ("a", "b")
-    assert summarise(tuple("abcdefgh")) == ("a", "b", "c", "d", "e", "and 3 more")
 
 
 # schemas

@@ -382,9 +382,10 @@ def test_runs_are_listed(headgate: Command, headgate_environment: Path) -> None:
     broken = headgate_environment / "runs" / "broken"
     broken.mkdir()
     (broken / "run.sqlite").write_bytes(b"no database")
-    lines = headgate("ls", code=0).out.splitlines()
+    told = headgate("ls", code=0)
+    lines = told.out.splitlines()
     assert [line.split()[0] for line in lines if line[0] != "-"] == ["run", "two", "one", "broken", "3"]
     assert lines[2].split()[1:7] == ["Quiz", "realtime", "complete", "6", "6", "0"]
-    assert "cannot be read" in lines[4]
+    assert lines[4].split()[3] == "unreadable" and "warning: broken cannot be read: " in told.err
     found = headgate("ls", "--json", code=0).json()
     assert [(one["run"], one["state"]) for one in found] == [("two", "complete"), ("one", "complete"), ("broken", "unreadable")]

@@ -79,13 +79,16 @@ def ls(as_json: bool) -> int:
     read = [one.status for one in found if one.status is not None]
     total = known_money(sum(status.spent for status in read), sum(status.unpriced for status in read))
     click.echo(f"{counted(len(found), 'run')}, {total if total.startswith('$') else f'cost {total}'}")
+    for one in found:
+        if one.status is None:
+            click.echo(f"warning: {sanitize(Path(one.folder).name)} cannot be read: {sanitize(one.problem)}", err=True)
     return 0
 
 
 def _listed_row(one: Listed) -> tuple[str, ...]:
     name, status = Path(one.folder).name, one.status
     if status is None:
-        return (name, "—", "—", f"cannot be read: {sanitize(one.problem)}", "", "", "", "", "")
+        return (name, "—", "—", "unreadable", "—", "—", "—", "—", "—")
     row = status.run
     return (
         name,

@@ -302,11 +302,6 @@ FROM unit u INDEXED BY unit_failed WHERE u.run = :run AND u.state = 4 AND (u.ste
 -- name: valid_units
 SELECT seq, segment, row, children FROM unit WHERE run = :run AND step = :step AND seq > :after AND state = 3 ORDER BY seq LIMIT :limit;
 
--- name: usage_totals
-SELECT lane, model, outcome, count(*), coalesce(sum(cost_nanos), 0), sum(cost_nanos IS NULL AND usage IS NOT NULL),
-    coalesce(sum(json_extract(usage, '$.input_total')), 0), coalesce(sum(json_extract(usage, '$.output_total')), 0)
-FROM attempt WHERE run = :run GROUP BY lane, model, outcome;
-
 -- name: unanswered
 SELECT seq FROM unit WHERE chunk = :chunk AND state IN (0, 1);
 
