@@ -15,7 +15,8 @@ from headgate.assembly.parts import load_parts
 from headgate.assembly.status import opened_run
 from headgate.assembly.verifying import verify_run
 from headgate.batch.books import check_books
-from headgate.batch.outputs import failures, last_unit_step, results
+from headgate.batch.outputs import failures, results
+from headgate.batch.rows import last_unit_step
 from headgate.batch.states import RunState
 from headgate.testing.octobatch_runs import ASK, COUNT, GRADE, SPREAD, OctobatchRun, children
 from headgate.wire.json import JsonObject
