@@ -242,7 +242,7 @@ def test_sweep_of_many_shapes(mixed: Mixed, record_property: Record, provider: s
         died = pool.map(lambda case, second: mixed.killed(provider, way, *case, second), cases, again)
         for (trigger, _), met in zip(cases, died, strict=True):
             killed[trigger] += met
-    figures = {"cases": len(cases), "killed": dict(killed), **(mixed.made - before)}
+    figures = {"cases": len(cases), "killed": dict(killed), **{name: mixed.made[name] - before[name] for name in mixed.made}}
     for name, figure in figures.items():
         record_property(name, figure)
     assert sum(killed.values()) >= len(cases) // 3
