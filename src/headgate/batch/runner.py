@@ -103,8 +103,9 @@ class Runner:
         work = RESHAPE.get(kind) or WORK[chunk.lane] if name == "work" else PHASES[name]
         verdict = await work(self.run, chunk)
         if verdict is Verdict.END:
-            for child in self.run.tables.open_chunks(self.run.row.key):
-                self.opened.put_nowait(child.id)
+            for other in self.run.tables.open_chunks(self.run.row.key):
+                if chunk.id in (other.id, other.parent):
+                    self.opened.put_nowait(other.id)
         return verdict
 
     async def _advance(self, chunk: ChunkRow) -> Verdict:
