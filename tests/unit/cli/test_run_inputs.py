@@ -53,6 +53,19 @@ def test_a_run_over_another_file_goes_on_without_it(
     assert [(one["unit_id"], one["answer"]) for one in found] == [(f"x{n}", f"line {n}") for n in range(25)]
 
 
+def test_a_run_with_a_large_file_is_mended_and_resumed_without_it(
+    headgate: Command, headgate_environment: Path, headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_files, "HELD", 100)
+    write_quiz(headgate_environment)
+    (headgate_environment / "mine.jsonl").write_text(lines(25))
+    headgate("run", "Quiz", "-r", "one", "--items", "mine.jsonl", "--max-cost", "0.00000001", code=2)
+    (headgate_environment / "mine.jsonl").unlink()
+    headgate("retry", "one", code=0)
+    headgate("revalidate", "one", "--use-run-config", code=0)
+    assert "complete: 25 valid" in headgate("resume", "one", "--max-cost", "1", code=0).out
+
+
 def test_a_changed_copy_is_not_gone_on_with(
     headgate: Command, headgate_environment: Path, headgate_sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
