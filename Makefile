@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
-BENCHES := $(filter-out bench/_% bench/%_stub.py,$(sort $(wildcard bench/*.py)))
+BENCHES := $(filter-out bench/_% bench/%_stub.py bench/%_measure.py bench/%_asteval.py,$(sort $(wildcard bench/*.py)))
 
 # One process for each core. Each takes a row of neighbouring tests, so that they share their modules' fixtures, and helps out at the end.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
