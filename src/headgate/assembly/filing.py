@@ -32,7 +32,7 @@ ENGINE = ("engine.sqlite", "engine.sqlite-wal", "engine.sqlite-shm")
 """The engine's own database; without it the engine plans a run again from the run's tables."""
 OWN = (
     *("run.sqlite*", "engine.sqlite*", "home.lock", "home.id", SNAPSHOT, REQUEST, ".*.draft"),
-    *("run.log", "run.log.1", "debug.log", "mode.wanted", "segments", "outputs", "downloads", "input"),
+    *("run.log", "run.log.1", "debug.log", "mode.wanted", "import.json", "segments", "outputs", "downloads", "input"),
 )
 """Patterns of what a run leaves in its folder."""
 

@@ -116,6 +116,8 @@ def test_every_command_reads_it(headgate: Command, headgate_environment: Path, o
     assert len(receipts) == 11
     headgate("revalidate", "mine", "--use-run-config", code=0)
     headgate("verify", "mine", code=0)
+    headgate("delete", "mine", "--yes", code=0)
+    assert not (headgate_environment / "runs" / "mine").exists()
 
 
 def write_unfinished(folder: Path) -> OctobatchRun:
