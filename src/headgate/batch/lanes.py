@@ -64,11 +64,11 @@ def last_moment(deadline: Deadline, pace: Pace) -> float:
     return deadline.at - SPARE * realtime_seconds(pace) - pace.cancel - SLACK * (deadline.at - deadline.began)
 
 
-def batch_fits(now: float, deadline: Deadline | None, pace: Pace) -> bool:
+def batch_fits(now: float, deadline: Deadline, pace: Pace) -> bool:
     """Whether a batch submitted now would be done early enough to leave time for what it may leave undone."""
-    return deadline is None or now + pace.turnaround <= last_moment(deadline, pace)
+    return now + pace.turnaround <= last_moment(deadline, pace)
 
 
-def pressing(now: float, deadline: Deadline | None, pace: Pace) -> bool:
+def pressing(now: float, deadline: Deadline, pace: Pace) -> bool:
     """Whether batches that are under way have to be given up for the deadline."""
-    return deadline is not None and now >= last_moment(deadline, pace)
+    return now >= last_moment(deadline, pace)

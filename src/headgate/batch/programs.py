@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ async def run_program(script: str, args: Sequence[str], folder: Path, seconds: f
         raise RunError(f"{script} did not end within {seconds:g} seconds", hint="see api.subprocess_timeout_seconds") from error
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # what it has started as well: the session is its own
             await process.wait()
     if process.returncode:
         said = complaint.decode(errors="replace").strip()[-_TOLD:]

@@ -33,7 +33,8 @@ class Quota:
         while True:
             self._control.check()
             until = time.monotonic() + PATIENCE
-            found = await self._limiter.admit_within(self._subjects, 1, input_tokens, output_tokens, until)
+            in_line = self._limiter.admit_within(self._subjects, 1, input_tokens, output_tokens, until)
+            found = await self._control.finish(in_line, 0.0)
             if isinstance(found, Permit) or found.retry_after is None:
                 return found
             await self._control.sleep(max(LEAST_WAIT, min(found.retry_after, PATIENCE)))

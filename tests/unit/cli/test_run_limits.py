@@ -87,3 +87,12 @@ def test_batches_do_not_count_for_limits_of_a_minute(headgate: Command, headgate
     assert headgate("run", "Quiz", "-r", "one", "--mode", "batch", "--timeout", "1s", "-q").code == 3
     assert [one.rows for one in headgate_sim.requests if one.operation == "batch_create"] == [10, 10]
     assert BEGAN == []
+
+
+def test_calls_in_line_do_not_keep_a_run_from_stopping(headgate: Command, headgate_environment: Path, headgate_sim: Simulator) -> None:
+    """One call a minute: the second would stand in line for most of it, and the run pauses all the same."""
+    limited(headgate_environment, '{subject: "provider:sim-openai", rpm: 1}')
+    began = time.monotonic()
+    paused = headgate("run", "Quiz", "-r", "one", "--timeout", "1s", "-q", code=3)
+    assert time.monotonic() - began < 10.0, paused.err
+    assert len(headgate_sim.bill.lines) <= 1

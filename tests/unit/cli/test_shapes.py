@@ -310,6 +310,21 @@ def test_programs_of_the_pipeline_need_the_users_word(shaped, headgate: Command,
     assert "post_process 'lines' failed: lines.py is a program of the pipeline's own" in again.err
 
 
+def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(
+    shaped, headgate: Command, headgate_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    alive = tmp_path_factory.mktemp("alive") / "pid"
+    more = "post_process:\n  - {name: endless, script: endless.py, output: never.txt}\n"
+    config = CONFIG.format(steps="    - {name: ask}", rules="").replace("sim-openai}", "sim-openai, subprocess_timeout_seconds: 2}") + more
+    home = write_quiz(headgate_environment, config=config, items=LISTS, template="answer: {{ topic }}\n")
+    child = f"import subprocess, sys\np = subprocess.Popen(['sleep', '600'])\nopen({str(alive)!r}, 'w').write(str(p.pid))\np.wait()\n"
+    (home / "endless.py").write_text(child)
+    told = headgate("run", "Quiz", "-r", "one", "--allow-scripts", code=0)
+    assert "post_process 'endless' failed: endless.py did not end within 2 seconds" in told.err
+    status = Path(f"/proc/{alive.read_text()}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
 def test_a_report_that_fails_does_not_fail_the_run(shaped) -> None:
     broken = "{name: broken, type: gzip, files: ['*.nothing']}"
     pack = "{name: pack, type: gzip, files: ['results.jsonl'], keep_originals: true}"

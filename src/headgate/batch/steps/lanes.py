@@ -14,7 +14,7 @@ def wanted(run: Run, chunk: ChunkRow) -> tuple[str, Why | None]:
         return REALTIME, Why.STUCK
     if run.mode == REALTIME:
         return REALTIME, Why.SWITCHED if chunk.lane == BATCH else None
-    if not batch_fits(run.clock(), run.options.deadline, run.pace()):
+    if run.options.deadline is not None and not batch_fits(run.clock(), run.options.deadline, run.pace()):
         return REALTIME, Why.DEADLINE
     return BATCH, Why.SWITCHED if chunk.lane == REALTIME else None
 
@@ -35,4 +35,4 @@ def leaves(run: Run, chunk: ChunkRow) -> bool:
 
 def given_up(run: Run) -> bool:
     """Whether batches under way have to be cancelled now, because what they leave must still be asked before the deadline."""
-    return pressing(run.clock(), run.options.deadline, run.pace())
+    return run.options.deadline is not None and pressing(run.clock(), run.options.deadline, run.pace())
