@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from signal import SIGKILL
@@ -262,6 +263,27 @@ class Rig:
     def watch(self, holds: Callable[[], bool], act: Callable[[], None]) -> Watch:
         """Call `act` as soon as `holds()`, looking a thousand times a second."""
         return Watch(holds, act)
+
+    def at_request(self, n: int, act: Callable[[], None], executed: bool) -> AbstractContextManager[object]:
+        """Call `act` when the n-th request from now on is received, or has been executed."""
+        count = 0
+
+        def hook(seq: int, operation: str) -> None:
+            nonlocal count
+            count += 1
+            if count == n:
+                act()
+
+        if executed:
+            self.on_executed = hook
+        else:
+            self.on_request = hook
+        return nullcontext()
+
+    def after(self, seconds: float, act: Callable[[], None]) -> Watch:
+        """Call `act` once so many seconds have passed."""
+        end = time.monotonic() + seconds
+        return self.watch(lambda: time.monotonic() >= end, act)
 
     def wait_for(self, holds: Callable[[], bool], seconds: float = 20.0) -> bool:
         """Whether `holds()` becomes true in time."""

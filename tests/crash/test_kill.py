@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -49,34 +48,11 @@ class Target:
             self.command.kill()
 
 
-def at_request(rig: Rig, n: int, act: Callable[[], None], executed: bool) -> AbstractContextManager[object]:
-    """Act on the n-th request from now on."""
-    count = 0
-
-    def hook(seq: int, operation: str) -> None:
-        nonlocal count
-        count += 1
-        if count == n:
-            act()
-
-    if executed:
-        rig.on_executed = hook
-    else:
-        rig.on_request = hook
-    return nullcontext()
-
-
-def after(seconds: float) -> Callable[[], bool]:
-    """True once so many seconds have passed."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() >= end
-
-
 ARM: dict[str, Arm] = {
-    "received": lambda rig, n, act: at_request(rig, n, act, executed=False),
-    "executed": lambda rig, n, act: at_request(rig, n, act, executed=True),
+    "received": lambda rig, n, act: rig.at_request(n, act, executed=False),
+    "executed": lambda rig, n, act: rig.at_request(n, act, executed=True),
     "event": lambda rig, n, act: rig.watch(lambda: rig.events() >= n, act),
-    "moment": lambda rig, n, act: rig.watch(after(n / 100), act),
+    "moment": lambda rig, n, act: rig.after(n / 100, act),
     "database made": lambda rig, n, act: rig.watch(lambda: (rig.run / "run.sqlite").exists(), act),
     "engine made": lambda rig, n, act: rig.watch(lambda: (rig.run / "engine.sqlite").exists(), act),
     "planning": lambda rig, n, act: rig.watch(lambda: rig.written() > 0, act),

@@ -42,34 +42,11 @@ PATIENCE = 5.0
 Arm = Callable[["Rig", int, Callable[[], None]], AbstractContextManager[object]]
 
 
-def at_request(rig: Rig, n: int, act: Callable[[], None], executed: bool) -> AbstractContextManager[object]:
-    """Act on the n-th request from now on."""
-    count = 0
-
-    def hook(seq: int, operation: str) -> None:
-        nonlocal count
-        count += 1
-        if count == n:
-            act()
-
-    if executed:
-        rig.on_executed = hook
-    else:
-        rig.on_request = hook
-    return nullcontext()
-
-
-def after(seconds: float) -> Callable[[], bool]:
-    """True once so many seconds have passed."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() >= end
-
-
 ARM: dict[str, Arm] = {
-    "received": lambda rig, n, act: at_request(rig, n, act, executed=False),
-    "executed": lambda rig, n, act: at_request(rig, n, act, executed=True),
+    "received": lambda rig, n, act: rig.at_request(n, act, executed=False),
+    "executed": lambda rig, n, act: rig.at_request(n, act, executed=True),
     "event": lambda rig, n, act: rig.watch(lambda: rig.events() >= n, act),
-    "moment": lambda rig, n, act: rig.watch(after(n / 100), act),
+    "moment": lambda rig, n, act: rig.after(n / 100, act),
     "frame written, not committed": lambda rig, n, act: rig.watch(lambda: rig.written() > rig.committed() > 0, act),
     "sent back": lambda rig, n, act: rig.watch(lambda: rig.returned() >= n, act),
     "barrier": lambda rig, n, act: rig.watch(lambda: rig.gathering() >= n, act),
