@@ -410,11 +410,11 @@ class Driver:
     async def _go_through(self) -> bool:
         """Whether anything is left to do. When all that is left waits at a barrier, the first one is opened."""
         run = self.run
-        if not run.tables.has_open_chunks(run.row.key):
-            return False
         if not any(plan.step.kind in BARRIERS for plan in run.steps):
-            return True
+            return run.tables.has_open_chunks(run.row.key)
         left = run.tables.open_chunks(run.row.key)
+        if not left:
+            return False
         if any(chunk.lane != BARRIER for chunk in left):
             return True
         first = min(chunk.step for chunk in left)
